@@ -74,6 +74,6 @@ class Classifier:
         return chosen[:, 0] if chosen.shape[1] == 1 else chosen.logsumexp(1)
 
     def rank(self, output: Tensor, target: int) -> int:
-        """How many outputs of the network score higher than the best output of the class: 0 = top-1. output (1,C[,i,j])."""
+        """How many outputs (1,C) or (1,C,i,j) score higher than the best one that stands for the class: 0 = top-1."""
         scores = output[0].flatten(1).logsumexp(1) if output.dim() == 4 else output[0]
         return int((scores > scores[self.outputs[target]].max()).sum())

@@ -1,8 +1,7 @@
-"""What a data set yields: pictures with labelled boxes, and the (picture, class) pairs that the pointing game asks about."""
+"""What a data set yields: pictures with labelled boxes, and the pairs that the pointing game asks about."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -37,14 +36,19 @@ class Sample:
             raise ValueError(f"{self.key}: boxes, labels and hard differ in length")
         for x0, y0, x1, y1 in self.boxes:
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-                raise ValueError(f"{self.key}: box ({x0}, {y0}, {x1}, {y1}) is empty or leaves the {width} x {height} picture")
+                raise ValueError(
+                    f"{self.key}: box ({x0}, {y0}, {x1}, {y1}) is empty or leaves the {width} x {height} picture"
+                )
 
-    @cached_property
+    @property
     def image(self) -> Image.Image:
-        """The decoded picture, checked against the annotated size."""
+        """The picture, decoded anew at each use (a run holds thousands of samples) and checked against the size."""
         image = self.open()
         if image.size != self.size:
-            raise ValueError(f"{self.key}: the picture is {image.size[0]} x {image.size[1]}, its annotation says {self.size[0]} x {self.size[1]}")
+            raise ValueError(
+                f"{self.key}: the picture is {image.size[0]} x {image.size[1]}, "
+                f"its annotation says {self.size[0]} x {self.size[1]}"
+            )
         return image
 
     def region(self, label: int) -> Region:

@@ -1,0 +1,143 @@
+"""PASCAL VOC (Everingham et al., IJCV 2010): pictures with 1-based inclusive boxes in one XML file each."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml
+import numpy as np
+from defusedxml import ElementTree
+
+from eval.datasets import boxes, pictures
+from eval.datasets.download import Archive, cache_folder
+from eval.sample import Sample
+
+CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
+    "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+TEST_ARCHIVE = Archive(
+    url="https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
+    sha256="6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
+    size=451_020_800,
+    # The last file that a complete extraction has written is the archive's own mark, not the folder's existence.
+    folder="VOCdevkit/VOC2007",
+)
+REMEDY = (
+    "set dataset.root=DIR (the folder VOCdevkit or its parent) or dataset.download=true "
+    "(451 MB, VOCtest_06-Nov-2007.tar)"
+)
+MAX_XML = 8 * 2**20
+
+
+class VOC:
+    """VOC2007 test, or another year and split in the same layout: sized, indexable, decodes lazily.
+
+    root: the folder VOCdevkit, its parent, or VOC2007 itself; None: where `download` puts it.
+    download: fetch and check the official archive of VOC2007 test where it is not there.
+
+    Lists and folders are checked here, before any work: FileNotFoundError. An annotation is read when its sample is
+    asked for; ValueError then names the file.
+    """
+
+    classes = CLASSES
+
+    def __init__(self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"):
+        name = f"VOC{year} {split}"
+        if download and (year, split) != (2007, "test"):
+            raise ValueError(f"only VOC2007 test is downloaded, not {name}; {REMEDY}")
+        if root is None and (download or cache_folder("voc2007").is_dir()):
+            root = cache_folder("voc2007")
+        if download:
+            TEST_ARCHIVE.fetch(Path(root).expanduser())
+        base = pictures.folder(root, name, REMEDY)
+        tried = [base / "VOCdevkit" / f"VOC{year}", base / f"VOC{year}", base]
+        self.root = next((p for p in tried if (p / "Annotations").is_dir()), None)
+        if self.root is None:
+            raise FileNotFoundError(f"{name}: no folder VOCdevkit/VOC{year}/Annotations under {base}; {REMEDY}")
+        listing = pictures.file(self.root / "ImageSets" / "Main" / f"{split}.txt", f"{name}, list of pictures", REMEDY)
+        self.keys = tuple(line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.strip())
+        if not self.keys or len(set(self.keys)) != len(self.keys):
+            raise ValueError(f"{listing} is empty or names a picture twice")
+        self.folders = {kind: pictures.folder(self.root / kind, name, REMEDY) for kind in ("Annotations", "JPEGImages")}
+        for kind, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+            lost = pictures.missing(self.folders[kind], [key + suffix for key in self.keys])
+            if lost:
+                raise FileNotFoundError(
+                    f"{name}: {len(lost)} of {len(self.keys)} files are missing in {self.folders[kind]}, the first is "
+                    f"{lost[0]}; {REMEDY}"
+                )
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Sample:
+        key = self.keys[index]
+        found = read(pictures.inside(self.folders["Annotations"], f"{key}.xml"))
+        return found.sample(key, self.folders["JPEGImages"], f"{key}.jpg", self.classes)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What one VOC-style XML file says.
+
+    path: the file. filename: the picture it names, or "". size: (width, height), or None.
+    objects: (class name, (xmin, ymin, xmax, ymax) as written, difficult) of each object.
+    """
+
+    path: Path
+    filename: str
+    size: tuple[int, int] | None
+    objects: tuple[tuple[str, tuple[int, int, int, int], bool], ...]
+
+    def sample(self, key: str, root: Path, name: str, classes: tuple[str, ...], first: int = 1) -> Sample:
+        """The sample of picture root/name; `first`: coordinate of the picture's first pixel (VOC 1, ImageNet 0)."""
+        if self.size is None:
+            raise ValueError(f"{self.path} has no <size> with <width> and <height>")
+        found, labels = [], []
+        for number, (label, (x0, y0, x1, y1), _) in enumerate(self.objects, 1):
+            what = f"{self.path}, object {number} ({label})"
+            if label not in classes:
+                raise ValueError(f"{what}: unknown class; the data set has {', '.join(classes[:30])}")
+            found.append(boxes.clipped(x0 - first, y0 - first, x1 - first + 1, y1 - first + 1, self.size, what))
+            labels.append(classes.index(label))
+        return Sample(
+            key=key,
+            size=self.size,
+            boxes=np.array(found, np.int64).reshape(-1, 4),
+            labels=np.array(labels, np.int64),
+            hard=np.array([hard for *_, hard in self.objects], bool),
+            open=pictures.Picture(root, name, self.size),
+        )
+
+
+def read(path: Path) -> Annotation:
+    """Reads a VOC-style XML file; ValueError names the file. Entities and document types are refused, not expanded."""
+    if not path.is_file():
+        raise FileNotFoundError(f"the annotation {path} does not exist")
+    if path.stat().st_size > MAX_XML:
+        raise ValueError(f"{path} is larger than {MAX_XML >> 20} MiB: no annotation of one picture")
+    try:
+        root = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+    except defusedxml.DefusedXmlException as error:
+        raise ValueError(f"{path} declares entities or a document type and is refused: {error}") from error
+    except (ParseError, ValueError, LookupError, RecursionError) as error:
+        raise ValueError(f"{path} is no readable XML: {error}") from error
+    width, height = (root.findtext(f"size/{side}") for side in ("width", "height"))
+    size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
+    objects = tuple(_object(node, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1))
+    return Annotation(path, (root.findtext("filename") or "").strip(), size, objects)
+
+
+def _object(node: Element, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
+    name = (node.findtext("name") or "").strip()
+    if not name:
+        raise ValueError(f"{what} has no <name>")
+    box = node.find("bndbox")
+    if box is None:
+        raise ValueError(f"{what} ({name}) has no <bndbox>")
+    corners = tuple(
+        boxes.whole(box.findtext(tag), f"{what} ({name}): <{tag}>") for tag in ("xmin", "ymin", "xmax", "ymax")
+    )
+    return name, corners, (node.findtext("difficult") or "0").strip() not in ("0", "false", "False", "")

@@ -1,0 +1,90 @@
+"""The GradCAM family: formulas of pytorch-grad-cam on activations and gradients that we take ourselves.
+
+pytorch-grad-cam 1.5 returns maps that are rectified, scaled to [0,1] and resized to the input; it differentiates the
+whole network, leaves gradients on parameters and fails on frozen ones. So only its formulas are called here (this file
+holds all that is particular to the library), and maps come back raw, on the layer's grid.
+"""
+
+from collections.abc import Sequence
+
+import pytorch_grad_cam
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from baselines.taps import activations_and_gradients, layer_names
+
+# Formulas of the library that need activations and gradients only.
+FORMULAS = (
+    "GradCAM",
+    "GradCAMPlusPlus",
+    "HiResCAM",
+    "XGradCAM",
+    "LayerCAM",
+    "GradCAMElementWise",
+    "EigenCAM",
+    "EigenGradCAM",
+)
+
+
+def fuse(maps: Sequence[Tensor], fusion: str, gamma: float | None) -> Tensor:
+    """Maps (K,h,w) of several layers -> (K,h,w) on the finest grid; a single layer's map is returned untouched.
+
+    Each map is rectified and divided by its maximum, as LayerCAM's authors do before they fuse; `gamma` is the
+    factor of their tanh scaling (Jiang et al., TIP 2021). fusion: "maximum" (the authors') or "mean" (the library's).
+    """
+    if len(maps) == 1:
+        return maps[0]
+    grid = max((m.shape[-2:] for m in maps), key=lambda shape: shape[0] * shape[1])
+    scaled = []
+    for m in maps:
+        m = m.clamp(min=0)
+        top = m.amax((1, 2), keepdim=True)
+        m = m / torch.where(top > 0, top, torch.ones_like(top))
+        m = m if gamma is None else torch.tanh(gamma * m)
+        scaled.append(functional.interpolate(m[:, None], size=grid, mode="bilinear", align_corners=False)[:, 0])
+    stack = torch.stack(scaled)
+    return stack.amax(0) if fusion == "maximum" else stack.mean(0)
+
+
+class CAM:
+    """A method of the GradCAM family by the name of its class in pytorch-grad-cam.
+
+    layers: names of the layers read; None: the model's "cam" layers.
+    relu: the rectification that closes most of the papers' formulas. Off: where a map has a positive value it moves
+        no maximum, and where it has none the raw map still tells positions apart.
+    fusion, gamma: how the maps of several layers become one, see `fuse`.
+    """
+
+    def __init__(
+        self,
+        classifier,
+        formula: str = "GradCAM",
+        layers: Sequence[str] | str | None = None,
+        relu: bool = False,
+        fusion: str = "maximum",
+        gamma: float | None = None,
+    ):
+        if formula not in FORMULAS:
+            raise ValueError(f"formula {formula!r} is none of {', '.join(FORMULAS)}")
+        if fusion not in ("maximum", "mean"):
+            raise ValueError(f"fusion {fusion!r} is neither 'maximum' nor 'mean'")
+        self.classifier = classifier
+        self.layers = layer_names(classifier, layers, "cam")
+        self.relu = relu
+        self.fusion = fusion
+        self.gamma = gamma
+        # Without target layers the library's object hangs no hook on the network; it is here for its formula.
+        self._library = getattr(pytorch_grad_cam, formula)(classifier.network, [])
+
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""
+        repeated = activations.expand_as(gradients).cpu().numpy()
+        found = self._library.get_cam_image(None, None, None, repeated, gradients.cpu().numpy(), False)
+        return torch.from_numpy(found).to(gradients)
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
+        read = activations_and_gradients(self.classifier, image, targets, self.layers)
+        maps = fuse([self.map(activations, gradients) for activations, gradients in read], self.fusion, self.gamma)
+        return maps.clamp(min=0) if self.relu else maps

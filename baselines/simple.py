@@ -1,0 +1,39 @@
+"""Two methods that see nothing: what a heat map has to beat."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Center:
+    """The middle of the picture, (W/2, H/2) in original pixels, unrounded: TorchRay's `center`.
+
+    Blind: called with the sample in place of pixels, returns points instead of maps.
+    """
+
+    def __init__(self, classes: Sequence[str] = ()):
+        del classes  # every blind method is built with the data set's classes; the centre has no use for them
+
+    def __call__(self, sample, targets: Tensor) -> Tensor:
+        """targets (K,) -> (K,2) points x, y in original pixels, origin top left."""
+        width, height = sample.size
+        return torch.tensor([[width / 2, height / 2]], dtype=torch.float64).repeat(len(targets), 1)
+
+
+class Random:
+    """A point drawn uniformly from the picture, anew for each class.
+
+    The point depends on torch's global CPU seed (the runner sets it per picture) and on the class alone, so asking for
+    fewer classes, or in another order, moves no point.
+    """
+
+    def __init__(self, classes: Sequence[str] = ()):
+        del classes
+
+    def __call__(self, sample, targets: Tensor) -> Tensor:
+        """targets (K,) -> (K,2) points x, y in original pixels: 0 <= x < W, 0 <= y < H."""
+        seed = int(torch.randint(2**63 - 1, ()))
+        drawn = [np.random.default_rng([seed, int(target)]).random(2) for target in targets]
+        return torch.from_numpy(np.array(drawn).reshape(-1, 2) * np.array(sample.size))

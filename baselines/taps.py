@@ -1,0 +1,88 @@
+"""Activations of named layers, and gradients of class scores with respect to them, at the price of the head alone."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+def layer_names(classifier, layers: Sequence[str] | str | None, use: str, otherwise: str | None = None) -> list[str]:
+    """The layers a method reads: its own argument, else what the model's config names for `use`.
+
+    Raises ValueError when neither says anything, or when the network has no such layer.
+    """
+    if layers is None:
+        layers = classifier.layers.get(use) or classifier.layers.get(otherwise)
+    names = [layers] if isinstance(layers, str) else list(layers or ())
+    if not names:
+        raise ValueError(f"no layers given: the model names none for {use!r}, set method.build.layers")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a layer is named twice in {', '.join(names)}")
+    for name in names:
+        classifier.module(name)
+    return names
+
+
+@contextmanager
+def tapped(classifier, names: Sequence[str], gradients: bool = True) -> Iterator[dict[str, Tensor]]:
+    """Within the block each forward pass leaves the layers' outputs (B,C,h,w) in the yielded dict.
+
+    The network is frozen, so autograd records nothing before the first tapped layer, whose output becomes a leaf here:
+    a backward pass differentiates the head only. The network goes on with a copy, so that an addition in place (as in
+    the residual blocks of torchvision) cannot overwrite what was tapped. Hooks are gone when the block is left.
+    Raises ValueError naming a layer without a (B,C,h,w) output, and one that runs twice in a forward pass.
+    """
+    taps: dict[str, Tensor] = {}
+
+    def hook_for(name: str):
+        def hook(_module, _inputs, output):
+            if name in taps:
+                raise ValueError(f"layer {name!r} runs more than once in a forward pass, so its output is not one map")
+            if not isinstance(output, Tensor) or output.dim() != 4:
+                shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,C,h,w)")
+            if not gradients:
+                taps[name] = output.detach().clone()
+                return None
+            taps[name] = output if output.requires_grad else output.detach().requires_grad_()
+            return taps[name].clone()
+
+        return hook
+
+    handles = []
+    try:
+        for name in names:
+            handles.append(classifier.module(name).register_forward_hook(hook_for(name)))
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def check_reached(names: Sequence[str], taps: dict[str, Tensor]) -> None:
+    missing = [name for name in names if name not in taps]
+    if missing:
+        raise ValueError(f"layer {missing[0]!r} takes no part in the network's forward pass")
+
+
+def activations_and_gradients(
+    classifier, image: Tensor, targets: Tensor, names: Sequence[str]
+) -> list[tuple[Tensor, Tensor]]:
+    """One forward pass and one backward pass per class, from the score down to the first of the layers.
+
+    image (3,H,W) in [0,1], targets (K,) -> for each layer its activations (1,C,h,w) and gradients (K,C,h,w) of
+    `classifier.score`. Each class has a backward pass of its own: its result then does not depend on the others.
+    """
+    with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
+        output = classifier.network(classifier.normalise(image.detach()))
+        check_reached(names, taps)
+        layers = [taps[name] for name in names]
+        rows = []
+        for position, target in enumerate(targets.tolist()):
+            rows.append(
+                torch.autograd.grad(
+                    classifier.score(output, target).sum(), layers, retain_graph=position + 1 < len(targets)
+                )
+            )
+    return [(layer.detach(), torch.cat(grads)) for layer, grads in zip(layers, zip(*rows, strict=True), strict=True)]

@@ -96,7 +96,7 @@ def ask(method: Callable, image, targets, seed: int):
         return method(image, targets)
 
 
-def run(
+def evaluate_pairs(
     entries: list[tuple[int, Sample, list[Pair]]],
     method: Callable,
     classifier: Classifier | None,

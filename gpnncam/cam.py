@@ -1,0 +1,166 @@
+"""GPNN-CAM: class activation maps from many realistic variations of one picture (Singh and Namboodiri).
+
+Layers l1, l2, ... run from deep to shallow. Over the variations x_1..x_n of a group:
+
+Phase 1 at l1: w_k = mean over variations and positions of the gradient of the target score; the map of a variation
+is ReLU(sum_k w_k A_k) (GradCAM's formula with weights from all variations), divided by the maximum over the group.
+Phase 2 at each shallower layer: the maps so far are fused into a target at that layer's resolution; the layer's
+standardised activations are regressed on it (ridge); the map is ReLU of the prediction without the intercept, divided
+by the maximum over the group.
+The answer for the picture: the same weights on its own activations, the same divisors, fused at the last layer's
+resolution, averaged over the groups.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gpnncam import sources
+from gpnncam.features import features
+from gpnncam.solve import FUSIONS, PHASE1, fuse, solve
+from gpnncam.vote import carry_back
+
+STEPS = ("generation", "forward", "head gradient", "regression")
+
+
+class GPNNCAM:
+    """maps = GPNNCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
+
+    classifier: `.network` on normalised pixels, `.normalise(pixels)`, `.module(name)`, `.score(output, target)` ->
+        (B,) differentiable, `.layers["gpnncam"]` (see `layers`).
+    n, groups: variations, and how many groups (of equal size up to one) are solved independently and averaged.
+    layers: module names deep to shallow; None: the classifier's `layers["gpnncam"]`. depth: only the first `depth`.
+    phase1: "average_gradient", or "ridge": the activations at l1 are regressed on each variation's own GradCAM map.
+    alpha: ridge penalty. fusion: "sigmoid_product" (the authors'), "product" or "sum", see `gpnncam.solve.fuse`.
+    include_self: the picture counts as one more variation of every group.
+    source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), or a
+        callable (image, n, seed) -> object with `.pixels` (n,3,H,W) and, for source_vote, `.fields` (`gpnncam.vote`).
+    sigma, noise, generator: strength and kind ("grey", "rgb") of the generator's noise, and its further options.
+    copy_sigma: deviation of source "noise". smallest_crop: share of the side for source "flip_crop".
+    source_vote: answer with the variations' fused maps, carried back to the picture through their fields and averaged
+        with its own map, which votes once (a variant that is not in the paper); (K,H,W).
+    batch: pictures per forward pass; changes memory and speed only.
+
+    The seed of the variations is drawn from torch's global CPU generator, one draw per call. `seconds` holds the
+    latest call's time by step (STEPS). ValueError for settings that contradict each other.
+    """
+
+    def __init__(
+        self,
+        classifier,
+        n: int = 20,
+        groups: int = 1,
+        layers: Sequence[str] | None = None,
+        depth: int | None = None,
+        phase1: str = "average_gradient",
+        alpha: float = 1e-4,
+        fusion: str = "sigmoid_product",
+        include_self: bool = False,
+        source: str | Callable = "gpnn",
+        sigma: float = 3.0,
+        noise: str = "rgb",
+        generator: dict | None = None,
+        copy_sigma: float = 0.2,
+        smallest_crop: float = 0.6,
+        source_vote: bool = False,
+        batch: int = 10,
+    ):
+        makers = {
+            "gpnn": lambda: sources.gpnn(sigma=sigma, noise=noise, **(generator or {})),
+            "noise": lambda: sources.noise(copy_sigma),
+            "flip_crop": lambda: sources.flip_crop(smallest_crop),
+            "none": sources.none,
+        }
+        for name, value, known in (("phase1", phase1, PHASE1), ("fusion", fusion, FUSIONS)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; known are {', '.join(known)}")
+        if not callable(source) and source not in makers:
+            raise ValueError(f"source is {source!r}; known are {', '.join(makers)}, or a callable")
+        names = list(classifier.layers.get("gpnncam", ())) if layers is None else list(layers)
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"GPNN-CAM needs one or more different layers, deep to shallow; given are {names}")
+        if depth is not None and not 1 <= depth <= len(names):
+            raise ValueError(f"depth is {depth}, but there are {len(names)} layers: {', '.join(names)}")
+        if not 1 <= groups <= n:
+            raise ValueError(f"{n} variations cannot be split into {groups} groups")
+        if not alpha > 0:
+            raise ValueError(f"the ridge penalty alpha is {alpha}; it must be positive")
+        if batch < 1:
+            raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
+        self.classifier, self.batch = classifier, batch
+        self.modules = {name: classifier.module(name) for name in names[:depth]}
+        self.source = source if callable(source) else makers[source]()
+        self.n, self.groups, self.include_self = n, groups, include_self
+        if source == "none":
+            self.n, self.groups, self.include_self = 1, 1, False
+        self.how = {"phase1": phase1, "alpha": alpha, "fusion": fusion}
+        self.source_vote = source_vote
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """(3,H,W), (K,) int -> (K,h,w) float32 at the last layer's resolution; larger = more important."""
+        self.seconds = dict.fromkeys(STEPS, 0.0)
+        seed = int(torch.randint(2**63 - 1, ()))
+        with self._timed("generation", image.device):
+            made = self.source(image, self.n, seed)
+        activations, gradients = self._observe(torch.cat([image[None], made.pixels.to(image)]), targets.tolist())
+        with self._timed("regression", image.device), torch.no_grad():
+            answer, votes, counts = 0, 0, 0
+            for group in torch.arange(self.n).tensor_split(self.groups):
+                maps = self._group(activations, gradients, group)
+                answer = answer + maps[:, 0] / self.groups
+                if self.source_vote:
+                    heat = functional.interpolate(maps[:, 1:], image.shape[1:], mode="bilinear", align_corners=False)
+                    voted, counted = carry_back(heat, made.fields[group])
+                    votes, counts = votes + voted, counts + counted
+            if self.source_vote:
+                own = functional.interpolate(answer[None], image.shape[1:], mode="bilinear", align_corners=False)[0]
+                answer = (votes + own) / (counts + 1)
+            return answer.float()
+
+    def _group(self, activations: list[Tensor], gradients: Tensor, group: Tensor) -> Tensor:
+        """Fused maps (K,1+len(group),h,w) of the picture (row 0) and of one group of its variations."""
+        # One group holds everything: no copy of the activations then.
+        rows = slice(None) if len(group) == self.n else torch.cat([torch.zeros(1, dtype=torch.long), group + 1])
+        layers = [layer[rows] for layer in activations]
+        fitted = slice(0 if self.include_self else 1, None)
+        maps = solve(layers, gradients[:, rows], fitted, **self.how, chunk=self.batch)
+        return fuse(maps, layers[-1].shape[2:], self.how["fusion"])
+
+    def _observe(self, pixels: Tensor, targets: list[int]) -> tuple[list[Tensor], Tensor]:
+        """Of pixels (N,3,H,W): each layer's activations (N,C,h,w); (K,N,C), the scores' mean gradients at the first."""
+        stored: dict[str, Tensor] = {}
+        gradients = None
+        with features(self.modules) as seen:
+            for start in range(0, len(pixels), self.batch):
+                rows = slice(start, start + self.batch)
+                seen.clear()
+                with self._timed("forward", pixels.device):
+                    output = self.classifier.network(self.classifier.normalise(pixels[rows]))
+                seen.check()
+                for name, layer in seen.layers.items():
+                    if name not in stored:
+                        stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
+                    stored[name][rows] = layer
+                if gradients is None:
+                    gradients = seen.leaf.new_empty(len(targets), len(pixels), seen.leaf.shape[1]).detach()
+                with self._timed("head gradient", pixels.device):
+                    for k, target in enumerate(targets):
+                        score = self.classifier.score(output, target).sum()
+                        keep = k + 1 < len(targets)
+                        (gradient,) = torch.autograd.grad(score, seen.leaf, retain_graph=keep)
+                        gradients[k, rows] = gradient.flatten(2).mean(2)
+        return [stored[name] for name in self.modules], gradients
+
+    @contextmanager
+    def _timed(self, step: str, device: torch.device) -> Iterator[None]:
+        """Add the block's wall time to `seconds[step]`; a card is waited for, its work being queued otherwise."""
+        start = perf_counter()
+        yield
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.seconds[step] += perf_counter() - start

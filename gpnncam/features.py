@@ -1,0 +1,71 @@
+"""Activations of named layers, and gradients of the network's head alone, out of one forward pass."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Features:
+    """What the latest forward pass left behind: `layers[name]` is (B,C,h,w), `leaf` the first layer's (B,C,h,w).
+
+    The network continues from `leaf`, which requires gradients: whatever is computed from its output can be
+    differentiated with respect to `leaf` at the price of the layers behind it.
+    """
+
+    def __init__(self, names: list[str]):
+        self.names = names
+        self.layers: dict[str, Tensor] = {}
+        self.leaf: Tensor | None = None
+
+    def clear(self) -> None:
+        """Forget the latest pass; call it before each new one."""
+        self.layers, self.leaf = {}, None
+
+    def check(self) -> None:
+        """RuntimeError naming a layer that the latest forward pass did not run."""
+        for name in self.names:
+            if name not in self.layers:
+                raise RuntimeError(f"the forward pass never ran layer {name!r}: no activations to read there")
+
+
+@contextmanager
+def features(layers: Mapping[str, nn.Module]) -> Iterator[Features]:
+    """Watch the modules `layers` (name -> module) while the block runs; the first one also becomes the leaf.
+
+    Parameters are frozen, so autograd records nothing until the hook on the first layer hands the network a tensor
+    that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
+    runs the layers does not matter. Raises RuntimeError inside the block when a layer runs twice in one pass or
+    returns anything but feature maps (B,C,h,w). All hooks are gone afterwards, whatever happened.
+    """
+    seen = Features(list(layers))
+    first = seen.names[0]
+
+    def watch(name: str):
+        def hook(_module, _inputs, output):
+            if not isinstance(output, Tensor) or output.dim() != 4:
+                found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise RuntimeError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
+            if name in seen.layers:
+                raise RuntimeError(f"layer {name!r} runs more than once in a forward pass: name one that runs once")
+            # The copy survives a network that goes on in place (`out += identity` behind a batch norm).
+            seen.layers[name] = output.detach().clone()
+            if name != first:
+                return None
+            seen.leaf = seen.layers[name].requires_grad_()
+            seen.layers[name] = seen.leaf.detach()
+            return seen.leaf.clone()
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in layers.items():
+            handles.append(module.register_forward_hook(watch(name)))
+        with torch.enable_grad():
+            yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+        seen.clear()

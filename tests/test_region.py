@@ -1,0 +1,77 @@
+"""Geometry of regions against brute force over pixels."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eval.region import Region
+
+SIDE = 24
+
+
+@st.composite
+def boxes(draw):
+    found = []
+    for _ in range(draw(st.integers(1, 4))):
+        x0, y0 = draw(st.integers(0, SIDE - 1)), draw(st.integers(0, SIDE - 1))
+        found.append((x0, y0, draw(st.integers(x0 + 1, SIDE)), draw(st.integers(y0 + 1, SIDE))))
+    return np.array(found)
+
+
+points = st.floats(0, SIDE, exclude_max=True, width=32)
+
+
+def raster(found):
+    """Second implementation: every pixel asked one by one."""
+    return np.array(
+        [[any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in found) for x in range(SIDE)] for y in range(SIDE)]
+    )
+
+
+@given(boxes(), points, points)
+def test_boxes_equal_their_raster(found, x, y):
+    mask = raster(found)
+    region = Region.from_boxes(found, (SIDE, SIDE))
+    assert (region.mask == mask).all()
+    assert region.area == mask.sum()
+    assert region.contains(x, y) == mask[int(y), int(x)]
+    rows, columns = np.nonzero(mask)
+    nearest = 0.0 if mask[int(y), int(x)] else np.hypot(columns - x, rows - y).min()
+    # Beside a box the closed form lets the nearest coordinate be any on its side: at most half a pixel off.
+    assert region.distance(x, y) <= nearest + 1e-9
+    assert nearest**2 - region.distance(x, y) ** 2 <= 0.25 + 1e-6
+
+
+@given(boxes(), points, points)
+def test_a_mask_measures_to_the_nearest_pixel(found, x, y):
+    mask = raster(found)
+    region = Region.from_mask(mask)
+    rows, columns = np.nonzero(mask)
+    nearest = 0.0 if mask[int(y), int(x)] else np.hypot(columns - x, rows - y).min()
+    assert region.contains(x, y) == mask[int(y), int(x)]
+    assert region.distance(x, y) == pytest.approx(nearest, abs=1e-9)
+    assert region.area == mask.sum()
+
+
+@given(boxes(), st.integers(0, SIDE - 1), st.integers(0, SIDE - 1))
+def test_boxes_and_their_mask_agree_at_integer_points(found, x, y):
+    """A heat map's highest point is a pixel: there both forms must say the same, exactly."""
+    region, mask = Region.from_boxes(found, (SIDE, SIDE)), Region.from_mask(raster(found))
+    assert region.contains(x, y) == mask.contains(x, y)
+    assert region.distance(x, y) == pytest.approx(mask.distance(x, y), abs=1e-12)
+
+
+def test_points_outside_the_picture_are_outside():
+    region = Region.from_mask(np.ones((4, 5), bool))
+    assert not region.contains(5, 0)
+    assert not region.contains(-0.5, 0)
+    assert region.distance(8, 3) == 4
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Region.from_boxes(np.zeros((0, 4)), (5, 5)), lambda: Region.from_mask(np.zeros((5, 5)))]
+)
+def test_an_empty_region_is_refused(make):
+    with pytest.raises(ValueError, match="at least one"):
+        make()

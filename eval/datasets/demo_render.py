@@ -1,0 +1,150 @@
+"""Paints a scene: lit and textured objects with soft shadows on a textured ground, then a camera's faults."""
+
+import cv2
+import numpy as np
+
+from eval.datasets.demo_scene import Item, Scene
+from eval.datasets.demo_textures import FLOORS, GROUNDS, MATERIALS, WALLS, Surface, colour, noise, vary
+
+LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+
+
+def render(rng: np.random.Generator, scene: Scene) -> np.ndarray:
+    """(side,side,3) uint8 RGB of a scene."""
+    side = scene.side
+    heading = rng.uniform(0, 2 * np.pi)
+    light = np.array(
+        (np.cos(heading), np.sin(heading), rng.uniform(0.7, 1.3)), np.float32
+    )  # x, y (down), towards the eye
+    light /= np.linalg.norm(light)
+    albedo, relief = _ground(rng, side)
+    canvas = albedo * _lambert(relief, light, strength=0.35)[..., None]
+    softness = rng.uniform(0.02, 0.08)
+    for item in scene.items:
+        _shadow(canvas, item, light, softness * rng.uniform(0.5, 1.2), rng.uniform(0.35, 0.65))
+        _paint(rng, canvas, item, light)
+    return _photograph(rng, canvas)
+
+
+def _ground(rng, side: int) -> Surface:
+    """One surface, or a wall above a floor that comes nearer towards the bottom."""
+    base = colour(rng)
+    if rng.random() < 0.6:
+        return GROUNDS[int(rng.integers(len(GROUNDS)))](rng, side, side, base)
+    wall, relief = WALLS[int(rng.integers(len(WALLS)))](rng, side, side, base)
+    horizon = int(side * rng.uniform(0.3, 0.7))
+    floor, floor_relief = FLOORS[int(rng.integers(len(FLOORS)))](rng, side, side, vary(rng, base, 0.5))
+    depth = np.float32(side - horizon)
+    wall[horizon:] = cv2.resize(floor, (side, side - horizon), interpolation=cv2.INTER_AREA)
+    relief[horizon:] = cv2.resize(floor_relief, (side, side - horizon), interpolation=cv2.INTER_AREA)
+    edge = 0.35 * np.exp(-np.arange(side - horizon, dtype=np.float32) / (0.12 * depth))
+    wall[horizon:] *= 1 - edge[:, None, None]
+    return wall, relief
+
+
+def _normals(relief: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit normals of a height field (h,w): components x, y and towards the eye, each (h,w)."""
+    gx = cv2.Sobel(relief, cv2.CV_32F, 1, 0, scale=0.125)
+    gy = cv2.Sobel(relief, cv2.CV_32F, 0, 1, scale=0.125)
+    z = 1 / np.sqrt(gx * gx + gy * gy + 1)
+    return -gx * z, -gy * z, z
+
+
+def _lambert(relief: np.ndarray, light: np.ndarray, strength: float) -> np.ndarray:
+    """(h,w) brightness of a lit relief: 1 where it is flat."""
+    x, y, z = _normals(relief * strength)
+    return np.clip((x * light[0] + y * light[1] + z * light[2]) / light[2], 0.2, 1.6)
+
+
+def _shadow(canvas: np.ndarray, item: Item, light: np.ndarray, softness: float, depth: float) -> None:
+    """Darken the canvas where an item keeps the light away, blurred, on the side that faces away from the light."""
+    side = len(canvas)
+    extent = max(item.coverage.body.shape)
+    reach = softness * extent + 1.5
+    margin = int(4 * reach) + 2
+    dx, dy = (round(float(-3 * reach * component)) for component in light[:2])
+    y0, x0 = item.coverage.y - margin, item.coverage.x - margin
+    shade = cv2.GaussianBlur(
+        cv2.copyMakeBorder(item.coverage.body, *(margin,) * 4, cv2.BORDER_CONSTANT, value=0), (0, 0), reach
+    )
+    top, left = y0 + dy, x0 + dx
+    bottom, right = min(side, top + shade.shape[0]), min(side, left + shade.shape[1])
+    part = shade[max(0, -top) : bottom - top, max(0, -left) : right - left]
+    canvas[max(0, top) : bottom, max(0, left) : right] *= 1 - depth * part[..., None]
+
+
+def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
+    """Put a rounded, lit, textured item on the canvas."""
+    cover = item.coverage
+    h, w = cover.body.shape
+    ground = canvas[cover.window]
+    seen = max(float(cover.body.sum()), 1.0)
+    around = np.array([float((ground[..., c] * cover.body).sum()) / seen for c in range(3)], np.float32)
+    base = _unlike(rng, around)
+    albedo, relief = MATERIALS[int(rng.integers(len(MATERIALS)))](rng, h, w, base)
+    second = vary(rng, base * (0.3 if base @ LUMA > 0.35 else 2.2), 0.3)
+    albedo += (second - albedo) * (0.85 * cover.detail[..., None])
+
+    # Rounded edges: the height rises like a quarter circle within `bevel` pixels from the outline. The border of zeros
+    # makes the picture's frame an outline as well; an object that is cut there goes on outside, so pad by replicating.
+    solid = cv2.copyMakeBorder(
+        (cover.body > 0.5).view(np.uint8), *_pads(cover, len(canvas)), cv2.BORDER_CONSTANT, value=0
+    )
+    inside = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
+    top, _, left, _ = _pads(cover, len(canvas))
+    inside = inside[top : top + h, left : left + w]
+    bevel = float(np.clip(rng.uniform(0.04, 0.16) * max(h, w), 2, 14))
+    slope = 1 - np.minimum(inside / bevel, 1)
+    height = bevel * np.sqrt(np.maximum(1 - slope * slope, 0)) * rng.uniform(0.5, 1.0)
+    height = cv2.GaussianBlur(height - 0.8 * cover.detail, (0, 0), 0.8) + relief * rng.uniform(0.1, 0.45)
+    x, y, z = _normals(height)
+    facing = x * light[0] + y * light[1] + z * light[2]
+    half = light + np.array((0, 0, 1), np.float32)
+    half = (half / np.linalg.norm(half)).astype(np.float32)
+    gloss = np.clip(x * half[0] + y * half[1] + z * half[2], 0, 1) ** np.float32(rng.uniform(12, 40)) * np.float32(
+        rng.uniform(0, 0.35)
+    )
+    flat = np.float32(half[2]) ** 12
+    ambient = np.float32(rng.uniform(0.3, 0.5))
+    lit = (
+        albedo * (ambient + (1 - ambient) * np.clip(facing / light[2], 0, 1.6))[..., None]
+        + (gloss * (1 - flat))[..., None]
+    )
+    ground += (lit - ground) * cover.body[..., None]
+
+
+def _pads(cover, side: int) -> tuple[int, int, int, int]:
+    """One pixel of border at top, bottom, left, right where the crop does not end at the picture's frame, else none."""
+    h, w = cover.body.shape
+    return int(cover.y > 0), int(cover.y + h < side), int(cover.x > 0), int(cover.x + w < side)
+
+
+def _unlike(rng, around: np.ndarray) -> np.ndarray:
+    """(3,) a colour that differs from its surroundings (3,), in brightness above all."""
+    best, distance = around, -1.0
+    for _ in range(4):
+        candidate = colour(rng, (0, 1), (0.05, 0.95), (0.2, 1.0))
+        difference = float(np.abs((candidate - around) @ LUMA) + 0.25 * np.abs(candidate - around).sum())
+        if difference > distance:
+            best, distance = candidate, difference
+        if distance > 0.4:
+            break
+    return best
+
+
+def _photograph(rng, canvas: np.ndarray) -> np.ndarray:
+    """(side,side,3) uint8: uneven light, colour cast, exposure, slight blur, noise."""
+    side = len(canvas)
+    t = np.linspace(-1, 1, side, dtype=np.float32)
+    angle, amount = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.3)
+    slope = np.float32(np.cos(angle)) * t[None, :] + np.float32(np.sin(angle)) * t[:, None]
+    falloff = t[None, :] ** 2 + t[:, None] ** 2
+    field = 1 + np.float32(amount) * slope - np.float32(rng.uniform(0, 0.2)) * falloff
+    patches = 0.85 + 0.3 * noise(rng, side, side, 120, 2)
+    cast = np.array([rng.uniform(0.88, 1.12) for _ in range(3)], np.float32)
+    canvas = canvas * (field * patches * np.float32(rng.uniform(0.85, 1.2)))[..., None] * cast
+    if rng.random() < 0.6:
+        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 0.9))
+    grain = rng.integers(-128, 128, (side, side), dtype=np.int16).astype(np.float32)
+    canvas = canvas + (grain * np.float32(rng.uniform(0.005, 0.05) / 128))[..., None]
+    return np.round(np.clip(canvas, 0, 1) * 255).astype(np.uint8)

@@ -1,0 +1,100 @@
+"""Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
+
+Built in, made from WordNet (eval/classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
+`coco_to_imagenet`; `imagenet` is the one of them that knows the data set's classes.
+"""
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+FOLDER = Path(__file__).parent / "classmaps"
+MAX_FILE = 16 * 2**20
+
+
+def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int | None = None) -> list[list[int]]:
+    """For each class, the indices of the network's outputs that stand for it; [] for a class that cannot be asked.
+
+    class_map: None: output i is class i. "imagenet", "voc_to_imagenet", "coco_to_imagenet": built in. Else a JSON or
+    YAML file {class name: output index, list of indices, or {"outputs": [...]}}; [] says that no output fits.
+    n_outputs: how many outputs the network has, None: not known, not checked. ValueError names the class, index or setting that does not fit.
+    """
+    if class_map is None:
+        if n_outputs not in (None, len(classes)):
+            raise ValueError(
+                f"the network has {n_outputs} outputs, the data set {len(classes)} classes; set model.class_map=FILE "
+                f"(class name: list of outputs), or model.class_map=imagenet for an ImageNet network on VOC or COCO"
+            )
+        return [[index] for index in range(len(classes))]
+    source, entries = _entries(classes, class_map)
+    lost = [name for name in classes if name not in entries]
+    if lost:
+        near = difflib.get_close_matches(lost[0], entries, n=3)
+        hint = f"; near to the first: {', '.join(near)}" if near else ""
+        raise ValueError(f"{source} does not say what stands for {', '.join(map(repr, lost[:5]))} ([]: nothing){hint}")
+    found = [_indices(entries[name], n_outputs, f"{source}, class {name!r}") for name in classes]
+    if not any(found):
+        raise ValueError(f"{source}: no class of the data set has an output")
+    return found
+
+
+def imagenet_classes() -> dict[str, str]:
+    """Synset id -> torchvision's name of the 1000 classes of ILSVRC2012, in the order of torchvision's outputs."""
+    return json.loads((FOLDER / "imagenet_synsets.json").read_text("utf-8"))
+
+
+def _entries(classes: Sequence[str], class_map: str | Path) -> tuple[str, dict]:
+    builtin = {path.stem: path for path in sorted(FOLDER.glob("*_to_imagenet.json"))}
+    if str(class_map) in builtin:
+        return f"class map {class_map}", _read(builtin[str(class_map)])
+    if str(class_map) != "imagenet":
+        path = Path(class_map).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"model.class_map: there is no file {path.absolute()}; built in are imagenet, {', '.join(builtin)}"
+            )
+        return f"class map {path}", _read(path)
+    maps = {name: _read(path) for name, path in builtin.items()}
+    fitting = {name: entries for name, entries in maps.items() if set(classes) <= set(entries)}
+    meanings = [[entries[name]["outputs"] for name in classes] for entries in fitting.values()]
+    if not fitting:
+        known = set().union(*maps.values())
+        strange = [name for name in classes if name not in known] or list(classes)
+        raise ValueError(
+            f"model.class_map=imagenet knows the classes of VOC or of COCO, not {', '.join(map(repr, strange[:5]))}; "
+            "write your own map: model.class_map=FILE"
+        )
+    if any(meaning != meanings[0] for meaning in meanings):
+        raise ValueError(f"model.class_map=imagenet is ambiguous for these classes; choose one of {', '.join(fitting)}")
+    return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+
+
+def _read(path: Path) -> dict:
+    if path.stat().st_size > MAX_FILE:
+        raise ValueError(f"{path} is larger than {MAX_FILE >> 20} MiB: no class map")
+    try:
+        text = path.read_text("utf-8")
+        entries = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        raise ValueError(f"{path} is no readable JSON or YAML: {error}") from error
+    if not isinstance(entries, dict):
+        raise ValueError(f"{path} must map class names to outputs")
+    return {str(name): entry for name, entry in entries.items()}
+
+
+def _indices(entry, n_outputs: int | None, what: str) -> list[int]:
+    if isinstance(entry, dict):
+        entry = entry.get("outputs")
+    given = [entry] if isinstance(entry, int) else entry
+    if not isinstance(given, list) or not all(type(i) is int for i in given):
+        raise ValueError(f"{what}: {entry!r} is no list of output indices")
+    strange = [i for i in given if i < 0 or (n_outputs is not None and i >= n_outputs)]
+    if strange:
+        there = f"the network has {n_outputs} outputs" if n_outputs is not None else "outputs count from 0"
+        raise ValueError(f"{what}: output {strange[0]}, but {there}")
+    if len(set(given)) != len(given):
+        raise ValueError(f"{what}: an output is listed twice")
+    return given

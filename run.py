@@ -13,7 +13,7 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -38,9 +38,20 @@ def load(overrides: list[str]) -> DictConfig:
         return hydra.compose("config", overrides=overrides)
 
 
+def instantiate(settings: DictConfig, **more):
+    """hydra's, with the error of the called code itself instead of hydra's account of the call."""
+    try:
+        return hydra.utils.instantiate(settings, **more, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, TypeError):
+            raise ValueError(f"{settings._target_}: {cause}") from error
+        raise cause if isinstance(cause, EXPECTED) else error from error
+
+
 def build_dataset(cfg: DictConfig):
     """The data set of the config; FileNotFoundError says what is missing and how to get it."""
-    return hydra.utils.instantiate(cfg.dataset.build, _convert_="all")
+    return instantiate(cfg.dataset.build)
 
 
 def network_settings(cfg: DictConfig) -> DictConfig:
@@ -61,7 +72,7 @@ def build_classifier(cfg: DictConfig, classes) -> Classifier:
     from eval.class_map import outputs
 
     settings = network_settings(cfg)
-    network = hydra.utils.instantiate(settings.build, _convert_="all")
+    network = instantiate(settings.build)
     return Classifier(
         network,
         mean=settings.mean,
@@ -76,12 +87,17 @@ def build_classifier(cfg: DictConfig, classes) -> Classifier:
 def build_method(method: DictConfig, classifier: Classifier | None, classes):
     """The callable of a `method` config. A class is built with classifier= (classes= if blind); a function is called
     as function(image, targets, classifier=...)."""
-    target = hydra.utils.instantiate(method.build, _partial_=True, _convert_="all")
+    target = instantiate(method.build, _partial_=True)
     known = {"classes": classes} if method.blind else {"classifier": classifier}
     if not inspect.isclass(target.func):
         return functools.partial(target, **known)
-    accepted = inspect.signature(target.func).parameters
-    return target(**{name: value for name, value in known.items() if name in accepted})
+    signature = inspect.signature(target.func)
+    known = {name: value for name, value in known.items() if name in signature.parameters}
+    try:
+        signature.bind(*target.args, **target.keywords, **known)
+    except TypeError as error:
+        raise ValueError(f"method={method.name}: {method.build._target_}: {error}") from None
+    return target(**known)
 
 
 def evaluate(cfg: DictConfig, dataset, planned: Plan, method: DictConfig, classifier: Classifier | None):

@@ -1,0 +1,69 @@
+"""Pictures of heat maps: rows of (picture, class), columns of methods, with boxes, the point, hit or miss."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+# Okabe and Ito's colours keep apart under every common colour blindness; a mark and a word say the same as the colour.
+HIT, MISS, BOX = "#009E73", "#D55E00", "#F0E442"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One method's answer about one (picture, class).
+
+    heat: (height,width) on the picture's grid, any scale, or None for a method that only names a point.
+    point: (x, y) in original pixels. hit: whether the protocol counts it.
+    """
+
+    heat: np.ndarray | None
+    point: tuple[float, float]
+    hit: bool
+
+
+@dataclass(frozen=True)
+class Row:
+    """image: (height,width,3) uint8. boxes: (N,4) x0 y0 x1 y1 of the class, end exclusive. cells: one per method."""
+
+    title: str
+    image: np.ndarray
+    boxes: np.ndarray
+    cells: list[Cell]
+
+
+def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) -> None:
+    """Write a PNG: the picture first, then a column per method; `width` of a column in inches."""
+    figure = Figure(figsize=(width * (len(methods) + 1), (width + 0.28) * len(rows) + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), len(methods) + 1, squeeze=False)
+    for line, row in zip(axes, rows, strict=True):
+        for axis in line:
+            axis.set_axis_off()
+            axis.imshow(row.image)
+            for x0, y0, x1, y1 in row.boxes:
+                outline = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=BOX, linewidth=1.6)
+                axis.add_patch(outline)
+        line[0].set_title(row.title, fontsize=9)
+        for axis, cell in zip(line[1:], row.cells, strict=True):
+            _overlay(axis, cell, row.image.shape)
+    for axis, method in zip(axes[0][1:], methods, strict=True):
+        axis.text(0.5, 1.16, method, transform=axis.transAxes, ha="center", va="bottom", fontsize=11, weight="bold")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def _overlay(axis, cell: Cell, shape: tuple[int, ...]) -> None:
+    if cell.heat is not None:
+        span = float(cell.heat.max() - cell.heat.min())
+        scaled = (cell.heat - cell.heat.min()) / span if span > 0 else np.zeros_like(cell.heat)
+        axis.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
+    x, y = cell.point
+    axis.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=3)
+    axis.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=HIT if cell.hit else MISS)
+    axis.set_xlim(-0.5, shape[1] - 0.5)
+    axis.set_ylim(shape[0] - 0.5, -0.5)
+    axis.set_title("✓ hit" if cell.hit else "✗ miss", fontsize=9, color=HIT if cell.hit else MISS)

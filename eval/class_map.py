@@ -20,7 +20,8 @@ def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int
 
     class_map: None: output i is class i. "imagenet", "voc_to_imagenet", "coco_to_imagenet": built in. Else a JSON or
     YAML file {class name: output index, list of indices, or {"outputs": [...]}}; [] says that no output fits.
-    n_outputs: how many outputs the network has, None: not known, not checked. ValueError names the class, index or setting that does not fit.
+    n_outputs: how many outputs the network has, None: not known, not checked.
+    ValueError names the class, index or setting that does not fit.
     """
     if class_map is None:
         if n_outputs not in (None, len(classes)):

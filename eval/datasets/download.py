@@ -6,8 +6,11 @@ import os
 import shutil
 import ssl
 import tarfile
+import tempfile
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,6 +20,7 @@ from filelock import FileLock
 BLOCK = 1 << 20
 TIMEOUT = 60.0
 ATTEMPTS = 5
+PAUSE = 0.5  # seconds, doubled from attempt to attempt
 
 
 def cache_folder(name: str) -> Path:
@@ -80,7 +84,9 @@ def download(url: str, target: Path, sha256_prefix: str, size: int | None = None
 
 def _transfer(url: str, part: Path, size: int | None) -> None:
     error: Exception | None = None
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE * 2**attempt)
         have = part.stat().st_size if part.exists() else 0
         if size is not None and have == size:
             return
@@ -132,53 +138,52 @@ def _announced(response, have: int) -> int | None:
 
 @dataclass(frozen=True)
 class Archive:
-    """A tar archive on the web and the folder that it becomes.
+    """A tar archive on the web.
 
-    sha256: 64 hex digits. size: bytes. folder: what it holds, relative to where it is extracted.
+    sha256: 64 hex digits. size: bytes.
     """
 
     url: str
     sha256: str
     size: int
-    folder: str
 
-    def fetch(self, root: Path) -> Path:
-        """root/folder, downloaded and extracted where a complete extraction is not there yet; returns it.
+    def fetch(self, root: Path, complete: Callable[[], bool]) -> None:
+        """Downloads the archive to `root` and puts its files there, unless `complete()` says that they are there.
 
-        The archive stays at `root` until it is extracted: a file of its name that a user put there is taken after
-        the same check of its hash.
+        The archive is kept: a file of its name that a user put there is taken after the same check of its hash.
         """
-        folder, mark = root / self.folder, root / f".{self.sha256[:16]}.extracted"
-        if mark.is_file() and folder.is_dir():
-            return folder
-        name = self.url.rpartition("/")[2]
-        archive = root / name
-        if archive.is_file() and sha256(archive) != self.sha256:
-            raise RuntimeError(
-                f"{archive} is not the official archive (its SHA-256 differs); move it away and try again"
-            )
-        download(self.url, archive, self.sha256, self.size)
-        with FileLock(str(archive) + ".lock"):
-            if not mark.is_file():
-                extract(archive, root)
-                mark.write_text(f"{name} {self.sha256}\n")
-        return folder
+        archive = root / self.url.rpartition("/")[2]
+        root.mkdir(parents=True, exist_ok=True)
+        # Several processes of a sweep start at once: one extracts, the others find the files.
+        with FileLock(str(root / f".{archive.name}.lock")):
+            if complete():
+                return
+            if archive.is_file() and sha256(archive) != self.sha256:
+                raise RuntimeError(
+                    f"{archive} is not the official archive (its SHA-256 differs); move it away, try again"
+                )
+            download(self.url, archive, self.sha256, self.size)
+            extract(archive, root)
 
 
 def extract(archive: Path, root: Path) -> None:
     """Unpacks a tar file into `root`; nothing of it is written outside, no link, device or mode of it is trusted.
 
-    RuntimeError names the archive where a member tries (tarfile's "data" filter, PEP 706) or the archive is damaged.
+    Files are complete as soon as they are under their name: they are unpacked beside and moved. RuntimeError names the
+    archive where a member tries to leave (tarfile's "data" filter, PEP 706), the archive is damaged or the disk full.
     """
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with tarfile.open(archive) as tar:
-            needed = 0
-            for member in tar:
-                needed += member.size
-            free = shutil.disk_usage(root).free
+        with tempfile.TemporaryDirectory(dir=root, prefix=".extracting-") as beside, tarfile.open(archive) as tar:
+            needed, free = sum(member.size for member in tar), shutil.disk_usage(root).free
             if needed > free:
                 raise RuntimeError(f"{archive} needs {needed:,} bytes in {root}, {free:,} are free")
-            tar.extractall(root, filter="data")
+            tar.extractall(beside, filter="data")
+            for path in sorted(Path(beside).rglob("*")):
+                target = root / path.relative_to(beside)
+                if path.is_dir() and not path.is_symlink():
+                    target.mkdir(exist_ok=True)
+                else:
+                    os.replace(path, target)
     except (tarfile.TarError, EOFError, OSError) as error:
         raise RuntimeError(f"{archive} could not be extracted into {root}: {error}") from error

@@ -33,12 +33,24 @@ def file(path: Path, what: str, remedy: str) -> Path:
     return path
 
 
+def text(path: Path) -> str:
+    """A text file in UTF-8 (with or without byte order mark); ValueError names it where it is not."""
+    try:
+        return path.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+
+
 def inside(root: Path, name: str) -> Path:
     """The path of `name` (relative, "/" between folders) under the resolved folder `root`.
 
     ValueError where it leads out of `root`: absolute, with "..", or through a symbolic link. Whoever writes an
     annotation chooses names, and no annotation may make the suite read files elsewhere.
     """
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError(f"the file name {name!a} in {root} is not UTF-8; rename the file") from None
     relative = PurePosixPath(name)
     if not name or "\0" in name or relative.is_absolute() or ".." in relative.parts:
         raise ValueError(f"the file name {name!r} does not stay inside {root}")

@@ -21,8 +21,6 @@ TEST_ARCHIVE = Archive(
     url="https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/VOCtest_06-Nov-2007.tar",
     sha256="6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
     size=451_020_800,
-    # The last file that a complete extraction has written is the archive's own mark, not the folder's existence.
-    folder="VOCdevkit/VOC2007",
 )
 REMEDY = (
     "set dataset.root=DIR (the folder VOCdevkit or its parent) or dataset.download=true "
@@ -50,18 +48,31 @@ class VOC:
         if root is None and (download or cache_folder("voc2007").is_dir()):
             root = cache_folder("voc2007")
         if download:
-            TEST_ARCHIVE.fetch(Path(root).expanduser())
+            place = Path(root).expanduser()
+            TEST_ARCHIVE.fetch(place, lambda: self._complete(place, year, split))
+        self._find(root, year, split)
+
+    def _complete(self, root: Path, year: int, split: str) -> bool:
+        try:
+            self._find(root, year, split)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _find(self, root: str | Path | None, year: int, split: str) -> None:
+        name = f"VOC{year} {split}"
         base = pictures.folder(root, name, REMEDY)
         tried = [base / "VOCdevkit" / f"VOC{year}", base / f"VOC{year}", base]
         self.root = next((p for p in tried if (p / "Annotations").is_dir()), None)
         if self.root is None:
             raise FileNotFoundError(f"{name}: no folder VOCdevkit/VOC{year}/Annotations under {base}; {REMEDY}")
         listing = pictures.file(self.root / "ImageSets" / "Main" / f"{split}.txt", f"{name}, list of pictures", REMEDY)
-        self.keys = tuple(line.split()[0] for line in listing.read_text("utf-8").splitlines() if line.strip())
+        self.keys = tuple(line.split()[0] for line in pictures.text(listing).splitlines() if line.strip())
         if not self.keys or len(set(self.keys)) != len(self.keys):
             raise ValueError(f"{listing} is empty or names a picture twice")
-        self.folders = {kind: pictures.folder(self.root / kind, name, REMEDY) for kind in ("Annotations", "JPEGImages")}
+        self.folders = {}
         for kind, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
+            self.folders[kind] = pictures.folder(self.root / kind, name, REMEDY)
             lost = pictures.missing(self.folders[kind], [key + suffix for key in self.keys])
             if lost:
                 raise FileNotFoundError(

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
@@ -20,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from eval import runs
+from eval.class_map import outputs
 from eval.classifier import Classifier
 from eval.protocol import Protocol
 from eval.provenance import weights_digest
@@ -68,19 +70,21 @@ def network_settings(cfg: DictConfig) -> DictConfig:
 
 
 def build_classifier(cfg: DictConfig, classes) -> Classifier:
-    """The classifier of the config for a data set's classes."""
-    from eval.class_map import outputs
-
+    """The classifier of the config for a data set's classes; ValueError where its outputs do not fit them."""
     settings = network_settings(cfg)
     network = instantiate(settings.build)
+    device = device_of(cfg.device)
+    with torch.no_grad():
+        blank = torch.zeros(1, 3, cfg.protocol.input.side, cfg.protocol.input.side, device=device)
+        count = network.to(device).eval()(blank).shape[1]
     return Classifier(
         network,
         mean=settings.mean,
         std=settings.std,
         layers=OmegaConf.to_container(settings.layers, resolve=True),
         classes=classes,
-        outputs=outputs(classes, cfg.model.class_map) if cfg.model.class_map else None,
-        device=device_of(cfg.device),
+        outputs=outputs(classes, cfg.model.class_map, count),
+        device=device,
     )
 
 

@@ -88,3 +88,38 @@ class CAM:
         read = activations_and_gradients(self.classifier, image, targets, self.layers)
         maps = fuse([self.map(activations, gradients) for activations, gradients in read], self.fusion, self.gamma)
         return maps.clamp(min=0) if self.relu else maps
+
+
+class GradCAMPlusPlus(CAM):
+    """Chattopadhay et al., Grad-CAM++, WACV 2018, eq. 19 with the authors' published program.
+
+    With Y = exp(score) the second and third derivatives of eq. 19 are exp(score) g^2 and exp(score) g^3 (g: gradient of
+    the score), so alpha = g^2 / (2 g^2 + sum(A) g^3) = 1 / (2 + sum(A) g). The factor exp(score) of the weights is left
+    out: it scales the map of a class as a whole.
+    normalise_alpha: divide each channel's alpha by its sum over the positions with a positive gradient, as the authors'
+        program does and pytorch-grad-cam does not.
+    epsilon: 0 as the authors. pytorch-grad-cam adds 1e-6 to the denominator before it is divided by g^2, which decides
+        the map wherever gradients are below a thousandth.
+    """
+
+    def __init__(self, classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
+        super().__init__(classifier, "GradCAMPlusPlus", **settings)
+        self.normalise_alpha = normalise_alpha
+        self.epsilon = epsilon
+
+    def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
+        """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""
+        total = activations.sum((2, 3), keepdim=True)
+        if self.epsilon:
+            square = gradients**2
+            alpha = square / (2 * square + total * gradients**3 + self.epsilon)
+        else:
+            denominator = 2 + total * gradients
+            alpha = torch.where(denominator != 0, 1 / denominator, gradients**2)
+        positive = gradients.clamp(min=0)
+        alpha = torch.where(positive > 0, alpha, torch.zeros_like(alpha))
+        if self.normalise_alpha:
+            mass = alpha.sum((2, 3), keepdim=True)
+            alpha = alpha / torch.where(mass != 0, mass, torch.ones_like(mass))
+        weights = (alpha * positive).sum((2, 3), keepdim=True)
+        return (weights * activations).sum(1)

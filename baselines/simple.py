@@ -1,7 +1,5 @@
 """Two methods that see nothing: what a heat map has to beat."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -12,9 +10,6 @@ class Center:
 
     Blind: called with the sample in place of pixels, returns points instead of maps.
     """
-
-    def __init__(self, classes: Sequence[str] = ()):
-        del classes  # every blind method is built with the data set's classes; the centre has no use for them
 
     def __call__(self, sample, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels, origin top left."""
@@ -28,9 +23,6 @@ class Random:
     The point depends on torch's global CPU seed (the runner sets it per picture) and on the class alone, so asking for
     fewer classes, or in another order, moves no point.
     """
-
-    def __init__(self, classes: Sequence[str] = ()):
-        del classes
 
     def __call__(self, sample, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels: 0 <= x < W, 0 <= y < H."""

@@ -1,0 +1,73 @@
+"""AblationCAM: a channel weighs what the class's score loses without it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from baselines.cam import fuse
+from baselines.taps import check_reached, layer_names, tapped
+
+
+class AblationCAM:
+    """Desai and Ramaswamy, Ablation-CAM, WACV 2020, eq. 3: w_k = (y - y_k) / y, y_k the score with channel k zeroed.
+
+    The layers below the ablated one run once for a whole batch of ablations, and all classes share the passes.
+    relative: the division by y. It turns the map of a class with a negative score upside down, as published.
+    batch: ablations per pass.
+    pytorch-grad-cam replaces the layer inside the network, and ablates layers with negative values by -1e7.
+    """
+
+    def __init__(
+        self,
+        classifier,
+        layers: Sequence[str] | str | None = None,
+        relative: bool = True,
+        batch: int = 64,
+        relu: bool = False,
+        fusion: str = "maximum",
+    ):
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self.classifier = classifier
+        self.layers = layer_names(classifier, layers, "cam")
+        self.relative = relative
+        self.batch = batch
+        self.relu = relu
+        self.fusion = fusion
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
+        with torch.no_grad():
+            pixels = self.classifier.normalise(image)
+            with tapped(self.classifier, self.layers, gradients=False) as taps:
+                output = self.classifier.network(pixels)
+            check_reached(self.layers, taps)
+            whole = torch.cat([self.classifier.score(output, target) for target in targets.tolist()])
+            maps = []
+            for name in self.layers:
+                channels = taps[name][0]
+                weights = whole[:, None] - self.ablated(pixels, name, len(channels), targets)
+                if self.relative:
+                    weights = weights / torch.where(whole != 0, whole, torch.ones_like(whole))[:, None]
+                maps.append(torch.einsum("kc,chw->khw", weights, channels))
+            fused = fuse(maps, self.fusion, None)
+            return fused.clamp(min=0) if self.relu else fused
+
+    def ablated(self, pixels: Tensor, name: str, count: int, targets: Tensor) -> Tensor:
+        """Scores (K,C) of the classes with each of the layer's channels zeroed in turn."""
+        columns = []
+        for chosen in torch.arange(count).split(self.batch):
+
+            def ablate(_module, _inputs, output, chosen=chosen):
+                batch = output.repeat(len(chosen), 1, 1, 1)
+                batch[torch.arange(len(chosen)), chosen] = 0
+                return batch
+
+            handle = self.classifier.module(name).register_forward_hook(ablate)
+            try:
+                output = self.classifier.network(pixels)
+            finally:
+                handle.remove()
+            columns.append(torch.stack([self.classifier.score(output, target) for target in targets.tolist()]))
+        return torch.cat(columns, 1)

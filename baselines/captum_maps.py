@@ -1,0 +1,160 @@
+"""Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
+
+import warnings
+from contextlib import contextmanager
+
+import torch
+from captum.attr import GuidedBackprop as CaptumGuidedBackprop
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from captum.attr import Occlusion as CaptumOcclusion
+from captum.attr import Saliency
+from torch import Tensor, nn
+
+from baselines.pixel_maps import check_channels, join
+
+
+class Scored(nn.Module):
+    """The network with the score of one class as its output: pixels (B,3,H,W) normalised -> (B,)."""
+
+    def __init__(self, classifier, target: int):
+        super().__init__()
+        self.network = classifier.network
+        self.score = classifier.score
+        self.target = target
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.score(self.network(pixels), self.target)
+
+
+@contextmanager
+def differentiable():
+    """Autograd on, whatever the caller's mode, and captum's remark that it hangs hooks (it takes them off) unsaid."""
+    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
+        warnings.filterwarnings("ignore", message="Input Tensor . did not already require gradients")
+        yield
+
+
+class Gradient:
+    """Simonyan et al., Deep Inside Convolutional Networks, ICLR Workshop 2014: |d score / d pixel|.
+
+    channels, smooth: see `baselines.pixel_maps.join`.
+    """
+
+    def __init__(self, classifier, channels: str = "maximum", smooth: float = 0.0):
+        self.classifier = classifier
+        self.channels = check_channels(channels)
+        self.smooth = smooth
+
+    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        return Saliency(scored).attribute(pixels, abs=False)
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W)."""
+        with differentiable():
+            # A fresh leaf for each class: captum marks its input as one that requires a gradient.
+            values = [
+                self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
+                for target in targets.tolist()
+            ]
+        return join(torch.cat(values), self.channels, self.smooth)
+
+
+class GuidedBackprop(Gradient):
+    """Springenberg et al., Striving for Simplicity, ICLR Workshop 2015: ReLUs pass positive gradients only.
+
+    Raises ValueError for a network without a ReLU module: its map would be the plain gradient.
+    """
+
+    def __init__(self, classifier, channels: str = "maximum", smooth: float = 0.0):
+        super().__init__(classifier, channels, smooth)
+        if not any(isinstance(module, nn.ReLU) for module in classifier.network.modules()):
+            raise ValueError("guided backprop changes the gradient of torch.nn.ReLU modules, and the network has none")
+
+    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        return CaptumGuidedBackprop(scored).attribute(pixels)
+
+
+class IntegratedGradients(Gradient):
+    """Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017, eq. 1.
+
+    steps: points of the Gauss-Legendre rule on the line from the baseline; batch: of them per pass.
+    baseline: "black" (the paper's) or "grey", the mean of the training pictures.
+    channels: "sum", so that the map adds up to score - score(baseline).
+    """
+
+    def __init__(
+        self,
+        classifier,
+        steps: int = 50,
+        baseline: str = "black",
+        batch: int = 10,
+        channels: str = "sum",
+        smooth: float = 0.0,
+    ):
+        super().__init__(classifier, channels, smooth)
+        if baseline not in ("black", "grey"):
+            raise ValueError(f"baseline {baseline!r} is neither 'black' nor 'grey'")
+        if steps < 1 or batch < 1:
+            raise ValueError("integrated gradients need steps and batch of at least 1")
+        self.steps = steps
+        self.baseline = baseline
+        self.batch = batch
+
+    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        start = torch.zeros_like(pixels)
+        if self.baseline == "black":
+            start = self.classifier.normalise(start)
+        return CaptumIntegratedGradients(scored).attribute(
+            pixels, baselines=start, n_steps=self.steps, internal_batch_size=self.batch
+        )
+
+
+class Occlusion:
+    """Zeiler and Fergus, Visualizing and Understanding CNNs, ECCV 2014: what the score loses behind a grey square.
+
+    window, stride: of the square, in pixels of the network's input. A pixel's value is the mean loss over the squares
+    that cover it. batch: squares per pass; the occluded pictures do not depend on the class, all classes share them.
+    smooth: see `baselines.pixel_maps.join`; without it the map has steps of the stride's size.
+    """
+
+    def __init__(self, classifier, window: int = 32, stride: int = 16, batch: int = 32, smooth: float = 0.02):
+        if min(window, stride, batch) < 1 or stride > window:
+            raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
+        self.classifier = classifier
+        self.window = window
+        self.stride = stride
+        self.batch = batch
+        self.smooth = smooth
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W). ValueError if the window exceeds the picture."""
+        height, width = image.shape[-2:]
+        if self.window > min(height, width):
+            raise ValueError(f"the window of {self.window} pixels exceeds the input of {width} x {height}")
+        outputs: list[Tensor] = []
+        values = []
+        with torch.no_grad():
+            pixels = self.classifier.normalise(image)
+            for target in targets.tolist():
+                # captum asks for the same pictures in the same order for every class: later classes get the outputs of
+                # the first.
+                remembered = iter(list(outputs))
+
+                def score(batch: Tensor, target=target, remembered=remembered) -> Tensor:
+                    output = next(remembered, None)
+                    if output is None:
+                        output = self.classifier.network(batch)
+                        outputs.append(output)
+                    return self.classifier.score(output, target)
+
+                values.append(
+                    CaptumOcclusion(score).attribute(
+                        pixels,
+                        sliding_window_shapes=(3, self.window, self.window),
+                        strides=(3, self.stride, self.stride),
+                        perturbations_per_eval=self.batch,
+                    )
+                )
+        # The squares cover all colours, so the three channels carry the same number.
+        return join(torch.cat(values) / 3, "sum", self.smooth)

@@ -1,0 +1,70 @@
+"""Ready-made heat maps of any other program as a method."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class MissingMap(LookupError):
+    """A (picture, class) pair without a file; `missing` holds (key, class name) of all that the picture lacks."""
+
+    def __init__(self, missing: list[tuple[str, str]], paths: list[Path]):
+        self.missing = missing
+        names = ", ".join(str(path) for path in paths)
+        super().__init__(f"{len(missing)} heat map{'s' if len(missing) > 1 else ''} missing: {names}")
+
+
+class Maps:
+    """Heat maps from a folder, one file FOLDER/<key>/<class name>.npy for each (picture, class) pair.
+
+    A file holds an array (h,w) of float16, float32 or float64 of any grid that covers the whole picture; larger is
+    more important. Keys may contain slashes: they are folders then. A slash in a class name becomes an underscore.
+    Blind: called with the sample, it needs no network.
+    Raises FileNotFoundError if there is no such folder; MissingMap for pairs without a file; ValueError naming the
+    file for one that is no such array, or is not finite.
+    """
+
+    def __init__(self, folder: str, classes: Sequence[str]):
+        self.folder = Path(folder)
+        self.classes = classes
+        if not self.folder.is_dir():
+            raise FileNotFoundError(f"there is no folder of heat maps at {self.folder}; set method.folder=DIR")
+
+    def path(self, key: str, target: int) -> Path:
+        path = self.folder / key / f"{self.classes[target].replace('/', '_')}.npy"
+        if ".." in path.relative_to(self.folder).parts:
+            raise ValueError(f"the picture key {key!r} leads out of {self.folder}")
+        return path
+
+    def __call__(self, sample, targets: Tensor) -> Tensor:
+        """targets (K,) -> maps (K,h,w) float32. All maps of a picture must have one shape."""
+        paths = [self.path(sample.key, target) for target in targets.tolist()]
+        absent = [i for i, path in enumerate(paths) if not path.is_file()]
+        if absent:
+            missing = [(sample.key, self.classes[int(targets[i])]) for i in absent]
+            raise MissingMap(missing, [paths[i] for i in absent])
+        maps = [read(path) for path in paths]
+        for path, array in zip(paths, maps, strict=True):
+            if array.shape != maps[0].shape:
+                raise ValueError(f"{path} has the shape {array.shape}, {paths[0]} of the same picture {maps[0].shape}")
+        return torch.from_numpy(np.stack(maps))
+
+
+def read(path: Path) -> np.ndarray:
+    """(h,w) float32; ValueError naming the file."""
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path} is not a readable .npy file: {error}") from error
+    if not isinstance(array, np.ndarray) or array.ndim != 2 or 0 in array.shape:
+        raise ValueError(f"{path} must hold one array (h,w), not {getattr(array, 'shape', 'an archive')}")
+    if array.dtype.kind != "f":
+        raise ValueError(f"{path} must hold floating-point numbers, not {array.dtype}")
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{path} has values that are not finite (in single precision)")
+    return array

@@ -1,0 +1,22 @@
+"""The probability of a class, as methods weigh masked pictures by it."""
+
+import math
+
+from torch import Tensor
+from torch.nn import functional
+
+KINDS = ("softmax", "sigmoid")
+
+
+def probability(classifier, output: Tensor, target: int, kind: str) -> Tensor:
+    """(B,) probability of class `target` from the network's output (B,C) or (B,C,i,j).
+
+    kind: "softmax": the class's outputs against all outputs, as the networks of ImageNet were trained. "sigmoid": of
+    the class's score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
+    """
+    score = classifier.score(output, target)
+    if kind == "softmax":
+        return (score - output.flatten(1).logsumexp(1)).exp()
+    if kind != "sigmoid":
+        raise ValueError(f"probability {kind!r} is none of {', '.join(KINDS)}")
+    return functional.sigmoid(score - math.log(output[0, 0].numel()))

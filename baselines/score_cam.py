@@ -1,0 +1,91 @@
+"""ScoreCAM: each channel of a layer masks the picture, and the class's score of the masked picture is its weight."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from baselines.cam import fuse
+from baselines.probability import KINDS, probability
+from baselines.taps import check_reached, layer_names, tapped
+
+
+class ScoreCAM:
+    """Wang et al., Score-CAM, CVPR Workshops 2020, as in the authors' published program.
+
+    weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
+        program). "softmax_logits": the softmax over channels of the class's scores (algorithm 1 of the paper, and
+        pytorch-grad-cam).
+    probability: "softmax" over classes, as the authors' program computes it for any network, or "sigmoid", what a
+        multi-label network was trained for.
+    skip_constant: a channel without structure masks nothing and is left out (the authors' program).
+    align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
+    batch: masked pictures per forward pass. The masks do not depend on the class: all classes share the passes.
+    """
+
+    def __init__(
+        self,
+        classifier,
+        layers: Sequence[str] | str | None = None,
+        weights: str = "probability",
+        probability: str = "softmax",
+        skip_constant: bool = True,
+        align_corners: bool = False,
+        batch: int = 16,
+        relu: bool = False,
+        fusion: str = "maximum",
+    ):
+        if weights not in ("probability", "softmax_logits"):
+            raise ValueError(f"weights {weights!r} is neither 'probability' nor 'softmax_logits'")
+        if probability not in KINDS:
+            raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self.classifier = classifier
+        self.layers = layer_names(classifier, layers, "cam")
+        self.weights = weights
+        self.probability = probability
+        self.skip_constant = skip_constant
+        self.align_corners = align_corners
+        self.batch = batch
+        self.relu = relu
+        self.fusion = fusion
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
+        with torch.no_grad():
+            pixels = self.classifier.normalise(image)
+            with tapped(self.classifier, self.layers, gradients=False) as taps:
+                self.classifier.network(pixels)
+            check_reached(self.layers, taps)
+            maps = []
+            for name in self.layers:
+                channels = taps[name][0]
+                maps.append(torch.einsum("kc,chw->khw", self.channel_weights(pixels, channels, targets), channels))
+            fused = fuse(maps, self.fusion, None)
+            return fused.clamp(min=0) if self.relu else fused
+
+    def channel_weights(self, pixels: Tensor, channels: Tensor, targets: Tensor) -> Tensor:
+        """pixels (1,3,H,W) normalised, so that a masked pixel is mean grey; channels (C,h,w) -> weights (K,C)."""
+        lowest, highest = channels.amin((1, 2)), channels.amax((1, 2))
+        live = torch.arange(len(channels), device=channels.device)
+        if self.skip_constant:
+            live = live[highest > lowest]
+        empty = 0.0 if self.weights == "probability" else -torch.inf
+        scores = torch.full((len(targets), len(channels)), empty, dtype=channels.dtype, device=channels.device)
+        for chosen in live.split(self.batch):
+            masks = functional.interpolate(
+                channels[chosen, None], pixels.shape[-2:], mode="bilinear", align_corners=self.align_corners
+            )
+            low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+            spread = torch.where(high > low, high - low, torch.ones_like(high))
+            output = self.classifier.network(pixels * ((masks - low) / spread))
+            for row, target in enumerate(targets.tolist()):
+                if self.weights == "probability":
+                    scores[row, chosen] = probability(self.classifier, output, target, self.probability)
+                else:
+                    scores[row, chosen] = self.classifier.score(output, target)
+        if self.weights == "probability":
+            return scores
+        return scores.softmax(1) if len(live) else torch.zeros_like(scores)

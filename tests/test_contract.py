@@ -1,0 +1,197 @@
+"""One contract for every method that conf/method/ knows, the failing path included."""
+
+import functools
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+import run
+from eval.classifier import Classifier
+
+METHODS = sorted(path.stem for path in (Path(__file__).parents[1] / "conf" / "method").glob("*.yaml"))
+CLASSES = ("cat", "dog", "traffic light")
+# What keeps the expensive ones short; the code that runs is the same.
+SHORT = {
+    "rise": ["method.build.masks=12", "method.build.batch=5"],
+    "integrated_gradients": ["method.build.steps=4"],
+    "custom": ["method.build._target_=own_method.explain", "+method.build.factor=2.0"],
+}
+OWN_METHOD = """
+def explain(image, targets, classifier, factor):
+    output = classifier.network(classifier.normalise(image))
+    return factor * classifier.score(output, int(targets[0])) * image.mean(0).expand(len(targets), -1, -1)
+"""
+
+
+class Broken(RuntimeError):
+    pass
+
+
+class Trap(nn.Module):
+    """Passes its input on until the call number `breaks_at`."""
+
+    def __init__(self):
+        super().__init__()
+        self.breaks_at = None
+        self.calls = 0
+
+    def forward(self, tensor):
+        self.calls += 1
+        if self.calls == self.breaks_at:
+            raise Broken("the network broke")
+        return tensor
+
+
+class Residual(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+        self.norm = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, tensor):
+        out = self.norm(self.conv(tensor))
+        out += tensor
+        return self.relu(out)
+
+
+class Small(nn.Module):
+    def __init__(self, spatial):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(4))
+        self.middle = Residual(8)
+        self.pool = nn.MaxPool2d(2)
+        self.last = Residual(8)
+        self.mean = nn.Identity() if spatial else nn.AdaptiveAvgPool2d(1)
+        self.classify = nn.Conv2d(8, 4, 1)
+        self.spatial = spatial
+        self.trap = Trap()
+
+    def forward(self, pixels):
+        features = self.last(self.pool(self.middle(self.stem(pixels))))
+        output = self.trap(self.classify(self.mean(features)))
+        return output if self.spatial else output.flatten(1)
+
+
+def small_classifier(spatial=False):
+    torch.manual_seed(5)
+    layers = {"cam": ["last"], "gpnncam": ["last", "middle"], "relevance": ["last"]}
+    return Classifier(Small(spatial), [0.5] * 3, [0.25] * 3, layers, CLASSES, outputs=[[0], [1, 2], [3]])
+
+
+@functools.cache
+def configured(name):
+    return run.load([f"method={name}", *SHORT.get(name, [])]).method
+
+
+def built(name, classifier, folder, monkeypatch):
+    (folder / "own_method.py").write_text(OWN_METHOD)
+    monkeypatch.syspath_prepend(folder)
+    for label in CLASSES:
+        path = folder / "maps" / "a" / "b" / f"{label}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full((3, 4), len(label), np.float16))
+    settings = configured(name).copy()
+    if name == "maps":
+        settings.folder = str(folder / "maps")
+    return run.build_method(settings, None if settings.blind else classifier, CLASSES), settings
+
+
+class BlindSample:
+    key = "a/b"
+    size = (60, 40)
+
+
+def state(classifier):
+    """All that a method could leave behind: hooks, modes, gradients, replaced modules, changed parameters."""
+    seen = {}
+    for name, module in classifier.network.named_modules():
+        hooks = {key: list(value) for key, value in vars(module).items() if key.endswith("hooks") and value is not None}
+        seen[name] = id(module), module.training, getattr(module, "inplace", None), hooks, list(vars(module))
+    for name, tensor in [*classifier.network.named_parameters(), *classifier.network.named_buffers()]:
+        digest = hashlib.sha256(tensor.detach().numpy().tobytes()).hexdigest()
+        seen[f"{name} (tensor)"] = id(tensor), tensor.requires_grad, tensor.grad is None, digest
+    return seen, torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_num_threads()
+
+
+def ask(method, image, targets, seed=3):
+    torch.manual_seed(seed)
+    return method(image, torch.tensor(targets))
+
+
+@pytest.fixture
+def image():
+    return torch.rand(3, 40, 48, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_config_names_itself():
+    settings = [configured(name) for name in METHODS]
+    assert [cfg.name for cfg in settings] == METHODS
+    assert len({cfg.get("label", cfg.name) for cfg in settings}) == len(METHODS)
+    assert all(isinstance(cfg.blind, bool) and OmegaConf.is_dict(cfg.build) for cfg in settings)
+
+
+@pytest.mark.parametrize("spatial", [False, True], ids=["scores", "score maps"])
+@pytest.mark.parametrize("name", METHODS)
+def test_answers(name, spatial, image, tmp_path, monkeypatch):
+    classifier = small_classifier(spatial)
+    method, settings = built(name, classifier, tmp_path, monkeypatch)
+    given = BlindSample() if settings.blind else image
+    before, pixels = state(classifier), image.clone()
+    answer = ask(method, given, [0, 2])
+    assert answer.dim() in (2, 3)
+    assert len(answer) == 2
+    assert answer.shape[1] == 2 or answer.dim() == 3
+    assert answer.is_floating_point()
+    assert not answer.requires_grad
+    assert torch.isfinite(answer).all()
+    assert torch.equal(image, pixels)
+    assert not image.requires_grad
+    assert state(classifier) == before
+    assert torch.equal(ask(method, given, [0, 2]), answer), "the same seed must give the same answer"
+    with torch.no_grad():
+        assert torch.equal(ask(method, given, [0, 2]), answer), "the caller's autograd mode must not matter"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_class_does_not_depend_on_the_others(name, image, tmp_path, monkeypatch):
+    if name == "custom":
+        pytest.skip("the method is the user's")
+    classifier = small_classifier()
+    method, settings = built(name, classifier, tmp_path, monkeypatch)
+    given = BlindSample() if settings.blind else image
+    together = ask(method, given, [0, 1, 2])
+    alone = torch.cat([ask(method, given, [target]) for target in (2, 0)])
+    torch.testing.assert_close(together[[2, 0]], alone, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("place", ["first pass", "second pass", "score"])
+@pytest.mark.parametrize("name", METHODS)
+def test_leaves_nothing_behind_when_it_fails(name, place, image, tmp_path, monkeypatch):
+    classifier = small_classifier()
+    method, settings = built(name, classifier, tmp_path, monkeypatch)
+    if settings.blind:
+        pytest.skip("blind: there is no network to leave anything in")
+    before = state(classifier)
+    trap = classifier.network.trap
+    if place == "score":
+
+        def score(output, target):
+            raise Broken("the score broke")
+
+        monkeypatch.setattr(classifier, "score", score)
+    else:
+        trap.calls, trap.breaks_at = 0, {"first pass": 1, "second pass": 2}[place]
+    try:
+        ask(method, image, [0, 2])
+    except Broken:
+        pass
+    else:
+        assert place == "second pass" or name == "eigencam", "the failure was swallowed"
+        assert place != "second pass" or trap.calls == 1
+    assert state(classifier) == before

@@ -85,6 +85,12 @@ class Protocol:
         if self.average not in ("pair", "class"):
             raise ValueError(f"protocol.average must be pair or class, not {self.average!r}")
 
+    def counts(self, row: Mapping) -> bool:
+        """Whether a row (`inside`, `distance`, `constant`) is a hit under these rules."""
+        if row["constant"]:
+            return False
+        return row["inside"] if self.hit == "inside" else row["distance"] < self.tolerance
+
     @classmethod
     def from_settings(cls, settings: Mapping) -> "Protocol":
         """From a plain mapping as in conf/protocol/*.yaml; ValueError names an unknown or bad setting."""

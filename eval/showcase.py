@@ -33,7 +33,8 @@ def showcase(
 ) -> None:
     """Draw a PNG: a row per pair, a column per method.
 
-    methods: {label: (method, blind)}; the maps are those of a run with the same seed. classifier: None if all are blind.
+    methods: {label: (method, blind)}; the maps are those of a run with the same seed. classifier: None if all are
+    blind.
     """
     rows = []
     for sample, pair in pairs:

@@ -18,7 +18,7 @@ def render(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     )  # x, y (down), towards the eye
     light /= np.linalg.norm(light)
     albedo, relief = _ground(rng, side)
-    canvas = albedo * _lambert(relief, light, strength=0.35)[..., None]
+    canvas = albedo * _lambert(relief, light, strength=0.35)
     softness = rng.uniform(0.02, 0.08)
     for item in scene.items:
         _shadow(canvas, item, light, softness * rng.uniform(0.5, 1.2), rng.uniform(0.35, 0.65))
@@ -35,10 +35,10 @@ def _ground(rng, side: int) -> Surface:
     horizon = int(side * rng.uniform(0.3, 0.7))
     floor, floor_relief = FLOORS[int(rng.integers(len(FLOORS)))](rng, side, side, vary(rng, base, 0.5))
     depth = np.float32(side - horizon)
-    wall[horizon:] = cv2.resize(floor, (side, side - horizon), interpolation=cv2.INTER_AREA)
-    relief[horizon:] = cv2.resize(floor_relief, (side, side - horizon), interpolation=cv2.INTER_AREA)
+    for plane, from_plane in zip((*wall, relief), (*floor, floor_relief), strict=True):
+        plane[horizon:] = cv2.resize(from_plane, (side, side - horizon), interpolation=cv2.INTER_AREA)
     edge = 0.35 * np.exp(-np.arange(side - horizon, dtype=np.float32) / (0.12 * depth))
-    wall[horizon:] *= 1 - edge[:, None, None]
+    wall[:, horizon:] *= 1 - edge[:, None]
     return wall, relief
 
 
@@ -58,7 +58,7 @@ def _lambert(relief: np.ndarray, light: np.ndarray, strength: float) -> np.ndarr
 
 def _shadow(canvas: np.ndarray, item: Item, light: np.ndarray, softness: float, depth: float) -> None:
     """Darken the canvas where an item keeps the light away, blurred, on the side that faces away from the light."""
-    side = len(canvas)
+    side = canvas.shape[1]
     extent = max(item.coverage.body.shape)
     reach = softness * extent + 1.5
     margin = int(4 * reach) + 2
@@ -70,28 +70,28 @@ def _shadow(canvas: np.ndarray, item: Item, light: np.ndarray, softness: float, 
     top, left = y0 + dy, x0 + dx
     bottom, right = min(side, top + shade.shape[0]), min(side, left + shade.shape[1])
     part = shade[max(0, -top) : bottom - top, max(0, -left) : right - left]
-    canvas[max(0, top) : bottom, max(0, left) : right] *= 1 - depth * part[..., None]
+    canvas[:, max(0, top) : bottom, max(0, left) : right] *= 1 - depth * part
 
 
 def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     """Put a rounded, lit, textured item on the canvas."""
     cover = item.coverage
     h, w = cover.body.shape
-    ground = canvas[cover.window]
+    ground = canvas[(slice(None), *cover.window)]
     seen = max(float(cover.body.sum()), 1.0)
-    around = np.array([float((ground[..., c] * cover.body).sum()) / seen for c in range(3)], np.float32)
+    around = (np.einsum("chw,hw->c", ground, cover.body) / seen).astype(np.float32)
     base = _unlike(rng, around)
     albedo, relief = MATERIALS[int(rng.integers(len(MATERIALS)))](rng, h, w, base)
     second = vary(rng, base * (0.3 if base @ LUMA > 0.35 else 2.2), 0.3)
-    albedo += (second - albedo) * (0.85 * cover.detail[..., None])
+    albedo += (second[:, None, None] - albedo) * (0.85 * cover.detail)
 
     # Rounded edges: the height rises like a quarter circle within `bevel` pixels from the outline. The border of zeros
     # makes the picture's frame an outline as well; an object that is cut there goes on outside, so pad by replicating.
     solid = cv2.copyMakeBorder(
-        (cover.body > 0.5).view(np.uint8), *_pads(cover, len(canvas)), cv2.BORDER_CONSTANT, value=0
+        (cover.body > 0.5).view(np.uint8), *_pads(cover, canvas.shape[1]), cv2.BORDER_CONSTANT, value=0
     )
     inside = cv2.distanceTransform(solid, cv2.DIST_L2, 3)
-    top, _, left, _ = _pads(cover, len(canvas))
+    top, _, left, _ = _pads(cover, canvas.shape[1])
     inside = inside[top : top + h, left : left + w]
     bevel = float(np.clip(rng.uniform(0.04, 0.16) * max(h, w), 2, 14))
     slope = 1 - np.minimum(inside / bevel, 1)
@@ -101,16 +101,11 @@ def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     facing = x * light[0] + y * light[1] + z * light[2]
     half = light + np.array((0, 0, 1), np.float32)
     half = (half / np.linalg.norm(half)).astype(np.float32)
-    gloss = np.clip(x * half[0] + y * half[1] + z * half[2], 0, 1) ** np.float32(rng.uniform(12, 40)) * np.float32(
-        rng.uniform(0, 0.35)
-    )
-    flat = np.float32(half[2]) ** 12
+    power, shine = np.float32(rng.uniform(12, 40)), np.float32(rng.uniform(0, 0.35) * (1 - half[2] ** 12))
+    gloss = shine * np.clip(x * half[0] + y * half[1] + z * half[2], 0, 1) ** power
     ambient = np.float32(rng.uniform(0.3, 0.5))
-    lit = (
-        albedo * (ambient + (1 - ambient) * np.clip(facing / light[2], 0, 1.6))[..., None]
-        + (gloss * (1 - flat))[..., None]
-    )
-    ground += (lit - ground) * cover.body[..., None]
+    lit = albedo * (ambient + (1 - ambient) * np.clip(facing / light[2], 0, 1.6)) + gloss
+    ground += (lit - ground) * cover.body
 
 
 def _pads(cover, side: int) -> tuple[int, int, int, int]:
@@ -134,17 +129,21 @@ def _unlike(rng, around: np.ndarray) -> np.ndarray:
 
 def _photograph(rng, canvas: np.ndarray) -> np.ndarray:
     """(side,side,3) uint8: uneven light, colour cast, exposure, slight blur, noise."""
-    side = len(canvas)
+    side = canvas.shape[1]
     t = np.linspace(-1, 1, side, dtype=np.float32)
     angle, amount = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.3)
     slope = np.float32(np.cos(angle)) * t[None, :] + np.float32(np.sin(angle)) * t[:, None]
     falloff = t[None, :] ** 2 + t[:, None] ** 2
     field = 1 + np.float32(amount) * slope - np.float32(rng.uniform(0, 0.2)) * falloff
-    patches = 0.85 + 0.3 * noise(rng, side, side, 120, 2)
+    field *= (0.85 + 0.3 * noise(rng, side, side, 120, 2)) * np.float32(255 * rng.uniform(0.85, 1.2))
     cast = np.array([rng.uniform(0.88, 1.12) for _ in range(3)], np.float32)
-    canvas = canvas * (field * patches * np.float32(rng.uniform(0.85, 1.2)))[..., None] * cast
+    canvas *= field
+    canvas *= cast[:, None, None]
     if rng.random() < 0.6:
-        canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.4, 0.9))
-    grain = rng.integers(-128, 128, (side, side), dtype=np.int16).astype(np.float32)
-    canvas = canvas + (grain * np.float32(rng.uniform(0.005, 0.05) / 128))[..., None]
-    return np.round(np.clip(canvas, 0, 1) * 255).astype(np.uint8)
+        blur = rng.uniform(0.4, 0.9)
+        for plane in canvas:
+            cv2.GaussianBlur(plane, (5, 5), blur, dst=plane)
+    grain = rng.integers(-128, 128, (side, side), dtype=np.int8).astype(np.float32)
+    canvas += grain * np.float32(2 * rng.uniform(0.005, 0.05))
+    picture = np.clip(np.round(canvas, out=canvas), 0, 255, out=canvas).astype(np.uint8)
+    return np.ascontiguousarray(picture.transpose(1, 2, 0))

@@ -147,7 +147,7 @@ def _thing(rng, kind: str) -> Silhouette:
     x, y = np.cos(angle) * radius, np.sin(angle) * radius * width
     if kind == "leaf":
         y = y * (1 - np.cos(angle) * 0.6)
-    return Silhouette((np.stack((x, y), 1) / 2,))
+    return Silhouette(np.stack((x, y), 1) / 2, (len(x),))
 
 
 def _seen(items: list[Item], side: int) -> Scene:

@@ -43,24 +43,24 @@ SUPERSAMPLING = 4
 
 @dataclass(frozen=True)
 class Silhouette:
-    """A shape: closed contours, each (N,2) float64 x y with y down, centred at 0, larger side of the box 1."""
+    """A shape of closed contours. points: (N,2) float64 x y with y down; ends: where in it each contour ends."""
 
-    contours: tuple[np.ndarray, ...]
+    points: np.ndarray
+    ends: tuple[int, ...]
     style: str = "filled"
 
     def transformed(self, matrix: np.ndarray, shift: np.ndarray) -> "Silhouette":
         """Every point p (x y) becomes matrix (2,2) @ p + shift (2,)."""
-        return Silhouette(tuple(contour @ matrix.T + shift for contour in self.contours), self.style)
+        return Silhouette(self.points @ matrix.T + shift, self.ends, self.style)
 
     def bounds(self) -> tuple[float, float, float, float]:
         """x0 y0 x1 y1 of the outline."""
-        points = np.concatenate(self.contours)
-        return (*points.min(0), *points.max(0))
+        return (*self.points.min(0).tolist(), *self.points.max(0).tolist())
 
 
 @cache
 def pictograph(code: int, style: str = "filled") -> Silhouette:
-    """The outline of one character of DejaVu Sans."""
+    """The outline of one character of DejaVu Sans, centred at 0, the larger side of its box 1 long."""
     import matplotlib
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -69,13 +69,14 @@ def pictograph(code: int, style: str = "filled") -> Silhouette:
     if not font.is_file():
         raise FileNotFoundError(f"The built-in data needs matplotlib's own font, which is not at {font}")
     path = TextPath((0, 0), chr(code), size=1000, prop=FontProperties(fname=str(font)))
-    contours = [contour * (1, -1) for contour in _flatten(path.vertices, path.codes)]
-    points = np.concatenate(contours)
+    contours = _flatten(path.vertices, path.codes)
+    points = np.concatenate(contours) * (1, -1)
     low, high = points.min(0), points.max(0)
-    return Silhouette(tuple((c - (low + high) / 2) / (high - low).max() for c in contours), style)
+    ends = np.cumsum([len(contour) for contour in contours]).tolist()
+    return Silhouette((points - (low + high) / 2) / (high - low).max(), tuple(ends), style)
 
 
-def _flatten(vertices: np.ndarray, codes: np.ndarray, steps: int = 6) -> list[np.ndarray]:
+def _flatten(vertices: np.ndarray, codes: np.ndarray, steps: int = 4) -> list[np.ndarray]:
     """Contours of a matplotlib path (vertices (N,2), codes (N,)) with every curve replaced by `steps` chords."""
     move, line, quadratic, cubic, close = 1, 2, 3, 4, 79
     contours, points, i = [], [], 0
@@ -127,7 +128,8 @@ def rasterise(silhouette: Silhouette, side: int) -> Coverage | None:
         return None
     # Filled without anti-aliasing on a finer grid of integers: exact, and the same in every version of OpenCV.
     shape = ((bottom - top) * SUPERSAMPLING, (right - left) * SUPERSAMPLING)
-    polygons = [np.round((c - (left, top)) * SUPERSAMPLING - 0.5).astype(np.int32) for c in silhouette.contours]
+    points = np.round((silhouette.points - (left, top)) * SUPERSAMPLING - 0.5).astype(np.int32)
+    polygons = np.split(points, silhouette.ends[:-1])
     ink, body = np.zeros(shape, np.uint8), np.zeros(shape, np.uint8)
     cv2.fillPoly(ink, polygons, 255)  # even-odd: holes stay empty
     if silhouette.style == "open":

@@ -1,6 +1,6 @@
 """Procedural surfaces of the built-in data: grounds that the objects stand on and materials that they are made of.
 
-Every surface is a function of a generator and a size (h,w) and returns albedo (h,w,3) float32 RGB in [0,1] and relief
+Every surface is a function of a generator and a size (h,w) and returns albedo (3,h,w) float32 RGB in [0,1] and relief
 (h,w) float32, the height in pixels that the lighting reads.
 """
 
@@ -13,7 +13,7 @@ Surface = tuple[np.ndarray, np.ndarray]
 
 
 def noise(rng, h: int, w: int, cell: float, octaves: int = 4, stretch: float = 1.0, gain: float = 0.5) -> np.ndarray:
-    """(h,w) float32 in [0,1]: octaves of smooth random values, the coarsest `cell` wide, cell * stretch high, in pixels."""
+    """(h,w) float32 in [0,1]: octaves of smooth random values, the coarsest `cell` pixels wide, cell * stretch high."""
     total, weight, norm = np.zeros((h, w), np.float32), 1.0, 0.0
     for octave in range(octaves):
         width = max(1.0, cell / 2**octave)
@@ -43,12 +43,12 @@ def vary(rng, rgb: np.ndarray, amount: float) -> np.ndarray:
 
 
 def ramp(field: np.ndarray, *colours: np.ndarray) -> np.ndarray:
-    """(h,w,3): colours laid evenly along the values 0..1 of a field (h,w)."""
+    """(3,h,w): colours laid evenly along the values 0..1 of a field (h,w)."""
     field = np.clip(field, 0, 1) * (len(colours) - 1)
-    out = np.empty((*field.shape, 3), np.float32)
+    out = np.empty((3, *field.shape), np.float32)
     stops = np.arange(len(colours))
     for channel in range(3):
-        out[..., channel] = np.interp(field, stops, [c[channel] for c in colours])
+        out[channel] = np.interp(field, stops, [c[channel] for c in colours])
     return out
 
 
@@ -187,7 +187,7 @@ def bricks(rng, h, w, base) -> Surface:
     clay = colour(rng, (-0.02, 0.1), (0.2, 0.7), (0.4, 0.75))
     albedo = ramp(0.5 * shade + 0.5 * noise(rng, h, w, 8, 4), clay * 0.6, np.minimum(clay * 1.3, 1))
     mortar = colour(rng, (0.05, 0.15), (0, 0.15), (0.5, 0.8))
-    return albedo * brick[..., None] + mortar * (1 - brick[..., None]), 2 * np.clip(gap, 0, 2) + noise(rng, h, w, 3, 2)
+    return albedo * brick + mortar[:, None, None] * (1 - brick), 2 * np.clip(gap, 0, 2) + noise(rng, h, w, 3, 2)
 
 
 def planks(rng, h, w, base) -> Surface:
@@ -202,17 +202,17 @@ def planks(rng, h, w, base) -> Surface:
     rings = np.mod(0.02 * y + 5 * noise(rng, h, w, 30, 2, stretch=4) + 7 * shade, 1)
     albedo = ramp(0.35 * shade + 0.35 * fibre + 0.3 * rings, brown * 0.5, brown, np.minimum(brown * 1.3, 1))
     dark = np.clip(gap / 1.5, 0.25, 1)
-    return albedo * dark[..., None], 1.5 * fibre + 2 * np.clip(gap, 0, 2)
+    return albedo * dark, 1.5 * fibre + 2 * np.clip(gap, 0, 2)
 
 
 def sky(rng, h, w, base) -> Surface:
     y, _ = axes(h, w)
-    clouds = np.clip(2.2 * noise(rng, h, w, 90, 6, stretch=0.6) - rng.uniform(0.5, 1.1), 0, 1)[..., None]
+    clouds = np.clip(2.2 * noise(rng, h, w, 90, 6, stretch=0.6) - rng.uniform(0.5, 1.1), 0, 1)
     blue = colour(rng, (0.53, 0.64), (0.3, 0.75), (0.5, 0.95))
     haze = np.minimum(blue * 0.5 + 0.5, 1)
     albedo = ramp(np.broadcast_to(y / h, (h, w)), blue, haze)
     white = colour(rng, (0.02, 0.15), (0, 0.15), (0.8, 1))
-    return albedo * (1 - clouds) + white * clouds, np.zeros((h, w), np.float32)
+    return albedo * (1 - clouds) + white[:, None, None] * clouds, np.zeros((h, w), np.float32)
 
 
 def sand(rng, h, w, base) -> Surface:

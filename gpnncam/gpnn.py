@@ -1,0 +1,109 @@
+"""GPNN (Granot et al., CVPR 2022, arXiv 2103.15545): one picture in, realistic variations of it out.
+
+The picture's pyramid goes from a coarsest level of 14 pixels up in steps of about 4/3. The coarsest level plus noise
+is the first query; at every level each 7 x 7 patch of the query is replaced by its nearest source patch, overlaps are
+averaged, and after some iterations the result is enlarged to be the query of the next level. The search is
+PatchMatch started from the coarser level's field, exact on the coarsest levels.
+
+    from gpnncam import variations
+    result = variations(image, n=20, seed=0)      # image (3, H, W) in [0, 1]
+    result.pixels                                 # (20, 3, H, W) in [0, 1]
+    result.fields                                 # (20, H - 6, W - 6, 2): row, column of each patch's source patch
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from gpnncam.pyramid import PATCH
+from gpnncam.levels import Settings, expand_seed, prepare
+
+
+class Variations(NamedTuple):
+    """Variations of one picture.
+
+    pixels: (n, 3, H, W) float32 RGB in [0, 1], multiples of 1/255, on the picture's device.
+    fields: (n, H - 6, W - 6, 2) int32: entry [i, y, x] is the (row, column), from the top left corner of the picture,
+        of the top-left pixel of the source patch that fills the 7 x 7 patch at rows y..y+6, columns x..x+6.
+    seeds: the seed of each variation, which alone reproduces it (`variations(image, seeds=[...])`).
+    """
+
+    pixels: torch.Tensor
+    fields: torch.Tensor
+    seeds: list[int]
+
+
+def _checked(image: torch.Tensor) -> np.ndarray:
+    """(3, H, W) in [0, 1] -> (H, W, 3) uint8, or ValueError saying what is wrong with it."""
+    if not isinstance(image, torch.Tensor) or not image.is_floating_point():
+        kind = image.dtype if isinstance(image, torch.Tensor) else type(image).__name__
+        raise ValueError(f"The picture must be a floating-point tensor in [0, 1], not {kind}.")
+    if image.ndim != 3 or image.shape[0] != 3:
+        raise ValueError(
+            f"The picture must have shape (3, H, W), RGB, not {tuple(image.shape)}; "
+            "a grey one is repeated over the colours first: image.expand(3, -1, -1)."
+        )
+    height, width = image.shape[1:]
+    if min(height, width) < PATCH:
+        raise ValueError(f"The picture is {height} x {width} pixels; a patch alone is {PATCH} x {PATCH}.")
+    if max(height, width) > 32767:
+        raise ValueError(f"The picture is {height} x {width} pixels; at most 32767 a side can be searched.")
+    image = image.detach().to("cpu", torch.float32)
+    low, high = image.aminmax()
+    if not (torch.isfinite(low) and torch.isfinite(high)):
+        raise ValueError("The picture holds NaN or infinite values.")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(f"The picture's values must lie in [0, 1]; they go from {low:.4g} to {high:.4g}.")
+    return (image.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+
+
+def variations(
+    image: torch.Tensor,
+    n: int | None = None,
+    seed: int | None = None,
+    *,
+    seeds: Sequence[int] | None = None,
+    sigma: float = 3.0,
+    noise: str = "rgb",
+    alpha: float | None = None,
+    iterations: Sequence[int] = (1, 10, 3),
+    search: str = "fast",
+    threads: int | None = None,
+) -> Variations:
+    """n variations of a picture.
+
+    image: (3, H, W) float RGB in [0, 1], both sides at least 7; rounded to 8 bits first.
+    n, seed: how many, and the seed from which one seed per variation is drawn; a larger n only adds variations.
+    seeds: instead of n and seed, each variation's own seed (0 <= seed < 2^63). A variation depends on the picture, the
+        settings and its own seed alone, never on the others, the order or the threads.
+    sigma, noise: standard deviation, on the scale of [0, 1], of the Gaussian noise on the coarsest level, drawn per
+        colour ("rgb") or shared by the three ("grey").
+    alpha: None compares patches by squared distance; a number (0.005 in the publication) by GPNN's completeness score
+        D(q, k) / (alpha + min over q' of D(q', k)), D the mean over the patch's values of the squared difference.
+    iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
+    search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
+    threads: at most so many variations at once; torch.get_num_threads() unless given.
+    """
+    pixels = _checked(image)
+    settings = Settings(sigma, noise, alpha, iterations, search)
+    if (seeds is None) == (n is None or seed is None):
+        raise ValueError("Give either n and seed, or seeds.")
+    if seeds is None:
+        if n < 1 or seed < 0:
+            raise ValueError(f"n must be at least 1 and seed at least 0; they are {n} and {seed}.")
+        seeds = expand_seed(seed, n)
+    seeds = [int(s) for s in seeds]
+    if not seeds or any(not 0 <= s < 2**63 for s in seeds):
+        raise ValueError("seeds must be a non-empty list of whole numbers from 0 to 2^63 - 1.")
+    if threads is None:
+        threads = torch.get_num_threads()
+
+    from gpnncam import compiled  # numba takes a second to import
+
+    result, fields = compiled.vary(prepare(pixels, settings), seeds, settings, threads)
+    result = torch.from_numpy(result).to(image.device).permute(0, 3, 1, 2).contiguous().to(torch.float32) / 255
+    return Variations(result, torch.from_numpy(fields).to(image.device), seeds)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpnncam import patchmatch
+from gpnncam.levels import FEW_CHANGES, Level, Settings, first_field, noisy_start
 from gpnncam.patches import from_rows, to_rows
 from gpnncam.pyramid import PATCH, taps
-from gpnncam.levels import FEW_CHANGES, Level, Settings, first_field, noisy_start
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from gpnncam.pyramid import PATCH
 from gpnncam.levels import Settings, expand_seed, prepare
+from gpnncam.pyramid import PATCH
 
 
 class Variations(NamedTuple):

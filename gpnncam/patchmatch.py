@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from gpnncam.levels import ROW
 from gpnncam.patches import PADDING, add_patch, distance_full, distance_head, distance_tail, kernel
 from gpnncam.pyramid import PATCH
-from gpnncam.levels import ROW
 
 
 @kernel

@@ -1,0 +1,1 @@
+"""Pictures for people: `python -m scripts.figure NAME ...`."""

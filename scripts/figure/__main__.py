@@ -1,0 +1,5 @@
+import sys
+
+from scripts.dispatch import run
+
+sys.exit(run("figure", sys.argv[1:]))

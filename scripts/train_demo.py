@@ -1,0 +1,224 @@
+"""Trains the built-in data's classifiers and writes eval/networks/demo_vgg16.safetensors and demo_resnet50.safetensors.
+
+    python -m scripts.train_demo                        # both, about 20 minutes each on two cores
+    python -m scripts.train_demo --network resnet50 --device cuda
+
+As the paper's networks are trained on single objects (ImageNet) and then tuned to scenes (VOC, COCO), so are these:
+first on crops with one object each (cross entropy), then on whole pictures with a label per class (binary cross
+entropy), at half and at full resolution. Picture-level labels only: no network is told where an object is in a scene.
+The pictures are rendered once into --cache. After every stage the state is kept there, and a second call goes on
+behind the last finished stage. Weights are written after each stage on whole pictures, with their measured mean
+average precision on the test split, seed, command and versions in the metadata.
+"""
+
+import argparse
+import platform
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from sklearn.metrics import average_precision_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from eval.datasets.demo import CLASSES, Demo
+from eval.networks import demo as networks
+from scripts.demo_pictures import Pictures, load
+
+CROP = 72  # stored side of an object's crop; a window of 64 is drawn from it
+
+
+class Stage(NamedTuple):
+    """side: of the network's input, pixels. epochs: passes over the crops or pictures. rate: highest learning rate."""
+
+    name: str
+    side: int
+    epochs: int
+    batch: int
+    rate: float
+
+
+STAGES = {
+    "vgg16": (
+        Stage("crops", 64, 4, 64, 2e-3),
+        Stage("half", 112, 8, 64, 1.5e-3),
+        Stage("full", 224, 1, 32, 5e-4),
+    ),
+    "resnet50": (
+        Stage("crops", 64, 3, 64, 3e-3),
+        Stage("half", 112, 8, 64, 2e-3),
+        Stage("full", 224, 2, 32, 7e-4),
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=(*STAGES, "both"), default="both")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights and the order; the pictures keep theirs")
+    parser.add_argument("--pictures", type=int, default=None, help="training pictures, default: all of the split")
+    parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's epochs")
+    parser.add_argument("--cache", type=Path, default=Path("results/cache"), help="rendered pictures and states")
+    parser.add_argument("--out", type=Path, default=networks.weights("vgg16").parent, help="where the weights go")
+    arguments = parser.parse_args()
+    splits = {split: load(Demo(split), arguments.cache) for split in ("test", "val")}
+    splits["train"] = load(Demo("train", arguments.pictures), arguments.cache)
+    for name in STAGES if arguments.network == "both" else (arguments.network,):
+        train(name, splits, arguments)
+
+
+def train(name: str, splits: dict[str, Pictures], arguments: argparse.Namespace) -> None:
+    """All stages of one network that are not finished yet."""
+    torch.manual_seed(arguments.seed)
+    network = networks.VGG16(batch_norm=True) if name == "vgg16" else networks.ResNet50()
+    network = network.to(arguments.device, memory_format=torch.channels_last)
+    state = arguments.cache / f"train-demo-{name}-{arguments.seed}.pt"
+    finished, seconds = 0, 0.0
+    if state.is_file():
+        kept = torch.load(state, weights_only=True)
+        finished, seconds = kept["finished"], kept["seconds"]
+        network.load_state_dict(kept["network"])
+        print(f"{name}: goes on after stage {STAGES[name][finished - 1].name} ({state})")
+    for number, stage in enumerate(STAGES[name][finished:], finished):
+        start = time.perf_counter()
+        fit(network, stage, splits["train"], arguments, label=f"{name} {stage.name}", seed=arguments.seed + number)
+        seconds += time.perf_counter() - start
+        torch.save({"finished": number + 1, "seconds": seconds, "network": network.state_dict()}, state)
+        if stage.name != "crops":
+            publish(name, network, splits, stage, seconds, arguments)
+
+
+def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: str, seed: int) -> None:
+    """One stage: AdamW, the learning rate up and down in one cycle."""
+    if stage.name == "crops":
+        inputs, labels = crops(pictures)
+    else:
+        factor = pictures.pixels.shape[1] // stage.side
+        inputs, labels = smaller(pictures.pixels, factor), pictures.truth
+    steps = max(1, round(arguments.effort * stage.epochs * len(inputs) / stage.batch))
+    # Weight decay is for filters; biases and batch norm's vectors are free of it.
+    matrices = [p for p in network.parameters() if p.dim() > 1]
+    vectors = [p for p in network.parameters() if p.dim() <= 1]
+    optimiser = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
+    )
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, stage.rate, total_steps=steps, pct_start=0.2)
+    network.train()
+    running, bar = None, tqdm(range(steps), desc=label)
+    for _, (images, truth) in zip(bar, batches(inputs, labels, stage, arguments.device, seed), strict=False):
+        output = network(images)
+        if stage.name == "crops":
+            loss = F.cross_entropy(output, truth, label_smoothing=0.05)
+        else:
+            known = (truth >= 0).float()
+            loss = F.binary_cross_entropy_with_logits(output, truth.clamp(min=0).float(), known, reduction="sum")
+            loss = loss / known.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        cycle.step()
+        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
+        bar.set_postfix(loss=f"{running:.4f}")
+    bar.close()
+
+
+def crops(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
+    """Squares of CROP pixels around each unflagged object, (M,CROP,CROP,3) uint8, and its class (M,)."""
+    side = pictures.pixels.shape[1]
+    out = np.empty((len(pictures.boxes), CROP, CROP, 3), np.uint8)
+    for crop, (index, _, x0, y0, x1, y1) in zip(out, pictures.boxes.tolist(), strict=True):
+        size = min(side, round(1.3 * max(x1 - x0, y1 - y0)))
+        x, y = (min(max(0, (low + high - size) // 2), side - size) for low, high in ((x0, x1), (y0, y1)))
+        cv2.resize(pictures.pixels[index, y : y + size, x : x + size], (CROP, CROP), crop, interpolation=cv2.INTER_AREA)
+    return out, pictures.boxes[:, 1].astype(np.int64)
+
+
+def smaller(pixels: np.ndarray, factor: int) -> np.ndarray:
+    """(N,S,S,3) -> (N,S/factor,S/factor,3) uint8, means of factor x factor pixels."""
+    if factor == 1:
+        return pixels
+    size = (pixels.shape[2] // factor, pixels.shape[1] // factor)
+    return np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pixels])
+
+
+def batches(inputs: np.ndarray, labels: np.ndarray, stage: Stage, device: str, seed: int) -> Iterator[tuple]:
+    """Endless shuffled batches (B,3,side,side) normalised and their labels; mirrored, shifted, brightened at random."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    reach = max(inputs.shape[1] - stage.side, stage.side // 14)  # pixels of shift; what moves in is mirrored
+    border = reach - (inputs.shape[1] - stage.side)
+    while True:
+        order = rng.permutation(len(inputs))
+        for start in range(0, len(order) - stage.batch + 1, stage.batch):
+            chosen = np.sort(order[start : start + stage.batch])
+            batch = np.empty((stage.batch, stage.side, stage.side, 3), np.uint8)
+            for to, index in zip(batch, chosen, strict=True):
+                picture = inputs[index][:, :: rng.choice((-1, 1))]
+                if border:
+                    low = border // 2
+                    picture = cv2.copyMakeBorder(picture, low, border - low, low, border - low, cv2.BORDER_REFLECT_101)
+                y, x = rng.integers(0, reach + 1, 2)
+                to[:] = picture[y : y + stage.side, x : x + stage.side]
+            images = normalised(batch, device)
+            gain = torch.from_numpy(rng.uniform(0.8, 1.2, (stage.batch, 3, 1, 1)).astype(np.float32)).to(device)
+            yield images * gain, torch.from_numpy(labels[chosen]).to(device)
+
+
+def normalised(batch: np.ndarray, device: str) -> Tensor:
+    """(B,S,S,3) uint8 -> (B,3,S,S) float32 as the network wants it."""
+    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
+    return (torch.from_numpy(batch).to(device).permute(0, 3, 1, 2) / 255 - mean) / std
+
+
+@torch.no_grad()
+def precision(network: nn.Module, pictures: Pictures, device: str, batch: int = 20) -> float:
+    """Mean over classes of the average precision; a class that only flagged objects show is left out of a picture."""
+    scores = [
+        network(normalised(np.array(pictures.pixels[i : i + batch]), device)).cpu().numpy()
+        for i in range(0, len(pictures.pixels), batch)
+    ]
+    scores, truth = np.concatenate(scores), pictures.truth
+    values = [
+        average_precision_score(truth[truth[:, c] >= 0, c], scores[truth[:, c] >= 0, c]) for c in range(len(CLASSES))
+    ]
+    return float(np.mean(values))
+
+
+def publish(name: str, network: nn.Module, splits: dict, stage: Stage, seconds: float, arguments) -> None:
+    """Write the weights in half precision and what they are worth; measured on the very file that is written."""
+    network.eval()
+    plain = network.folded() if name == "vgg16" else network
+    tensors = {k: v.detach().cpu() for k, v in plain.state_dict().items() if not k.endswith("num_batches_tracked")}
+    halves = {k: v.half().contiguous() for k, v in tensors.items()}
+    path = arguments.out / f"demo_{name}.safetensors"
+    save_file(halves, path)
+    written = (networks.vgg16 if name == "vgg16" else networks.resnet50)(checkpoint=path).to(arguments.device)
+    values = {split: precision(written, splits[split], arguments.device) for split in ("val", "test")}
+    metadata = {
+        "test_map": f"{values['test']:.4f}",
+        "val_map": f"{values['val']:.4f}",
+        "test_pictures": str(len(splits["test"].pixels)),
+        "train_pictures": str(len(splits["train"].pixels)),
+        "last_stage": stage.name,
+        "training_seconds": f"{seconds:.0f}",
+        "seed": str(arguments.seed),
+        "command": shlex.join(["python", "-m", "scripts.train_demo", *sys.argv[1:]]),
+        "versions": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
+        f"opencv {cv2.__version__}",
+        "device": arguments.device,
+        "classes": ",".join(CLASSES),
+    }
+    save_file(halves, path, metadata)
+    print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {metadata}")
+
+
+if __name__ == "__main__":
+    main()

@@ -6,28 +6,32 @@ row yet, and prints a table. Scripts that need the same objects use `load` and t
 
 import functools
 import inspect
-import json
+import os
 import sys
-from dataclasses import asdict
+import time
+import traceback
 from pathlib import Path
 
 import hydra
 import torch
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.core.singleton import Singleton
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.errors import HydraException, InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher, LocalLauncher, SlurmLauncher
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from eval import runs
 from eval.class_map import outputs
 from eval.classifier import Classifier
-from eval.protocol import Protocol
-from eval.provenance import weights_digest
-from eval.records import Rows, read_rows, write_json
-from eval.runner import Plan, evaluate_pairs, plan, select
-from eval.settings import SUBSETS, device_of, shard_of, validate
+from eval.job import Outcome, evaluate_job, network_settings
+from eval.settings import device_of
+from eval.sweep import Progress, note
 
 ROOT = Path(__file__).resolve().parent
 # What a user can cause: one clear message. Anything else is a mistake of ours and shows its traceback.
@@ -38,6 +42,23 @@ def load(overrides: list[str]) -> DictConfig:
     """The config that `python run.py OVERRIDES` would use, for scripts; without an experiment's sweep."""
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return hydra.compose("config", overrides=overrides)
+
+
+def load_sweep(overrides: list[str]) -> list[tuple[str, DictConfig]]:
+    """(name, config) of every job of `python run.py -m OVERRIDES`, an experiment's sweep included; the name says what
+    is not alike in all jobs."""
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return jobs_of(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+
+
+def jobs_of(config: DictConfig) -> list[tuple[str, DictConfig]]:
+    """The same from a sweep's own config, where hydra is already running."""
+    asked = [f"{name}={value}" for name, value in (config.hydra.sweeper.params or {}).items()]
+    asked = OverridesParser.create().parse_overrides([*asked, *config.hydra.overrides.task])
+    jobs = [job for batch in BasicSweeper.split_arguments(asked, None) for job in batch]
+    alike = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+    names = [" ".join(setting for setting in filter_overrides(job) if setting not in alike) for job in jobs]
+    return [(name, hydra.compose("config", overrides=job)) for name, job in zip(names, jobs, strict=True)]
 
 
 def instantiate(settings: DictConfig, **more):
@@ -54,19 +75,6 @@ def instantiate(settings: DictConfig, **more):
 def build_dataset(cfg: DictConfig):
     """The data set of the config; FileNotFoundError says what is missing and how to get it."""
     return instantiate(cfg.dataset.build)
-
-
-def network_settings(cfg: DictConfig) -> DictConfig:
-    """The model's settings for this data set: `model=vgg16` means another network on Pascal than on ImageNet."""
-    model = cfg.model
-    if "variants" not in model:
-        return model
-    if model.variant not in model.variants:
-        raise ValueError(
-            f"model={model.name} has no network for {model.variant}; it has {', '.join(model.variants)} "
-            "(model=custom takes any network)"
-        )
-    return model.variants[model.variant]
 
 
 def build_classifier(cfg: DictConfig, classes) -> Classifier:
@@ -104,95 +112,94 @@ def build_method(method: DictConfig, classifier: Classifier | None, classes):
     return target(**known)
 
 
-def evaluate(cfg: DictConfig, dataset, planned: Plan, method: DictConfig, classifier: Classifier | None):
-    """Bring one method's run up to date: (its folder, pairs evaluated now, pictures that failed)."""
-    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
-    model = None
-    if classifier is not None:
-        settings = OmegaConf.to_container(network_settings(cfg), resolve=True)
-        model = {"name": cfg.model.name, "weights": weights_digest(classifier.network), "outputs": classifier.outputs}
-        model |= {key: settings[key] for key in ("build", "mean", "std", "layers")}
-    who = runs.identity(
-        OmegaConf.to_container(cfg.dataset, resolve=True),
-        model,
-        OmegaConf.to_container(method, resolve=True),
-        asdict(protocol.input) if model else None,
-        cfg.seed,
-    )
-    folder = runs.folder(Path(cfg.results), who)
-    counts = {subset: planned.count(subset) for subset in SUBSETS}
-    with Rows(folder, shard_of(cfg.shard)) as rows:
-        config = OmegaConf.to_container(cfg, resolve=True)
-        runs.describe(folder, who, config, protocol.name, counts, dataset.classes, device_of(cfg.device))
-        left = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), read_rows(folder), dataset.classes)
-        if not left:
-            return folder, 0, []
-        failed = evaluate_pairs(
-            left,
-            build_method(method, classifier, dataset.classes),
-            classifier,
-            protocol.input,
-            rows,
-            dataset.classes,
-            cfg.seed,
-            on_error=cfg.on_error,
-            title=folder.name.rsplit(".", 1)[0],
-        )
-    return folder, sum(len(asked) for _, _, asked in left), failed
-
-
-def job(cfg: DictConfig) -> list[tuple[str, str]]:
-    """One run with its companions; says what happened and returns the pictures that failed."""
-    validate(cfg)
-    dataset = build_dataset(cfg)
-    planned = plan(dataset, cfg.on_error)
-    methods = [cfg.method]
-    if cfg.compare and not cfg.method.blind:
-        methods += [other for other in cfg.companions.values() if other.name != cfg.method.name]
-    classifier, failed, folders = None, list(planned.failed), []
-    if not cfg.method.blind:
-        classifier = build_classifier(cfg, dataset.classes)
-    for method in methods:
-        folder, count, bad = evaluate(cfg, dataset, planned, method, None if method.blind else classifier)
-        folders.append(folder)
-        failed += bad
-        print(f"{method.name}: {f'{count} pairs evaluated' if count else 'nothing left to do'}; rows in {folder}")
-    return failed
+def job(cfg: DictConfig) -> Outcome:
+    """One run with its companions."""
+    return evaluate_job(cfg, build=sys.modules[__name__])
 
 
 class Sweep(Callback):
-    """Names the jobs of a sweep that failed, after the others have run, and makes the exit status say so."""
+    """A multirun: checks every job before the first one starts, says how far it is, names those that failed after the
+    others have run, and makes the exit status say so."""
+
+    def on_multirun_start(self, config: DictConfig, **_) -> None:
+        from scripts.preflight import preflight
+
+        try:
+            jobs, problems = preflight(jobs_of(config))
+        except EXPECTED as error:
+            jobs, problems = [], [str(error)]
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        if problems:
+            sys.exit("nothing was started")
+        self.process, self.progress = os.getpid(), Progress(Path(config.hydra.sweep.dir), jobs)
+        print(self.progress.opening(), flush=True)
+
+    def on_job_start(self, config: DictConfig, **_) -> None:
+        self.started = time.monotonic()
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_) -> None:
+        if config.hydra.mode != RunMode.MULTIRUN:
+            return
+        seconds = time.monotonic() - self.started
+        note(Path(config.hydra.sweep.dir), config.hydra.job.num, seconds, **job_return.return_value)
+        if os.getpid() == self.process:  # elsewhere, the process that waits tells
+            self.progress.tell()
 
     def on_multirun_end(self, config: DictConfig, **_) -> None:
-        logs = Path(config.hydra.sweep.dir)
-        failures = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(logs.glob("*/failed.json"))]
+        self.progress.tell()
+        failures = self.progress.failures()
         for failure in failures:
-            print(f"failed: {failure['job']}: {failure['error']}", file=sys.stderr)
+            print(f"failed: {failure}", file=sys.stderr)
         if failures:
             sys.exit(1)
 
 
-def tell_failure(cfg: DictConfig, message: str) -> None:
-    """On the terminal with a non-zero exit; as one job of a sweep, in a file that `Sweep` reads at the end."""
-    print(f"error: {message}", file=sys.stderr, flush=True)
-    job_of = HydraConfig.get()
-    if job_of.mode != RunMode.MULTIRUN:
-        sys.exit(1)
-    path = Path(job_of.sweep.dir) / job_of.sweep.subdir / "failed.json"
-    write_json(path, {"job": job_of.job.override_dirname or cfg.method.name, "error": message})
+class Cluster(BaseSubmititLauncher):
+    """Runs a sweep's jobs in processes of this machine or of a SLURM cluster; settings in conf/hydra/launcher."""
+
+    def launch(self, job_overrides, initial_job_idx: int) -> list[JobReturn]:
+        from eval.cluster import launch
+
+        sweep = next(callback for callback in self.hydra_context.callbacks.callbacks if isinstance(callback, Sweep))
+        calls = {
+            number: (list(job), "hydra.sweep.dir", number, f"job_{number}", Singleton.get_state())
+            for number, job in enumerate(job_overrides, initial_job_idx)
+        }
+        launch(self, calls, self.params, sweep.progress)
+        return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
 
 
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> None:
+# Hydra takes launchers from its own plugin package alone, so ours stands in for those of the submitit plugin.
+for plugin in (LocalLauncher, SlurmLauncher):
+    Plugins.instance().class_name_to_class[f"{plugin.__module__}.{plugin.__name__}"] = Cluster
+
+
+@hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
+def main(cfg: DictConfig) -> dict:
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    cfg.compare = cfg.compare and not sweeping  # the sweep says itself what is compared
+    outcome, error = Outcome(), None
     try:
-        failed = job(cfg)
-    except EXPECTED as error:
-        tell_failure(cfg, str(error).strip() or repr(error))
-        return
-    if failed:
-        listed = "".join(f"\n  {message}" for _, message in failed)
-        tell_failure(cfg, f"{len(failed)} pictures failed and have no row:{listed}")
+        outcome = job(cfg)
+        if outcome.failed:
+            listed = "".join(f"\n  {message}" for _, message in outcome.failed)
+            error = f"{len(outcome.failed)} pictures failed and have no row:{listed}"
+    except EXPECTED as expected:
+        error = str(expected).strip() or repr(expected)
+    except Exception as mistake:
+        if not sweeping:
+            raise
+        traceback.print_exc()  # and the other jobs run on
+        error = repr(mistake)
+    if error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        if not sweeping:
+            sys.exit(1)
+    return {"pairs": outcome.pairs, "folders": [str(folder) for folder in outcome.folders], "error": error}
 
 
 if __name__ == "__main__":
+    from run import main  # callbacks and launchers are named run.X in conf/: one copy of this module, not two
+
     main()

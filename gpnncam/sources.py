@@ -30,7 +30,8 @@ def noise(sigma: float = 0.2) -> Callable:
 
     def source(image: Tensor, n: int, seed: int) -> Variations:
         # Drawn on the CPU, so that a card changes no number.
-        drawn = torch.randn(n, *image.shape, generator=_generator(seed)).to(image)
+        generator = _generator(seed)
+        drawn = torch.stack([torch.randn(image.shape, generator=generator) for _ in range(n)]).to(image)
         return Variations((image + sigma * drawn).clamp(0, 1), _grid(image).expand(n, -1, -1, -1))
 
     return source
@@ -42,8 +43,9 @@ def flip_crop(smallest: float = 0.6) -> Callable:
     def source(image: Tensor, n: int, seed: int) -> Variations:
         generator = _generator(seed)
         height, width = image.shape[1:]
-        side = smallest + (1 - smallest) * torch.rand(n, 1, generator=generator, dtype=torch.float64)
-        corner = (1 - side) * torch.rand(n, 2, generator=generator, dtype=torch.float64)
+        drawn = torch.rand(n, 3, generator=generator, dtype=torch.float64)
+        side = smallest + (1 - smallest) * drawn[:, :1]
+        corner = (1 - side) * drawn[:, 1:]
         pixels, fields = [], []
         for i in range(n):
             rows = corner[i, 0] + side[i] * (torch.arange(height, dtype=torch.float64) + 0.5) / height

@@ -19,7 +19,7 @@ class Sample:
     labels: (N,) int, class index of each box in the data set's `classes`.
     hard: (N,) bool, the annotators' own `difficult` flag (VOC) or crowd flag (COCO).
     open: picklable, returns the decoded RGB picture of exactly `size`; raises ValueError or OSError naming the file.
-    masks: None, or a picklable function of a box's number (0..N-1) that returns that object's (height,width) bool mask.
+    masks: None, or a picklable function of objects' numbers (K,) that returns the (height,width) bool union of their masks.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Sample:
     labels: np.ndarray
     hard: np.ndarray
     open: Callable[[], Image.Image]
-    masks: Callable[[int], np.ndarray] | None = None
+    masks: Callable[[np.ndarray], np.ndarray] | None = None
 
     def __post_init__(self):
         width, height = self.size
@@ -55,7 +55,7 @@ class Sample:
         """The ground truth of a class: the union of all its boxes (or masks), flagged objects included."""
         of_class = np.flatnonzero(self.labels == label)
         if self.masks is not None:
-            return Region.from_mask(np.logical_or.reduce([self.masks(int(i)) for i in of_class]))
+            return Region.from_mask(self.masks(of_class))
         return Region.from_boxes(self.boxes[of_class], self.size)
 
 

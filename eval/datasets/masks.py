@@ -12,7 +12,7 @@ MARGIN = 1
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """The masks of one picture's objects: callable with an object's number, picklable, rasterised when asked for.
+    """The masks of one picture's objects: callable with objects' numbers, picklable, rasterised when asked for.
 
     segmentations: per object, polygons [[x0, y0, x1, y1, ...], ...] or run lengths {"size": [h, w], "counts": ...}.
     size: (width, height). boxes: (N,4) as in `Sample`. names: what each is called in messages.
@@ -23,22 +23,29 @@ class Masks:
     boxes: np.ndarray
     names: tuple[str, ...]
 
-    def __call__(self, number: int) -> np.ndarray:
-        """(height,width) bool, never empty. ValueError names the annotation."""
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        """(height,width) bool, the union of the objects `numbers` (K,). ValueError names the annotation."""
         width, height = self.size
-        segmentation, name = self.segmentations[number], self.names[number]
-        if isinstance(segmentation, dict):
-            mask = _runs(segmentation, self.size, name)
-        elif isinstance(segmentation, list) and segmentation:
-            outlines = cocomask.frPyObjects(_polygons(segmentation, self.size, name), height, width)
-            mask = cocomask.decode(cocomask.merge(outlines)).view(bool)
-        else:
-            raise ValueError(f"{name} has no segmentation; dataset.region=boxes does without")
-        if not mask.any():
-            # Outlines thinner than a pixel cover no pixel's centre; the object is still there.
+        union, outlines, thin = np.zeros((height, width), bool), [], []
+        for number in map(int, numbers):
+            segmentation, name = self.segmentations[number], self.names[number]
+            if isinstance(segmentation, dict):
+                found = _runs(segmentation, self.size, name)
+                thin += [] if found.any() else [number]
+                union |= found
+            elif isinstance(segmentation, list) and segmentation:
+                parts = cocomask.frPyObjects(_polygons(segmentation, self.size, name), height, width)
+                thin += [] if cocomask.area(parts).any() else [number]
+                outlines += parts
+            else:
+                raise ValueError(f"{name} has no segmentation; dataset.region=boxes does without")
+        if outlines:
+            union |= cocomask.decode(cocomask.merge(outlines)).view(bool)
+        for number in thin:
+            # An outline thinner than a pixel covers no pixel's centre; the object is still there.
             x0, y0, x1, y1 = self.boxes[number]
-            mask[y0:y1, x0:x1] = True
-        return mask
+            union[y0:y1, x0:x1] = True
+        return union
 
 
 def _polygons(segmentation: list, size: tuple[int, int], name: str) -> list[list[float]]:

@@ -51,6 +51,8 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
     protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     who = identity(cfg, method, classifier)
     folder = runs.folder(Path(cfg.results), who)
+    if classifier:
+        planned = planned.askable(classifier.outputs)
     counts = {subset: planned.count(subset) for subset in SUBSETS}
     with Rows(folder, shard_of(cfg.shard)) as rows:
         config = OmegaConf.to_container(cfg, resolve=True)

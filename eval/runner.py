@@ -27,6 +27,11 @@ class Plan:
     entries: list[tuple[int, Sample, list[Pair]]]
     failed: list[tuple[str, str]]
 
+    def askable(self, outputs: list[list[int]]) -> "Plan":
+        """Without the pairs of classes that no output of the network stands for (outputs: `Classifier.outputs`)."""
+        kept = [(index, sample, [p for p in asked if outputs[p.label]]) for index, sample, asked in self.entries]
+        return Plan([entry for entry in kept if entry[2]], self.failed)
+
     def count(self, subset: str = "all") -> int:
         return sum(subset == "all" or pair.difficult for _, _, asked in self.entries for pair in asked)
 

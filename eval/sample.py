@@ -19,7 +19,7 @@ class Sample:
     labels: (N,) int, class index of each box in the data set's `classes`.
     hard: (N,) bool, the annotators' own `difficult` flag (VOC) or crowd flag (COCO).
     open: picklable, returns the decoded RGB picture of exactly `size`; raises ValueError or OSError naming the file.
-    masks: None, or a picklable function of objects' numbers (K,) that returns the (height,width) bool union of their masks.
+    masks: None, or picklable: objects' numbers (K,) -> the (height,width) bool union of their masks.
     """
 
     key: str

@@ -81,6 +81,8 @@ def _job(name: str, cfg: DictConfig) -> Job:
     classifier = None if cfg.method.blind else prepare_classifier(cfg, dataset.classes, run)
     folder = runs.folder(Path(cfg.results), identity(cfg, cfg.method, classifier))
     shard = shard_of(cfg.shard)
+    if classifier:
+        planned = planned.askable(classifier.outputs)
     left = select(planned, cfg.dataset.subset, cfg.limit, shard, read_rows(folder), dataset.classes)
     return Job(name, cfg.method.name, sum(len(asked) for _, _, asked in left), (str(folder), cfg.shard))
 

@@ -157,4 +157,4 @@ class Occlusion:
                     )
                 )
         # The squares cover all colours, so the three channels carry the same number.
-        return join(torch.cat(values) / 3, "sum", self.smooth)
+        return join(torch.cat(values).to(pixels) / 3, "sum", self.smooth)

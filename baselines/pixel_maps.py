@@ -36,6 +36,9 @@ def blur(maps: Tensor, sigma: float) -> Tensor:
     offsets = torch.arange(-radius, radius + 1, dtype=maps.dtype, device=maps.device)
     kernel = (-(offsets**2) / (2 * sigma**2)).exp()
     kernel = kernel / kernel.sum()
-    padded = functional.pad(maps[:, None], [radius] * 4, mode="replicate")
-    across = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
-    return functional.conv2d(across, kernel.view(1, 1, -1, 1))[:, 0]
+    blurred = []
+    for one in maps:  # one by one: in a batch, rounding would depend on how many classes were asked for
+        padded = functional.pad(one[None, None], [radius] * 4, mode="replicate")
+        across = functional.conv2d(padded, kernel.view(1, 1, 1, -1))
+        blurred.append(functional.conv2d(across, kernel.view(1, 1, -1, 1))[0])
+    return torch.cat(blurred)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpnncam import patchmatch
-from gpnncam.levels import FEW_CHANGES, Level, Settings, first_field, noisy_start
+from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, first_field, noisy_start
 from gpnncam.patches import from_rows, to_rows
 from gpnncam.pyramid import PATCH, taps
 
@@ -82,11 +82,19 @@ def _vary(rows: list[_Rows], seed: int, settings: Settings) -> tuple[np.ndarray,
                 changed = patchmatch.exact(query, keys, weight, field, scores)
             else:
                 changed = patchmatch.sweep(query, keys, weight, field, scores, step % 2 == 1, radius, state)
+            patchmatch.average(field, here.values, total, query)
             if step and changed < FEW_CHANGES * h * w:
                 break
-            patchmatch.average(field, here.values, total, query)
         result = query
     return from_rows(result), np.stack([field >> 16, field & 65535], axis=-1)
+
+
+def render(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """The variation (H, W, 3) uint8 of the picture `pixels` (H, W, 3) uint8 whose field (H - 6, W - 6, 2) is given."""
+    values = to_rows(pixels)
+    total, result = np.empty_like(values), np.empty_like(values)
+    patchmatch.average((field[..., 0] * ROW + field[..., 1]).astype(np.int32), values, total, result)
+    return from_rows(result)
 
 
 def vary(levels: list[Level], seeds: list[int], settings: Settings, threads: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,14 @@ PatchMatch started from the coarser level's field, exact on the coarsest levels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from gpnncam.cache import Cache
 from gpnncam.levels import Settings, expand_seed, prepare
 from gpnncam.pyramid import PATCH
 
@@ -72,7 +74,9 @@ def variations(
     alpha: float | None = None,
     iterations: Sequence[int] = (1, 10, 3),
     search: str = "fast",
+    cache: str | os.PathLike | Cache | bool | None = None,
     threads: int | None = None,
+    device: str | torch.device | None = None,
 ) -> Variations:
     """n variations of a picture.
 
@@ -86,7 +90,10 @@ def variations(
         D(q, k) / (alpha + min over q' of D(q', k)), D the mean over the patch's values of the squared difference.
     iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
     search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
+    cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.
     threads: at most so many variations at once; torch.get_num_threads() unless given.
+    device: where the search runs: "cpu" or a CUDA device; the picture's own unless given. Both take the same
+        algorithm and noise, but not the same random probes: their variations of one seed differ in detail.
     """
     pixels = _checked(image)
     settings = Settings(sigma, noise, alpha, iterations, search)
@@ -102,8 +109,39 @@ def variations(
     if threads is None:
         threads = torch.get_num_threads()
 
-    from gpnncam import compiled  # numba takes a second to import
+    device = torch.device(image.device if device is None else device)
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f'Variations are made on "cpu" or "cuda", not on {str(device)!r}; pass device="cpu".')
+    store = None if cache in (None, False, "off") else cache if isinstance(cache, Cache) else Cache(cache)
+    result, fields = _make(pixels, settings, seeds, threads, device, store)
+    result = result.to(image.device).permute(0, 3, 1, 2).to(torch.float32).div_(255).contiguous()
+    return Variations(result, fields.to(image.device), seeds)
 
-    result, fields = compiled.vary(prepare(pixels, settings), seeds, settings, threads)
-    result = torch.from_numpy(result).to(image.device).permute(0, 3, 1, 2).contiguous().to(torch.float32) / 255
-    return Variations(result, torch.from_numpy(fields).to(image.device), seeds)
+
+def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels (n,H,W,3) uint8 and fields (n,H-6,W-6,2) int32, each distinct seed made or found once."""
+    if device.type == "cpu" or store:
+        from gpnncam import compiled  # numba takes a second to import
+
+    distinct, made = list(dict.fromkeys(seeds)), {}
+    if store:
+        key = store.key(pixels, settings, device.type)
+        kept = {seed: store.get(key, seed, pixels.shape) for seed in distinct}
+        made = {seed: (compiled.render(pixels, field), field) for seed, field in kept.items() if field is not None}
+    missing = [seed for seed in distinct if seed not in made]
+    if missing:
+        levels = prepare(pixels, settings)
+        if device.type == "cpu":
+            results = compiled.vary(levels, missing, settings, threads)
+        else:
+            from gpnncam import batched
+
+            results = batched.vary(levels, missing, settings, device)
+        if len(missing) == len(seeds) and not store:
+            return torch.as_tensor(results[0]), torch.as_tensor(results[1])
+        images, fields = (torch.as_tensor(part).cpu().numpy() for part in results)
+        for seed, image, field in zip(missing, images, fields, strict=True):
+            made[seed] = image, field
+            if store:
+                store.put(key, seed, field)
+    return tuple(torch.from_numpy(np.stack([made[seed][part] for seed in seeds])) for part in (0, 1))

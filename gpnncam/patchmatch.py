@@ -187,9 +187,8 @@ def average(field, values, total, result):
         over = min(y + 1, PATCH, h, height - y)
         for x in range(width):
             count = over * min(x + 1, PATCH, w, width - x)
-            share = np.float32(1) / np.float32(count)
             for k in range(3 * x, 3 * x + 3):
-                result[y, k] = np.int16(np.float32(total[y, k]) * share + np.float32(0.5))
+                result[y, k] = np.int16(np.float32(total[y, k]) / np.float32(count) + np.float32(0.5))
 
 
 @kernel

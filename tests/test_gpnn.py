@@ -1,0 +1,241 @@
+"""The generator: its two implementations against each other and against definitions, and what it accepts."""
+
+import numpy as np
+import pytest
+import torch
+
+from gpnncam import variations
+from gpnncam.levels import ROW, Settings, prepare, unfold
+
+
+def scene(height, width, seed=0):
+    """(3,H,W): smooth colours, discs and a little grain, in steps of 1/255."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width] / min(height, width)
+    image = np.stack([0.5 + 0.3 * np.sin(5 * x + i) * np.cos(4 * y - i) for i in range(3)])
+    for _ in range(8):
+        cy, cx = rng.random(2) * (height, width) / min(height, width)
+        image[:, (x - cx) ** 2 + (y - cy) ** 2 < 0.02 * rng.random()] = rng.random((3, 1))
+    return torch.from_numpy(np.rint(255 * np.clip(image + 0.02 * rng.standard_normal(image.shape), 0, 1)) / 255).float()
+
+
+def same(a, b):
+    return torch.equal(a.pixels, b.pixels) and torch.equal(a.fields, b.fields)
+
+
+def levels_of(image, settings):
+    return prepare(np.rint(image.permute(1, 2, 0).numpy() * 255).astype(np.uint8), settings)
+
+
+@pytest.mark.parametrize("alpha", [None, 0.005])
+@pytest.mark.parametrize("noise", ["rgb", "grey"])
+def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, noise):
+    from gpnncam import batched, compiled
+
+    settings = Settings(search="exact", alpha=alpha, noise=noise, sigma=1.0)
+    levels = levels_of(scene(36, 44), settings)
+    a = compiled.vary(levels, [5, 6], settings, threads=1)
+    b = batched.vary(levels, [5, 6], settings, torch.device("cpu"))
+    assert np.array_equal(a[0], b[0].numpy())
+    assert np.array_equal(a[1], b[1].numpy())
+    assert a[0].std(0).max() > 0
+
+
+@pytest.mark.parametrize("alpha", [None, 0.005])
+def test_small_levels_are_the_same_under_fast_and_exact_search(alpha):
+    image = scene(32, 32)
+    assert same(variations(image, 3, 1, alpha=alpha), variations(image, 3, 1, alpha=alpha, search="exact"))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_exact_search_is_the_dense_one_first_among_equals(weighted):
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    rng = np.random.default_rng(3)
+    # Three grey values only: thousands of equal distances.
+    query, key = rng.integers(0, 3, (12, 13, 3)) * 100, rng.integers(0, 2, (14, 15, 3)) * 255
+    key[:, 8:] = key[:, :7]
+    weight = (1 / rng.integers(1, 4, (8, 9))).astype(np.float32) if weighted else None
+    field, scores = np.full((6, 7), 3 * ROW + 2, np.int32), np.zeros((6, 7), np.float32 if weighted else np.int32)
+    patchmatch.exact(to_rows(query), to_rows(key), weight, field, scores)
+    dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
+    dense = dense.astype(np.float32) * weight.ravel() if weighted else dense
+    best = dense.argmin(1)
+    assert np.array_equal((field >> 16) * 9 + (field & 65535), best.reshape(6, 7))
+    assert np.array_equal(scores.ravel(), dense.min(1))
+
+
+@pytest.mark.parametrize("engine", ["compiled", "batched"])
+@pytest.mark.parametrize("alpha", [None, 0.005])
+def test_patchmatch_comes_within_two_percent_of_exact(engine, alpha):
+    """Mean distance of a variation's patches to the sources found for them, against the nearest there are."""
+    import importlib
+
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    settings = Settings(alpha=alpha)
+    image = scene(64, 72, 2)
+    levels = levels_of(image, settings)
+    extra = (1,) if engine == "compiled" else (torch.device("cpu"),)
+    pixels, fields = importlib.import_module(f"gpnncam.{engine}").vary(levels, list(range(4)), settings, *extra)
+    source = levels[-1].image
+    reached = best = 0.0
+    for image, field in zip(np.asarray(pixels), np.asarray(fields), strict=True):
+        rows, columns = field[..., 0].ravel(), field[..., 1].ravel()
+        q, k = unfold(image.astype(np.int64)), unfold(source.astype(np.int64))
+        found = ((q - k[rows * (source.shape[1] - 6) + columns]) ** 2).sum(1)
+        nearest, scores = (field[..., 0] * ROW + field[..., 1]).astype(np.int32), np.zeros(field.shape[:2], np.int32)
+        patchmatch.exact(to_rows(image), to_rows(source), None, nearest, scores)
+        reached, best = reached + np.sqrt(found / 147).mean(), best + np.sqrt(scores / 147).mean()
+    if alpha is None:
+        assert best <= reached <= 1.02 * best
+    else:  # the completeness score prefers neglected keys to nearer ones, so only the order of magnitude is comparable
+        assert best <= reached <= 1.5 * best
+
+
+def test_sweeps_converge_to_the_exact_field():
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    key = np.rint(scene(48, 48, 4).permute(1, 2, 0).numpy() * 255)
+    query = np.clip(np.roll(key, (5, -9), (0, 1)) + np.random.default_rng(0).normal(0, 4, key.shape).round(), 0, 255)
+    key, query = to_rows(key), to_rows(query)
+    fields = [np.zeros((42, 42), np.int32) for _ in range(2)]
+    scores = [np.zeros((42, 42), np.int32) for _ in range(2)]
+    patchmatch.exact(query, key, None, fields[0], scores[0])
+    state = np.array([1], np.uint64)
+    means = []
+    for step in range(20):
+        patchmatch.sweep(query, key, None, fields[1], scores[1], step % 2 == 1, 48, state)
+        means.append(scores[1].mean())
+    assert (scores[1] >= scores[0]).all()
+    assert means == sorted(means, reverse=True)
+    assert means[-1] <= 1.02 * scores[0].mean()
+
+
+@pytest.mark.parametrize("alpha", [None, 0.005])
+def test_a_variation_is_the_average_of_the_patches_its_field_names(alpha):
+    image = scene(50, 61)
+    result = variations(image, 2, 3, alpha=alpha)
+    for pixels, field in zip(result.pixels, result.fields, strict=True):
+        total, count = torch.zeros(3, 50, 61, dtype=torch.float64), torch.zeros(50, 61, dtype=torch.float64)
+        for y in range(44):
+            for x in range(55):
+                r, c = field[y, x].tolist()
+                total[:, y : y + 7, x : x + 7] += image[:, r : r + 7, c : c + 7].double()
+                count[y : y + 7, x : x + 7] += 1
+        assert torch.allclose(pixels.double(), total / count, atol=0.501 / 255)
+
+
+@pytest.mark.parametrize("engine", ["compiled", "batched"])
+def test_batch_order_and_threads_change_nothing(engine):
+    import importlib
+
+    settings = Settings()
+    levels = levels_of(scene(48, 40), settings)
+    vary = importlib.import_module(f"gpnncam.{engine}").vary
+
+    def run(seeds, threads=1):
+        parts = vary(levels, seeds, settings, threads if engine == "compiled" else torch.device("cpu"))
+        return [np.asarray(part) for part in parts]
+
+    seeds = [11, 2**63 - 1, 0, 7, 12]
+    together, backwards = run(seeds), run(seeds[::-1], threads=3)
+    for i, seed in enumerate(seeds):
+        alone = run([seed])
+        for part in (0, 1):
+            assert np.array_equal(together[part][i], alone[part][0])
+            assert np.array_equal(together[part][i], backwards[part][-1 - i])
+
+
+def test_seeds():
+    image = scene(40, 40)
+    five = variations(image, 5, 9)
+    assert same(variations(image, seeds=five.seeds), five)
+    three = variations(image, 3, 9)
+    assert torch.equal(three.pixels, five.pixels[:3])
+    assert torch.equal(variations(image, seeds=[4, 8, 4]).pixels[0], variations(image, seeds=[4]).pixels[0])
+    assert not torch.equal(variations(image, 3, 10).pixels, three.pixels)
+    assert len({v.numpy().tobytes() for v in five.pixels}) == 5
+
+
+@pytest.mark.parametrize("size", [(7, 7), (10, 9), (14, 14), (15, 16), (64, 512), (512, 20), (7, 60)])
+def test_sizes(size):
+    image = scene(*size)
+    result = variations(image, 2, 0)
+    assert result.pixels.shape == (2, 3, *size)
+    assert result.fields.shape == (2, size[0] - 6, size[1] - 6, 2)
+    assert result.fields.dtype == torch.int32
+    assert (result.fields >= 0).all()
+    assert (result.fields < torch.tensor([size[0] - 6, size[1] - 6])).all()
+    assert torch.equal((result.pixels * 255).round() / 255, result.pixels)
+    if size == (7, 7):  # one patch: nothing else can come of it
+        assert torch.equal(result.pixels[0], image)
+    elif min(size) > 14:
+        assert result.pixels.std(0).max() > 0
+
+
+def test_constant_and_grey_pictures_stay_so():
+    constant = torch.full((3, 40, 50), 100 / 255)
+    assert torch.equal(variations(constant, 2, 0).pixels, constant.expand(2, -1, -1, -1))
+    grey = variations(scene(40, 50)[:1].expand(3, -1, -1), 2, 0).pixels
+    assert torch.equal(grey[:, 0], grey[:, 1])
+    assert torch.equal(grey[:, 0], grey[:, 2])
+
+
+def test_noise_decides_how_far_a_variation_goes():
+    image = scene(64, 64)
+    spread = {
+        kind: variations(image, 6, 0, sigma=sigma, noise=noise).pixels.std(0).mean().item()
+        for kind, sigma, noise in (("none", 0, "rgb"), ("grey", 0.3, "grey"), ("rgb", 3, "rgb"))
+    }
+    assert spread["none"] == 0
+    assert spread["rgb"] > spread["grey"]
+
+
+def test_no_variations_collapse_onto_the_picture():
+    image = scene(64, 64, 5)
+    pixels = variations(image, 8, 0).pixels
+    assert (pixels != image).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.zeros(3, 6, 20), "6 x 20"),
+        (torch.zeros(1, 20, 20), "shape"),
+        (torch.zeros(2, 3, 20, 20), "shape"),
+        (torch.zeros(3, 20, 20, dtype=torch.uint8), "uint8"),
+        (np.zeros((3, 20, 20)), "ndarray"),
+        (torch.full((3, 20, 20), float("nan")), "NaN"),
+        (torch.full((3, 20, 20), float("inf")), "infinite"),
+        (torch.full((3, 20, 20), 255.0), "255"),
+    ],
+)
+def test_pictures_that_are_refused(image, message):
+    with pytest.raises(ValueError, match=message):
+        variations(image, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0, "seed": 0}, "n must"),
+        ({"n": 3}, "either"),
+        ({"n": 3, "seed": 1, "seeds": [1]}, "either"),
+        ({"seeds": []}, "seeds"),
+        ({"seeds": [-1]}, "seeds"),
+        ({"n": 1, "seed": 0, "sigma": -1}, "sigma"),
+        ({"n": 1, "seed": 0, "noise": "pink"}, "pink"),
+        ({"n": 1, "seed": 0, "alpha": 0}, "alpha"),
+        ({"n": 1, "seed": 0, "iterations": [1, 2]}, "iterations"),
+        ({"n": 1, "seed": 0, "iterations": [0, 2, 2]}, "iterations"),
+        ({"n": 1, "seed": 0, "search": "fuzzy"}, "fuzzy"),
+        ({"n": 1, "seed": 0, "device": "meta"}, "meta"),
+    ],
+)
+def test_arguments_that_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        variations(torch.zeros(3, 20, 20), **arguments)

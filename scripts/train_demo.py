@@ -49,13 +49,13 @@ class Stage(NamedTuple):
 STAGES = {
     "vgg16": (
         Stage("crops", 64, 4, 64, 2e-3),
-        Stage("half", 112, 8, 64, 1.5e-3),
+        Stage("half", 112, 3, 64, 1.5e-3),
         Stage("full", 224, 1, 32, 5e-4),
     ),
     "resnet50": (
-        Stage("crops", 64, 3, 64, 3e-3),
-        Stage("half", 112, 8, 64, 2e-3),
-        Stage("full", 224, 2, 32, 7e-4),
+        Stage("crops", 64, 4, 64, 3e-3),
+        Stage("half", 112, 4, 64, 2e-3),
+        Stage("full", 224, 1, 32, 7e-4),
     ),
 }
 

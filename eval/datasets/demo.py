@@ -15,7 +15,7 @@ from eval.datasets.demo_render import render
 from eval.datasets.demo_scene import CLASSES, Scene, compose
 from eval.sample import Sample
 
-COUNTS = {"train": 8000, "val": 340, "test": 340}
+COUNTS = {"train": 6000, "val": 340, "test": 340}
 
 
 @dataclass(frozen=True)

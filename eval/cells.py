@@ -1,0 +1,166 @@
+"""From runs to the cells of a table: which rows a cell stands on, its average, interval, price and published number."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from eval.loaded import Run
+from eval.published import Published, published
+from eval.rules import Changes, Rule, fits, rules_of
+from eval.statistics import RESAMPLES, interval, kinds
+
+SUBSETS = ("all", "diff")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, and all that is needed to believe it.
+
+    model: "" for a method that looks at no network where no network's column is there to stand in. accuracy: the
+    average of the rule's measure over n pairs; nan where the method has no such measure. low, high: its 95 % interval.
+    rows, pairs: rows there are and pairs the data set has in the subset; fewer rows than pairs: incomplete.
+    unranked: rows left out of a top-k cell because no run says what the network's rank is. failed: pictures without
+    a row because they failed. constant: rows whose map is constant. seconds, forwards: per picture. memory_mb: peak.
+    """
+
+    run: Run
+    rule: Rule
+    subset: str
+    model: str
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    rows: int
+    pairs: int
+    unranked: int
+    failed: int
+    constant: int
+    seconds: float
+    forwards: float
+    memory_mb: float
+    published: Published | None
+
+    @property
+    def complete(self) -> bool:
+        return self.rows == self.pairs and not self.unranked
+
+    @property
+    def delta(self) -> float | None:
+        """Ours minus published."""
+        return None if self.published is None or np.isnan(self.accuracy) else self.accuracy - self.published.value
+
+    @property
+    def column(self) -> tuple[str, str, str]:
+        return self.run.dataset, self.model, self.subset
+
+
+def table_cells(
+    runs: list[Run],
+    changes: Changes,
+    rule: Rule | None = None,
+    subsets=SUBSETS,
+    resamples: int = RESAMPLES,
+) -> list[Cell]:
+    """The cells of all runs.
+
+    rule: score the runs that fit its protocol's input by it; None: each run by the protocols it was asked under, with
+    `changes`. A method that looks at no network stands under every network that its data set has under that protocol.
+    resamples: of the bootstrap; 0 leaves the intervals out (nan).
+    """
+    by_label = {}
+    for run in runs:
+        for each in [rule] if rule else rules_of(run, changes):
+            if fits(run, each.protocol):
+                by_label.setdefault(each.label, (each, []))[1].append(run)
+    cells = []
+    for each, asked in by_label.values():
+        for run in asked:
+            for model in models_of(run, asked):
+                ranks = ranks_for(model, run, asked) if each.top_k and run.model is None else None
+                cells += [
+                    _cell(run, each, subset, model, ranks, resamples) for subset in subsets if _asked(run, subset)
+                ]
+    return cells
+
+
+def models_of(run: Run, others: list[Run]) -> list[str]:
+    """The network columns in which a run stands."""
+    if run.model is not None:
+        return [run.model]
+    return sorted({other.model for other in others if other.model and other.dataset == run.dataset}) or [""]
+
+
+def ranks_for(model: str, run: Run, others: list[Run]) -> pd.Series | None:
+    """rank by (key, label) as a network saw it, for a method that asked none; None if there is no such network.
+
+    From all runs of that network on that data set; ValueError if they disagree, for then they are not one network.
+    """
+    found = [other.rows for other in others if other.model == model and other.dataset == run.dataset]
+    if not found:
+        return None
+    ranks = pd.concat([rows[["key", "label", "rank"]] for rows in found]).drop_duplicates()
+    if ranks.duplicated(["key", "label"]).any():
+        raise ValueError(
+            f"{run.dataset}: the runs of {model} disagree about the ranks of classes, so {run.method} has no top-k"
+        )
+    return ranks.set_index(["key", "label"])["rank"]
+
+
+def _asked(run: Run, subset: str) -> bool:
+    """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
+    if subset not in run.info["pairs"] or not len(run.rows):
+        return False
+    only_difficult = bool(run.rows["difficult"].all()) and run.info["pairs"]["all"] > len(run.rows)
+    return bool(run.rows["difficult"].any()) if subset == "diff" else not only_difficult
+
+
+def selected(run: Run, subset: str, top_k: int | None, ranks: pd.Series | None) -> tuple[pd.DataFrame, int, int]:
+    """(rows that count, rows of the subset, rows among them whose rank is not known)."""
+    rows = run.rows if subset == "all" else run.rows[run.rows["difficult"]]
+    if top_k is None:
+        return rows, len(rows), 0
+    known = rows["rank"]
+    if run.model is None:
+        pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
+        known = pd.Series(np.nan if ranks is None else ranks.reindex(pairs).to_numpy(), rows.index)
+    return rows[known < top_k], len(rows), int(known.isna().sum())
+
+
+def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None, resamples: int) -> Cell:
+    rows, count, unranked = selected(run, subset, rule.top_k, ranks)
+    values = rule.values(rows)
+    accuracy = low = high = np.nan
+    if len(values) and np.isfinite(values).all():
+        classes = rows["label"] if rule.protocol.average == "class" else None
+        groups = kinds(rows["key"], values, classes)
+        accuracy = float(groups.observed[0])
+        if resamples:
+            low, high = interval(groups, resamples=resamples)
+    elif len(values) and not np.isnan(values).all():
+        raise ValueError(f"{run.folder}: some rows have no {rule.measure}, others do")
+    pictures = max(1, rows["key"].nunique())
+    number = None
+    if rule.published and run.usual_network:
+        number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
+    return Cell(
+        run=run,
+        rule=rule,
+        subset=subset,
+        model=model,
+        n=len(rows),
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        rows=count,
+        pairs=run.info["pairs"][subset],
+        unranked=unranked,
+        failed=len(run.failures),
+        constant=int(rows["constant"].sum()),
+        # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
+        seconds=float(run.rows["seconds"].sum() / max(1, run.rows["key"].nunique())),
+        forwards=float(run.rows["forwards"].sum() / max(1, run.rows["key"].nunique())),
+        memory_mb=float(run.rows["memory_mb"].max()) if "memory_mb" in run.rows and pictures else np.nan,
+        published=number,
+    )

@@ -31,6 +31,7 @@ from eval.class_map import outputs
 from eval.classifier import Classifier
 from eval.job import Outcome, evaluate_job, network_settings
 from eval.settings import device_of
+from eval.summary import summarise
 from eval.sweep import Progress, note
 
 ROOT = Path(__file__).resolve().parent
@@ -182,6 +183,8 @@ def main(cfg: DictConfig) -> dict:
     outcome, error = Outcome(), None
     try:
         outcome = job(cfg)
+        if not sweeping:
+            summarise(cfg, outcome, build=sys.modules[__name__])
         if outcome.failed:
             listed = "".join(f"\n  {message}" for _, message in outcome.failed)
             error = f"{len(outcome.failed)} pictures failed and have no row:{listed}"

@@ -32,18 +32,22 @@ def evaluate_job(cfg: DictConfig, build) -> Outcome:
     """One run with its companions; says what happened."""
     validate(cfg)
     dataset, planned = prepare(cfg, build)
-    methods = [cfg.method]
-    if cfg.compare and not cfg.method.blind:
-        methods += [other for other in cfg.companions.values() if other.name != cfg.method.name]
     outcome = Outcome(failed=list(planned.failed))
     classifier = None if cfg.method.blind else prepare_classifier(cfg, dataset.classes, build)
-    for method in methods:
+    for method in methods_of(cfg):
         folder, count, failed = _evaluate(cfg, dataset, planned, method, None if method.blind else classifier, build)
         outcome.folders.append(folder)
         outcome.failed += failed
         outcome.pairs += count
         print(f"{method.name}: {f'{count} pairs evaluated' if count else 'nothing left to do'}; rows in {folder}")
     return outcome
+
+
+def methods_of(cfg: DictConfig) -> list[DictConfig]:
+    """The method asked for, then its companions: a blind one has none, so that it needs no network."""
+    if not cfg.compare or cfg.method.blind:
+        return [cfg.method]
+    return [cfg.method, *(other for other in cfg.companions.values() if other.name != cfg.method.name)]
 
 
 def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Classifier | None, build):

@@ -1,0 +1,39 @@
+"""What a run shows at its end: a small table of the methods it ran, and a picture of a few of their maps."""
+
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from eval.job import Outcome, methods_of, prepare, prepare_classifier
+from eval.protocol import Protocol
+from eval.table import print_runs
+
+PICTURES = 4
+
+
+def summarise(cfg, outcome: Outcome, build) -> None:
+    """Print the table of the outcome's runs and, for a method with maps, where its picture is; see eval/job.py for
+    cfg and build. The picture is drawn once a run and again when rows were added."""
+    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
+    print()
+    print_runs(outcome.folders, protocol)
+    if cfg.method.blind:
+        return
+    path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
+    if outcome.pairs or not path.exists():
+        _draw(cfg, protocol, path, build)
+    print(f"\nA few pictures with their heat maps and points: {path}")
+
+
+def _draw(cfg, protocol: Protocol, path: Path, build) -> None:
+    from eval.showcase import choose, showcase  # matplotlib takes a second to import
+
+    dataset, planned = prepare(cfg, build)
+    classifier = prepare_classifier(cfg, dataset.classes, build)
+    planned = planned.askable(classifier.outputs)
+    methods = {}
+    for method in methods_of(cfg):
+        blind = method.blind
+        made = build.build_method(method, None if blind else classifier, dataset.classes)
+        methods[method.get("label") or method.name] = made, blind
+    showcase(choose(planned, PICTURES, cfg.limit), methods, classifier, protocol, dataset.classes, cfg.seed, path)

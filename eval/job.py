@@ -11,10 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from eval import runs
 from eval.classifier import Classifier
+from eval.log import Log
 from eval.protocol import Protocol
 from eval.provenance import weights_digest
 from eval.records import Rows, read_rows
-from eval.runner import Plan, evaluate_pairs, plan, select
+from eval.runner import Evaluation, Plan, plan, select
 from eval.settings import SUBSETS, device_of, shard_of, validate
 
 
@@ -58,14 +59,15 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
     if classifier:
         planned = planned.askable(classifier.outputs)
     counts = {subset: planned.count(subset) for subset in SUBSETS}
-    with Rows(folder, shard_of(cfg.shard)) as rows:
+    with Rows(folder, shard_of(cfg.shard), cfg.sync) as rows:
         config = OmegaConf.to_container(cfg, resolve=True)
         runs.describe(folder, who, config, protocol.name, counts, dataset.classes, device_of(cfg.device))
         left = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), read_rows(folder), dataset.classes)
         if not left:
             return folder, 0, []
-        failed = evaluate_pairs(
-            left,
+        title, _, digest = folder.name.rpartition(".")
+        log = Path(cfg.results) / "logs" / f"{title}.{digest}{rows.part}.log"
+        failed = Evaluation(
             build.build_method(method, classifier, dataset.classes),
             classifier,
             protocol.input,
@@ -73,8 +75,11 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
             dataset.classes,
             cfg.seed,
             on_error=cfg.on_error,
-            title=folder.name.rsplit(".", 1)[0],
-        )
+            workers=cfg.workers,
+            batch_pictures=cfg.batch_pictures,
+            save_maps=cfg.save_maps,
+            log=Log(log, title, sum(len(asked) for _, _, asked in left)),
+        ).run(left)
     return folder, sum(len(asked) for _, _, asked in left), failed
 
 

@@ -1,15 +1,19 @@
 """The loop: which pairs are left, decode, ask the method, observe, append the rows."""
 
-import hashlib
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
+from eval import maps
+from eval.asking import Asker, seed_for
 from eval.classifier import Classifier
+from eval.loader import decoded
+from eval.log import Log
 from eval.pointing import observe
 from eval.protocol import Input
 from eval.records import Rows
@@ -45,6 +49,7 @@ def plan(dataset, on_error: str = "stop") -> Plan:
     for index in range(len(dataset)):
         try:
             sample = dataset[index]
+            _check_key(sample.key)
             asked = list(pairs(sample))
         except (ValueError, OSError) as error:
             if on_error == "stop":
@@ -61,18 +66,26 @@ def plan(dataset, on_error: str = "stop") -> Plan:
     return Plan(entries, failed)
 
 
+def _check_key(key: str) -> None:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the picture name {key!a} is not UTF-8; rename the file") from None
+
+
 def select(planned: Plan, subset: str, limit: int | None, shard: tuple[int, int] | None, rows: list[dict], classes):
     """The entries still to do: the subset's pairs in the first `limit` pictures, in the shard, without a row.
 
-    A shard takes every n-th picture, so all finish at about the same time. ValueError if a row was made on another
+    A shard takes every n-th picture of the data set, so all finish at about the same time, and an annotation that one
+    process cannot read moves no other picture to another shard. ValueError if a row was made on another
     annotation of its picture: the data changed under a run.
     """
     done = {(row["key"], row["label"]): row for row in rows}
     left = []
-    for number, (index, sample, asked) in enumerate(planned.entries):
+    for index, sample, asked in planned.entries:
         if limit is not None and index >= limit:
             break
-        if shard is not None and number % shard[1] != shard[0] - 1:
+        if shard is not None and index % shard[1] != shard[0] - 1:
             continue
         todo = []
         for pair in asked:
@@ -89,105 +102,139 @@ def select(planned: Plan, subset: str, limit: int | None, shard: tuple[int, int]
     return left
 
 
-def seed_for(seed: int, key: str) -> int:
-    """A picture's own seed: order, shard, batch and resume cannot change what is drawn for it."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{key}".encode()).digest()[:8], "big") >> 1
+@dataclass
+class Evaluation:
+    """How the pairs of a run are evaluated.
 
-
-def ask(method: Callable, image, targets, seed: int):
-    """Call the method with torch's global generator seeded, and leave the generator as it was."""
-    # Not torch.manual_seed: it visits every kind of device, which costs a millisecond a picture.
-    generators = [torch.default_generator, *(torch.cuda.default_generators if torch.cuda.is_initialized() else ())]
-    before = [generator.get_state() for generator in generators]
-    try:
-        for generator in generators:
-            generator.manual_seed(seed)
-        return method(image, targets)
-    finally:
-        for generator, state in zip(generators, before, strict=True):
-            generator.set_state(state)
-
-
-def evaluate_pairs(
-    entries: list[tuple[int, Sample, list[Pair]]],
-    method: Callable,
-    classifier: Classifier | None,
-    source: Input,
-    rows: Rows,
-    classes,
-    seed: int,
-    on_error: str = "stop",
-    title: str = "",
-    decode: Callable | None = None,
-) -> list[tuple[str, str]]:
-    """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
-
-    on_error: "stop" raises RuntimeError at the first picture that fails, naming it; "skip" notes it and goes on. Rows
-    written before stay either way. decode: yields (sample, pixels (3,h,w) or the exception) for the samples, in order.
+    source: the protocol's input. on_error: "stop" raises RuntimeError at the first picture that fails, naming it;
+    "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures: pictures per call of a method
+    that takes several. save_maps: keep the heat maps beside the rows. log: told about all of it.
     """
-    failed = []
-    samples = [sample for _, sample, _ in entries]
-    stream = (
-        ((sample, None) for sample in samples) if classifier is None else (decode or _decode)(samples, source.pixels)
-    )
-    total = sum(len(asked) for _, _, asked in entries)
-    with tqdm(total=total, desc=title, unit="pair", disable=None, dynamic_ncols=True) as bar:
-        for (_, sample, asked), (_, pixels) in zip(entries, stream, strict=True):
-            try:
-                if isinstance(pixels, Exception):
-                    raise pixels
-                if classifier is not None:
-                    pixels = pixels.to(classifier.device)
-                rows.append(evaluate(sample, asked, method, classifier, pixels, seed, classes))
-            except (ValueError, OSError, LookupError) as error:
-                message = f"picture {sample.key} ({', '.join(classes[pair.label] for pair in asked)}): {error}"
-                if on_error == "stop":
-                    raise RuntimeError(message) from error
-                rows.fail(sample.key, message)
-                failed.append((sample.key, message))
-            bar.update(len(asked))
-    return failed
+
+    method: Callable
+    classifier: Classifier | None
+    source: Input
+    rows: Rows
+    classes: list[str]
+    seed: int
+    on_error: str = "stop"
+    workers: int = 0
+    batch_pictures: int = 1
+    save_maps: bool = False
+    log: Log | None = None
+
+    def run(self, entries: list[tuple[int, Sample, list[Pair]]]) -> list[tuple[str, str]]:
+        """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
+
+        Rows written before an error stay. RuntimeError if rows or maps cannot be written, whatever `on_error` says.
+        """
+        self.failed: list[tuple[str, str]] = []
+        with self.log or Log(total=sum(len(asked) for *_, asked in entries)) as self._log:
+            asker = Asker(self.method, self.batch_pictures, self._tell)
+            group: list[tuple[Sample, list[Pair], Tensor | None]] = []
+            with closing(self._decoded([sample for _, sample, _ in entries])) as stream:
+                for (_, sample, asked), (_, pixels) in zip(entries, stream, strict=True):
+                    if isinstance(pixels, Exception):
+                        self._fail(sample, asked, pixels)
+                        continue
+                    if group and pixels is not None and pixels.shape != group[0][2].shape:
+                        self._evaluate(group, asker)
+                        group = []
+                    group.append((sample, asked, pixels))
+                    if len(group) >= asker.size:
+                        self._evaluate(group, asker)
+                        group = []
+                self._evaluate(group, asker)
+        return self.failed
+
+    def _decoded(self, samples: list[Sample]):
+        if self.classifier is None:
+            return ((sample, None) for sample in samples)
+        # A process takes seconds to start: longer than decoding a few pictures.
+        return decoded(samples, self.source.pixels, self.workers if len(samples) >= FEW else 0)
+
+    def _evaluate(self, group: list, asker: Asker) -> None:
+        """The rows of pictures of one shape, asked about together as far as the asker can."""
+        while group:
+            images = [sample if pixels is None else pixels.to(self._device) for sample, _, pixels in group]
+            targets = [torch.tensor([pair.label for pair in asked]) for _, asked, _ in group]
+            seeds = [seed_for(self.seed, sample.key) for sample, *_ in group]
+            seen = self.classifier.images_seen if self.classifier else 0
+            started = time.perf_counter()
+            answers = asker(images, targets, seeds)
+            if self.classifier and self._device.type == "cuda":
+                _synchronize()
+            done, group = group[: len(answers)], group[len(answers) :]
+            # What pictures cost together they share evenly, and so do a picture's classes: sums are over pictures.
+            seconds = (time.perf_counter() - started) / len(done)
+            forwards = (self.classifier.images_seen - seen) / len(done) if self.classifier else 0
+            outputs = None
+            if self.classifier:
+                with torch.no_grad():
+                    outputs = self.classifier.network(self.classifier.normalise(torch.stack(images[: len(done)])))
+            for number, ((sample, asked, _), answer) in enumerate(zip(done, answers, strict=True)):
+                try:
+                    if isinstance(answer, Exception):
+                        raise answer
+                    new = self._rows_of(
+                        sample, asked, answer, outputs[number : number + 1] if self.classifier else None
+                    )
+                except Exception as error:
+                    self._fail(sample, asked, error)
+                    continue
+                cost = {"forwards": forwards / len(asked), "seconds": round(seconds / len(asked), 6)}
+                new = [row | cost | {"memory_mb": _peak_memory(self.classifier)} for row in new]
+                if self.save_maps and torch.as_tensor(answer).dim() == 3:
+                    maps.save(self.rows.folder, sample.key, [row["label"] for row in new], torch.as_tensor(answer))
+                self.rows.append(new)
+                self._log.advance(len(asked))
+
+    def _rows_of(self, sample: Sample, asked: list[Pair], answer, output: Tensor | None) -> list[dict]:
+        """What is known about a picture's pairs; output: the network's for this picture, (1,C) or (1,C,i,j)."""
+        regions = [sample.region(pair.label) for pair in asked]
+        rows = []
+        for pair, region, fields in zip(asked, regions, observe(answer, sample.size, regions), strict=True):
+            row = {"key": sample.key, "label": self.classes[pair.label], "difficult": pair.difficult} | fields
+            row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)
+            row["width"], row["height"] = sample.size
+            row["score"] = row["rank"] = None
+            if self.classifier:
+                row["score"] = round(float(self.classifier.score(output, pair.label)[0]), 4)
+                row["rank"] = self.classifier.rank(output, pair.label)
+            rows.append(row)
+        return rows
+
+    @property
+    def _device(self) -> torch.device:
+        return self.classifier.device
+
+    def _tell(self, text: str) -> None:
+        self._log.note(text, terminal=True)
+
+    def _fail(self, sample: Sample, asked: list[Pair], error: Exception) -> None:
+        what = str(error).strip().removeprefix(f"{sample.key}: ")
+        if not isinstance(error, (ValueError, OSError, LookupError)) or not what:
+            what = f"{type(error).__name__}: {what}"
+        about = f"{self._log.title}: " if self._log.title else ""
+        message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in asked)}): {what}"
+        self._log.note(message, error)
+        if self.on_error == "stop":
+            more = f" (traceback in {self._log.path})" if self._log.path else ""
+            raise RuntimeError(message + more) from error
+        self.rows.fail(sample.key, message)
+        self.failed.append((sample.key, message))
+        self._log.advance(len(asked))
 
 
-def _decode(samples: Iterable[Sample], prepare: Callable) -> Iterable[tuple[Sample, torch.Tensor | Exception]]:
-    for sample in samples:
-        try:
-            yield sample, prepare(sample.image)
-        except (ValueError, OSError) as error:
-            yield sample, error
+FEW = 64  # pictures
 
 
-def evaluate(
-    sample: Sample, asked: list[Pair], method, classifier: Classifier | None, pixels, seed: int, classes
-) -> list[dict]:
-    """The rows of one picture; pixels (3,h,w) on the classifier's device; a blind method has neither."""
-    targets = torch.tensor([pair.label for pair in asked])
-    regions = [sample.region(pair.label) for pair in asked]
-    before = classifier.images_seen if classifier else 0
-    started = time.perf_counter()
-    result = ask(method, sample if classifier is None else pixels, targets, seed_for(seed, sample.key))
-    if classifier and classifier.device.type == "cuda":
+def _synchronize() -> None:
+    try:
         torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    forwards = classifier.images_seen - before if classifier else 0
-    seen = observe(result, sample.size, regions)
-    output = None
-    if classifier:
-        with torch.no_grad():
-            output = classifier.network(classifier.normalise(pixels))
-    rows = []
-    for pair, region, fields in zip(asked, regions, seen, strict=True):
-        row = {"key": sample.key, "label": classes[pair.label], "difficult": pair.difficult} | fields
-        row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)
-        row["width"], row["height"] = sample.size
-        row["score"] = round(float(classifier.score(output, pair.label)[0]), 4) if classifier else None
-        row["rank"] = classifier.rank(output, pair.label) if classifier else None
-        # A picture's cost is shared by its classes, so that sums over rows are sums over pictures.
-        row["forwards"] = forwards / len(asked)
-        row["seconds"] = round(seconds / len(asked), 6)
-        row["memory_mb"] = _peak_memory(classifier)
-        rows.append(row)
-    return rows
+    except RuntimeError as error:
+        # After such an error every call fails, so that skipping would go through all pictures.
+        raise RuntimeError(f"the GPU has failed and this process cannot use it any more: {error}") from error
 
 
 TIMING = ("seconds", "memory_mb")  # the fields of a row that differ between two equal runs

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from eval.locks import Lock
 from eval.provenance import provenance
 from eval.records import digest, write_json
 
@@ -38,33 +39,54 @@ def folder(results: Path, who: dict) -> Path:
 
 
 def describe(run: Path, who: dict, config: dict, protocol: str, pairs: dict[str, int], classes, device: str) -> None:
-    """Write run.json: what made the rows and how many there will be. `protocols` collects those it was asked under."""
+    """Write run.json: what made the rows and how many there will be.
+
+    `protocols` collects those it was asked under; `config` and `provenance` are those of the first start, `resumed`
+    holds the provenance of every later one that differs in more than its date. Shards may start at the same moment.
+    """
     path = run / "run.json"
-    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    protocols = sorted({*known.get("protocols", []), protocol})
-    if known and known["protocols"] == protocols and known["pairs"] == pairs:
-        return
-    content = {
-        "dataset": who["dataset"]["name"],
-        "model": who["model"] and who["model"]["name"],
-        "method": who["method"]["name"],
-        "label": who["method"].get("label") or who["method"]["name"],
-        "protocols": protocols,
-        "pairs": pairs,
-        "classes": list(classes),
-        "identity": who,
-        "config": config,
-        "provenance": provenance(device),
-    }
-    write_json(path, content)
+    with Lock(run / ".run.lock", str(path), wait=60):
+        for leftover in run.glob(".run.json.*"):
+            leftover.unlink()
+        known = _read(path) if path.exists() else None
+        made = provenance(device)
+        if known is None:
+            known = {
+                "dataset": who["dataset"]["name"],
+                "model": who["model"] and who["model"]["name"],
+                "method": who["method"]["name"],
+                "label": who["method"].get("label") or who["method"]["name"],
+                "protocols": [],
+                "pairs": pairs,
+                "classes": list(classes),
+                "identity": who,
+                "config": config,
+                "provenance": made,
+                "resumed": [],
+            }
+            before = None
+        else:
+            before = json.dumps(known)
+        known["protocols"] = sorted({*known["protocols"], protocol})
+        known["pairs"] = pairs
+        earlier = [known["provenance"], *known.setdefault("resumed", [])]
+        if all(_undated(made) != _undated(one) for one in earlier):
+            known["resumed"].append(made)
+        if json.dumps(known) != before:
+            write_json(path, known)
+
+
+def _undated(made: dict) -> dict:
+    return {key: value for key, value in made.items() if key != "date"}
+
+
+def _read(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
 
 
 def find(results: Path) -> list[dict]:
     """run.json of every run under results/records, each with its `folder` (Path) added; in the order of their names."""
-    found = []
-    for path in sorted((results / "records").glob("*/run.json")):
-        try:
-            found.append(json.loads(path.read_text(encoding="utf-8")) | {"folder": path.parent})
-        except ValueError as error:
-            raise ValueError(f"{path} is damaged: {error}") from None
-    return found
+    return [_read(path) | {"folder": path.parent} for path in sorted((results / "records").glob("*/run.json"))]

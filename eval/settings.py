@@ -2,6 +2,8 @@
 
 import torch
 
+from eval.journal import SYNCS
+
 SUBSETS = ("all", "diff")
 
 
@@ -36,7 +38,11 @@ def validate(cfg) -> None:
         raise ValueError(f"dataset.subset must be one of {', '.join(SUBSETS)}, not {cfg.dataset.subset!r}")
     if cfg.on_error not in ("stop", "skip"):
         raise ValueError(f"on_error must be stop or skip, not {cfg.on_error!r}")
-    for name, least in (("seed", 0), ("workers", 0), ("limit", 1)):
+    if cfg.sync not in SYNCS:
+        raise ValueError(f"sync must be {' or '.join(SYNCS)}, not {cfg.sync!r}")
+    if not isinstance(cfg.save_maps, bool):
+        raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
+    for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
         value = cfg[name]
         if (value is None and name == "limit") or (type(value) is int and value >= least):
             continue

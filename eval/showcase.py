@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eval.asking import ask, seed_for
 from eval.classifier import Classifier
 from eval.drawing import Cell, Row, draw
 from eval.pointing import observe, upscale
 from eval.protocol import Protocol
-from eval.runner import Plan, ask, seed_for
+from eval.runner import Plan
 from eval.sample import Pair, Sample
 
 

@@ -1,0 +1,72 @@
+"""What a run tells while it works: a bar on a terminal, lines now and then elsewhere, and all of it in a log file."""
+
+import sys
+import time
+import traceback
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from tqdm import tqdm
+
+EVERY = 30.0  # seconds between two lines of progress
+
+
+class Log:
+    """Progress and notes of one run; use it in a `with` block.
+
+    path: the file that lines are appended to, or None. title: names the run. total: pairs to evaluate.
+    A log that cannot be written stops nothing: the rows are what counts.
+    """
+
+    def __init__(self, path: Path | None = None, title: str = "", total: int = 0):
+        self.path = path
+        self.title = title
+        self.total = total
+        self.done = 0
+
+    def __enter__(self) -> "Log":
+        self._started = self._told = time.monotonic()
+        self._bar = tqdm(total=self.total, desc=self.title, unit="pair", disable=None, dynamic_ncols=True)
+        self.note(f"{self.title}: {self.total} pairs to evaluate")
+        return self
+
+    def __exit__(self, kind, error, _traceback):
+        self._bar.close()
+        how = "finished" if kind is None else f"stopped ({kind.__name__})"
+        self.note(f"{how}: {self._progress()}", terminal=self._bar.disable and self._told > self._started)
+
+    def advance(self, pairs: int) -> None:
+        self.done += pairs
+        self._bar.update(pairs)
+        now = time.monotonic()
+        if now - self._told >= EVERY:
+            self._told = now
+            self.note(self._progress(), terminal=self._bar.disable)
+
+    def _progress(self) -> str:
+        seconds = time.monotonic() - self._started
+        text = f"{self.title}: {self.done} of {self.total} pairs in {_duration(seconds)}"
+        if 0 < self.done < self.total:
+            text += f", {_duration(seconds / self.done * (self.total - self.done))} left"
+        return text
+
+    def note(self, text: str, error: BaseException | None = None, terminal: bool = False) -> None:
+        """A line in the file, with the error's traceback below it; on the terminal too if asked for."""
+        if terminal:
+            tqdm.write(text, file=sys.stderr)
+        if self.path is None:
+            return
+        lines = [f"{datetime.now().astimezone().isoformat(' ', 'seconds')} {text}\n"]
+        if error is not None:
+            lines += ["    " + line for part in traceback.format_exception(error) for line in part.splitlines(True)]
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.path, "a", encoding="utf-8", errors="backslashreplace") as stream:
+                stream.write("".join(lines))
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -99,9 +99,9 @@ def test_sweeps_converge_to_the_exact_field():
     from gpnncam import patchmatch
     from gpnncam.patches import to_rows
 
-    key = np.rint(scene(48, 48, 4).permute(1, 2, 0).numpy() * 255)
-    query = np.clip(np.roll(key, (5, -9), (0, 1)) + np.random.default_rng(0).normal(0, 4, key.shape).round(), 0, 255)
-    key, query = to_rows(key), to_rows(query)
+    key = np.rint(scene(60, 64, 4).permute(1, 2, 0).numpy() * 255)
+    grain = np.random.default_rng(0).normal(0, 4, (48, 48, 3)).round()
+    key, query = to_rows(key), to_rows(np.clip(key[7:55, 3:51] + grain, 0, 255))
     fields = [np.zeros((42, 42), np.int32) for _ in range(2)]
     scores = [np.zeros((42, 42), np.int32) for _ in range(2)]
     patchmatch.exact(query, key, None, fields[0], scores[0])

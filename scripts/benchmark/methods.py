@@ -5,7 +5,7 @@
     python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table
 
 One JSON line per network and method. `seconds`: median of the calls made within --budget, the first left out where
-there is a second; `calls`: how many. `forward`: seconds per picture of plain forward passes in the method's own batches,
+there is a second; `calls`: how many. `forward`: seconds per picture of plain forward passes in the method's batches,
 taken in turn with the method's calls; `passes`: pictures that passed the network; `ratio` = seconds / forward;
 `per_pass` = ratio / passes; `cpu_ratio`: the same as `ratio` in seconds of CPU, for a machine with other work to do;
 `memory_gb`: highest resident memory above what the process held with the network loaded, plain forward pass included

@@ -1,0 +1,136 @@
+"""Seconds per variation of the GPNN generator, with an exact search as the yardstick; --quality: how good they are.
+
+    python -m scripts.benchmark gpnn                    speed: sizes, threads, first call, cache, matrix-product search
+    python -m scripts.benchmark gpnn --quality          fast against exact search on equal seeds
+    python -m scripts.benchmark gpnn --quality --pictures FOLDER --count 10 --side 96
+
+One JSON line per case. Every speed case runs in a process of its own. `seconds` is the wall clock per variation, the
+picture's preparation included, the fastest of the repetitions and their median; `cpu` the processor time of all threads
+per variation; `memory_mb` the highest resident memory less what was resident after the imports and the first call.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import resource
+import statistics
+import sys
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from time import perf_counter, process_time
+
+import torch
+
+from gpnncam import variations
+from scripts.gpnn_quality import compare, pictures
+
+
+def _resident_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def speed(side: int, n: int, threads: int, repeat: int, device: str = "cpu", cache: bool = False) -> dict:
+    """Repeated calls on one built-in picture of side x side pixels."""
+    image = pictures(None, 1, side)[0][1].to(device)
+    small = image[:, :48, :48]
+    variations(small, 1, 0)  # loads the compiled code
+    before = _resident_mb()
+    walls, cpus = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for repetition in range(repeat):
+            if cache:
+                variations(image, n, repetition, threads=threads, cache=folder)
+            wall, cpu = perf_counter(), process_time()
+            variations(image, n, repetition, threads=threads, cache=folder if cache else None)
+            if image.is_cuda:
+                torch.cuda.synchronize()
+            walls.append((perf_counter() - wall) / n)
+            cpus.append((process_time() - cpu) / n)
+    case = {"case": "cached" if cache else "variations", "side": side, "n": n, "threads": threads, "device": device}
+    case |= {"seconds": round(min(walls), 4), "median": round(statistics.median(walls), 4), "cpu": round(min(cpus), 4)}
+    return case | {"memory_mb": round(_resident_mb() - before)}
+
+
+def first_call(side: int, folder: str | None) -> dict:
+    """The first call of a process; with `folder`, an empty one, compiled code is not found and made."""
+    if folder:
+        os.environ["NUMBA_CACHE_DIR"] = folder
+    image = pictures(None, 1, side)[0][1]
+    start = perf_counter()
+    variations(image, 1, 0)
+    kind = "first call, nothing compiled yet" if folder else "first call, compiled code on disk"
+    return {"case": kind, "side": side, "total_seconds": round(perf_counter() - start, 2)}
+
+
+def yardstick(side: int, engine: str) -> dict:
+    """One variation with an exact search at every level."""
+    from gpnncam import batched, compiled
+    from gpnncam.levels import Settings, prepare
+
+    pixels = (pictures(None, 1, side)[0][1] * 255).round().byte().permute(1, 2, 0).numpy()
+    settings = Settings(search="exact")
+    compiled.vary(prepare(pixels[:40, :40], settings), [0], settings, 1)
+    start, cpu = perf_counter(), process_time()
+    levels = prepare(pixels, settings)
+    if engine == "matrix product":
+        batched.vary(levels, [0], settings, torch.device("cpu"))
+    else:
+        compiled.vary(levels, [0], settings, 1)
+    seconds = {"seconds": round(perf_counter() - start, 3), "cpu": round(process_time() - cpu, 3)}
+    return {"case": f"exact, {engine}", "side": side, "n": 1, "threads": torch.get_num_threads(), **seconds}
+
+
+def _alone(function, *arguments) -> dict:
+    """The result of a function in a fresh process."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
+
+
+def _speed_cases(arguments: argparse.Namespace):
+    threads = arguments.threads or torch.get_num_threads()
+    with tempfile.TemporaryDirectory() as folder:
+        yield _alone(first_call, 224, folder)
+    yield _alone(first_call, 224, None)
+    for side in arguments.side or [112, 224, 448]:
+        yield _alone(speed, side, arguments.n, threads, arguments.repeat)
+    side = 224 if not arguments.side else arguments.side[-1]
+    if threads > 1:
+        yield _alone(speed, side, arguments.n, 1, arguments.repeat)
+    yield _alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", True)
+    if torch.cuda.is_available():
+        yield _alone(speed, side, 100, threads, arguments.repeat, "cuda")
+    if not arguments.no_exact:
+        yield _alone(yardstick, side, "early exit")
+        yield _alone(yardstick, side, "matrix product")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmark gpnn", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--side", type=int, nargs="+", help="pixels; default: 112 224 448 for speed, 96 for --quality")
+    parser.add_argument("--n", type=int, help="variations of a picture; default: 20 for speed, 8 for --quality")
+    parser.add_argument("--threads", type=int, help="default: torch's own choice")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--no-exact", action="store_true", help="leave the exact yardsticks out (a minute)")
+    parser.add_argument("--pictures", type=Path, help="--quality: a folder of pictures instead of the built-in ones")
+    parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
+    for name, kind in (("sigma", float), ("noise", str), ("alpha", float)):
+        parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
+    parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
+    arguments = parser.parse_args(argv)
+    if arguments.quality:
+        names = ("sigma", "noise", "alpha", "iterations")
+        settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
+        for side in arguments.side or [96]:
+            chosen = pictures(arguments.pictures, arguments.count, side)
+            for case in compare(chosen, arguments.n or 8, settings):
+                print(json.dumps(case), flush=True)
+        return 0
+    arguments.n = arguments.n or 20
+    for case in _speed_cases(arguments):
+        print(json.dumps(case), flush=True)
+    return 0

@@ -1,0 +1,88 @@
+"""How good variations are: measures of Granot et al. and of this project, fast search against exact on equal seeds.
+
+All in steps of 1/255 unless said otherwise; a patch is 7 x 7 RGB, the distance of two the root mean square over its 147
+values.
+- coherence: mean distance of a variation's patches to their nearest source patch (lower: no new texture, no blur)
+- completeness: mean distance of the source's patches to their nearest patch of the variation (lower: nothing lost)
+- wasserstein: sliced Wasserstein-2 distance between the two sets of patches, root mean square over 128 directions
+- gradient: mean square difference of neighbouring pixels, variation / source (below 1: blur; above: seams)
+- diversity: standard deviation over the variations, mean over pixels (0: all alike)
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from eval.datasets.demo import Demo
+from gpnncam import patchmatch, variations
+from gpnncam.levels import unfold
+from gpnncam.patches import to_rows
+
+MEASURES = ("coherence", "completeness", "wasserstein", "gradient", "diversity")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+
+def resized(image: Image.Image, side: int) -> torch.Tensor:
+    """(3, side, side) in [0, 1], squashed."""
+    pixels = np.array(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def pictures(folder: Path | None, count: int, side: int) -> list[tuple[str, torch.Tensor]]:
+    """(name, (3, side, side)) of `count` pictures spread evenly over a folder, or of the built-in data."""
+    if folder is None:
+        data = Demo("test", count)
+        return [(data[i].key, resized(data[i].image, side)) for i in range(count)]
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise FileNotFoundError(f"There is no picture in {folder}.")
+    return [(path.stem, resized(Image.open(path), side)) for path in paths[:: max(1, len(paths) // count)][:count]]
+
+
+def _nearest(query: np.ndarray, keys: np.ndarray) -> float:
+    """Mean distance of the patches of query (h, w, 3) to their nearest patch of keys."""
+    field = np.zeros((query.shape[0] - 6, query.shape[1] - 6), np.int32)
+    scores = np.zeros(field.shape, np.int32)
+    patchmatch.exact(to_rows(query), to_rows(keys), None, field, scores)
+    return float(np.sqrt(scores / 147).mean())
+
+
+def _energy(image: np.ndarray) -> float:
+    return float((np.diff(image, axis=0) ** 2).mean() + (np.diff(image, axis=1) ** 2).mean())
+
+
+def measure(source: torch.Tensor, made: torch.Tensor) -> dict[str, float]:
+    """The measures of variations made (n, 3, H, W) of source (3, H, W), both in [0, 1]."""
+    to_numpy = lambda x: np.rint(255 * x.movedim(-3, -1).double().cpu().numpy())  # noqa: E731
+    source, made = to_numpy(source), to_numpy(made)
+    directions = np.random.default_rng(0).standard_normal((3 * 7 * 7, 128))
+    directions /= np.linalg.norm(directions, axis=0)
+    projected = np.sort(unfold(source) @ directions, axis=0)
+    found = {name: [] for name in MEASURES[:4]}
+    for image in made:
+        found["coherence"].append(_nearest(image, source))
+        found["completeness"].append(_nearest(source, image))
+        found["wasserstein"].append(float(np.sqrt(((np.sort(unfold(image) @ directions, 0) - projected) ** 2).mean())))
+        found["gradient"].append(_energy(image) / max(_energy(source), 1e-9))
+    return {k: float(np.mean(v)) for k, v in found.items()} | {"diversity": float(made.std(0).mean())}
+
+
+def compare(chosen: list[tuple[str, torch.Tensor]], n: int, settings: dict) -> Iterator[dict]:
+    """One record per picture and search, then their means, the ratio fast / exact, and pictures without diversity."""
+    results = {"fast": [], "exact": []}
+    for name, image in chosen:
+        for search, rows in results.items():
+            rows.append(measure(image, variations(image, n, 0, search=search, **settings).pixels))
+            yield {"picture": name, "side": image.shape[-1], "n": n, "search": search} | _rounded(rows[-1])
+    means = {k: {m: float(np.mean([row[m] for row in rows])) for m in MEASURES} for k, rows in results.items()}
+    for search, mean in means.items():
+        alike = sum(row["diversity"] == 0 for row in results[search])
+        yield {"mean of": len(chosen), "search": search} | _rounded(mean) | {"zero_diversity": alike} | settings
+    yield {"ratio": "fast / exact"} | _rounded({m: means["fast"][m] / max(means["exact"][m], 1e-9) for m in MEASURES})
+
+
+def _rounded(record: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in record.items()}

@@ -13,7 +13,7 @@ ALLOWED = {
     "baselines": {"baselines"},
     "eval": {"eval"},
     "scripts": {"scripts", "eval", "baselines", "gpnncam", "run"},
-    "run.py": {"eval", "baselines", "gpnncam", "scripts"},
+    "run.py": {"eval", "baselines", "gpnncam", "scripts", "run"},  # itself: hydra names its classes run.X
 }
 GPNNCAM_NEEDS = {"torch", "numpy", "numba", "llvmlite"}  # llvmlite is numba's own
 

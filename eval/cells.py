@@ -69,13 +69,8 @@ def table_cells(
     `changes`. A method that looks at no network stands under every network that its data set has under that protocol.
     resamples: of the bootstrap; 0 leaves the intervals out (nan).
     """
-    by_label = {}
-    for run in runs:
-        for each in [rule] if rule else rules_of(run, changes):
-            if fits(run, each.protocol):
-                by_label.setdefault(each.label, (each, []))[1].append(run)
     cells = []
-    for each, asked in by_label.values():
+    for each, asked in by_rule(runs, changes, rule):
         for run in asked:
             for model in models_of(run, asked):
                 ranks = ranks_for(model, run, asked) if each.top_k and run.model is None else None
@@ -83,6 +78,16 @@ def table_cells(
                     _cell(run, each, subset, model, ranks, resamples) for subset in subsets if _asked(run, subset)
                 ]
     return cells
+
+
+def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
+    """The runs that each rule scores; arguments as `table_cells`."""
+    found = {}
+    for run in runs:
+        for each in [rule] if rule else rules_of(run, changes):
+            if fits(run, each.protocol):
+                found.setdefault(each.label, (each, []))[1].append(run)
+    return list(found.values())
 
 
 def models_of(run: Run, others: list[Run]) -> list[str]:
@@ -140,7 +145,6 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None
             low, high = interval(groups, resamples=resamples)
     elif len(values) and not np.isnan(values).all():
         raise ValueError(f"{run.folder}: some rows have no {rule.measure}, others do")
-    pictures = max(1, rows["key"].nunique())
     number = None
     if rule.published and run.usual_network:
         number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
@@ -161,6 +165,6 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None
         # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
         seconds=float(run.rows["seconds"].sum() / max(1, run.rows["key"].nunique())),
         forwards=float(run.rows["forwards"].sum() / max(1, run.rows["key"].nunique())),
-        memory_mb=float(run.rows["memory_mb"].max()) if "memory_mb" in run.rows and pictures else np.nan,
+        memory_mb=float(run.rows["memory_mb"].max()) if "memory_mb" in run.rows else np.nan,
         published=number,
     )

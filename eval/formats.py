@@ -80,13 +80,13 @@ def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:
     """Per protocol the paper's table, and unless `brief` a line per cell with its interval and price."""
     blocks = []
     for sheet in sheets(frame):
-        blocks += [f"### {sheet.title}", "", _grid(_matrix(sheet, digits)), ""]
+        blocks += [f"### {sheet.title}", "", grid(_matrix(sheet, digits)), ""]
         blocks += [*(f"- {note}" for note in notes(sheet)), ""] if notes(sheet) else []
         if not brief:
             blocks += [
                 "95 % intervals (bootstrap over pictures) and cost per picture:",
                 "",
-                _grid(_details(sheet, digits)),
+                grid(_details(sheet, digits)),
                 "",
             ]
     return "\n".join(blocks).rstrip()
@@ -132,7 +132,7 @@ def price(cell: pd.Series) -> list[str]:
     return [f"{cell['seconds']:.3g}", f"{forwards:,.0f}" if forwards == round(forwards) else f"{forwards:,.1f}", memory]
 
 
-def _grid(lines: list[list[str]]) -> str:
+def grid(lines: list[list[str]]) -> str:
     """A Markdown table whose columns line up in a terminal: names left, numbers right."""
     left = [all(not re.search(r"\d", line[i]) for line in lines[1:]) or i == 0 for i in range(len(lines[0]))]
     cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]

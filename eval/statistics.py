@@ -134,11 +134,13 @@ def _equal(groups: Kinds) -> bool:
 class Comparison:
     """Method A against method B on the same pairs.
 
-    difference: average of A minus average of B, with its interval low..high. only_a, only_b: pairs that only one of
+    difference: average_a minus average_b, with its interval low..high. only_a, only_b: pairs that only one of
     them hits, and mcnemar: the exact p of such a split if both were as good (None for measures other than hits);
     it takes pairs as independent. flip: p of the difference if A's and B's answers could be exchanged in any picture.
     """
 
+    average_a: float
+    average_b: float
     difference: float
     low: float
     high: float
@@ -162,7 +164,8 @@ def compare(pictures, a, b, classes=None, level: float = LEVEL, resamples: int =
         only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
         p = mcnemar(only_a, only_b)
     flip = flip_test(groups, resamples, seed)
-    return Comparison(float(observed[0] - observed[1]), float(low), float(high), only_a, only_b, p, flip)
+    ours, other = map(float, observed)
+    return Comparison(ours, other, ours - other, float(low), float(high), only_a, only_b, p, flip)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

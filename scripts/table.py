@@ -48,22 +48,31 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")
 
 
-def selected_cells(arguments: argparse.Namespace):
-    """The cells that the arguments ask for. ValueError if there are none."""
+def selection(arguments: argparse.Namespace):
+    """(runs, changes, rule, subsets) that the arguments ask for, for `table_cells` and `compared`."""
     runs = [
         run
         for run in load_runs(arguments.records)
         if (arguments.dataset in (None, run.dataset))
         and (arguments.model is None or run.model in (None, arguments.model))
     ]
+    if not runs:
+        raise ValueError(f"{arguments.records} holds no run of this data set and network")
     changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
-    rule = arguments.protocol and changes.applied(named_protocol(arguments.protocol))
-    subsets = (arguments.subset,) if arguments.subset else SUBSETS
-    cells = table_cells(runs, changes, rule, subsets, arguments.resamples)
+    rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
+    return runs, changes, rule, (arguments.subset,) if arguments.subset else SUBSETS
+
+
+def selected_frame(arguments: argparse.Namespace):
+    """The table frame that the arguments ask for. ValueError if nothing is left, or incomplete under --strict."""
+    cells = table_cells(*selection(arguments), arguments.resamples)
     if not cells:
         asked = f" whose input is that of protocol {arguments.protocol}" if arguments.protocol else ""
         raise ValueError(f"{arguments.records} holds no rows of a run{asked} for this selection")
-    return cells
+    frame = table_frame(cells)
+    if arguments.strict:
+        refuse_incomplete(frame)
+    return frame
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -77,9 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--digits", type=int, default=4, help="decimals of a share, not in CSV; default: %(default)s")
     arguments = parser.parse_args(argv)
     try:
-        frame = table_frame(selected_cells(arguments))
-        if arguments.strict:
-            refuse_incomplete(frame)
+        frame = selected_frame(arguments)
         if arguments.format == "csv":
             print(formats.csv_text(frame), end="")
         elif arguments.format == "markdown":

@@ -1,0 +1,117 @@
+"""Methods against each other on the same pairs, corrected for how many comparisons were made."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from eval.cells import SUBSETS, by_rule, models_of, ranks_for, selected
+from eval.layout import place
+from eval.loaded import Run
+from eval.rules import Changes, Rule
+from eval.statistics import RESAMPLES, compare, holm
+
+COLUMNS = [
+    "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
+    "accuracy_b", "difference", "low", "high", "only_a", "only_b", "mcnemar", "mcnemar_holm", "flip", "flip_holm",
+    "measure", "rule", "label_a", "label_b",
+]  # fmt: skip
+
+
+def chosen(runs: list[Run], names: list[str]) -> list[list[Run]]:
+    """For each name its runs: "gpnncam" means all its variants, "gpnncam [n=5]" that one; label or name, any case.
+
+    ValueError for a name that no run has.
+    """
+    found = []
+    for name in names:
+        asked = _plain(name)
+        runs_of = [run for run in runs if asked in {_plain(text) for text in _names(run)}]
+        if not runs_of:
+            known = ", ".join(sorted({run.method for run in runs}))
+            raise ValueError(f"there is no run of {name!r}; there are runs of {known}")
+        found.append(runs_of)
+    return found
+
+
+def _names(run: Run) -> list[str]:
+    return [run.method, run.label, run.info["method"], run.info.get("label") or ""]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "")
+
+
+def compared(
+    runs: list[Run],
+    names: list[str] | None,
+    changes: Changes,
+    rule: Rule | None = None,
+    subsets=SUBSETS,
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """A line for every two methods of one protocol, data set, network and subset; COLUMNS.
+
+    names: which methods (see `chosen`), each against each other in that order; None: all. A comparison stands on the
+    pairs that both have; `left_out` counts pairs of the data set without. difference: average of A minus B's.
+    """
+    wanted = [run for group in chosen(runs, names) for run in group] if names else list(runs)
+    wanted = list(dict.fromkeys(wanted))
+    lines = []
+    for each, asked in by_rule(runs, changes, rule):
+        methods = [run for run in wanted if run in asked]
+        if not names:
+            methods.sort(key=lambda run: place(run.method))
+        for a, b in itertools.combinations(methods, 2):
+            if a.dataset != b.dataset:
+                continue
+            for model in sorted(set(models_of(a, asked)) & set(models_of(b, asked))):
+                for subset in subsets:
+                    line = _line(a, b, each, model, subset, asked, resamples)
+                    lines += [line] if line else []
+    frame = pd.DataFrame(lines, columns=COLUMNS).astype({"only_a": "Int64", "only_b": "Int64", "mcnemar": float})
+    for test in ("mcnemar", "flip"):
+        known = frame[test].notna()
+        frame[f"{test}_holm"] = np.nan
+        frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
+    return frame.sort_values(["protocol", "dataset", "model", "subset"], kind="stable").reset_index(drop=True)
+
+
+def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run], resamples: int) -> dict | None:
+    sides = []
+    for run in (a, b):
+        ranks = ranks_for(model, run, asked) if rule.top_k and run.model is None else None
+        rows, _, _ = selected(run, subset, rule.top_k, ranks)
+        values = pd.Series(rule.values(rows), pd.MultiIndex.from_frame(rows[["key", "label"]]))
+        sides.append(values.dropna())
+    both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
+    if both.empty:
+        return None
+    keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
+    classes = labels if rule.protocol.average == "class" else None
+    found = compare(keys, both["a"], both["b"], classes, resamples=resamples)
+    left_out = a.info["pairs"][subset] - len(both) if rule.top_k is None else max(map(len, sides)) - len(both)
+    return {
+        "protocol": rule.label,
+        "dataset": a.dataset,
+        "model": model,
+        "subset": subset,
+        "method_a": a.method,
+        "method_b": b.method,
+        "n": len(both),
+        "pictures": keys.nunique(),
+        "left_out": left_out,
+        "accuracy_a": found.average_a,
+        "accuracy_b": found.average_b,
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "only_a": found.only_a,
+        "only_b": found.only_b,
+        "mcnemar": found.mcnemar,
+        "flip": found.flip,
+        "measure": rule.measure,
+        "rule": rule.told,
+        "label_a": a.label,
+        "label_b": b.label,
+    }

@@ -4,12 +4,16 @@ import errno
 import fcntl
 import os
 import socket
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
 
 WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+# A process loses its record locks on a file as soon as it closes any descriptor of it, so within one process a second
+# holder must be turned away before it opens the file.
 _held: set[str] = set()
+_guard = threading.Lock()
 
 
 class Held(RuntimeError):
@@ -49,8 +53,17 @@ class Lock:
                 time.sleep(0.02)
 
     def _acquire(self) -> None:
-        if self._name in _held:
-            raise Held(f"{self.what} is already being written by this process")
+        with _guard:
+            if self._name in _held:
+                raise Held(f"{self.what} is already being written by this process")
+            _held.add(self._name)
+        try:
+            self._open()
+        except BaseException:
+            _held.discard(self._name)
+            raise
+
+    def _open(self) -> None:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         link = None
         try:
@@ -70,15 +83,14 @@ class Lock:
                 raise
             link.acquire()
         self._file, self._link = file, link
-        _held.add(self._name)
 
     def __exit__(self, *_):
-        _held.discard(self._name)
         if self._link:
             self._link.release()
         if self._file is not None:
             os.close(self._file)
         self._file = self._link = None
+        _held.discard(self._name)
 
 
 def is_held(path: Path) -> bool:

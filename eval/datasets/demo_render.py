@@ -3,10 +3,21 @@
 import cv2
 import numpy as np
 
-from eval.datasets.demo_scene import Item, Scene
+from eval.datasets.demo_scene import CLASSES, Item, Scene
 from eval.datasets.demo_textures import FLOORS, GROUNDS, MATERIALS, WALLS, Surface, colour, noise, vary
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
+
+# As hearts are red and gears of metal, a class has a usual hue (turns) and usual materials (places in MATERIALS). Not
+# all its objects keep to them, neighbours share them and clutter has any, so that neither names the class by itself.
+LOOKS = {
+    "heart": (0.00, (0, 6)), "hammer": (0.05, (3, 8)), "cat": (0.10, (4, 7)), "sun": (0.15, (0, 5)),
+    "skull": (0.20, (2, 7)), "crown": (0.25, (8, 5)), "horse": (0.30, (7, 3)), "clover": (0.35, (0, 6)),
+    "cow": (0.40, (7, 2)), "scissors": (0.45, (8, 0)), "gear": (0.50, (8, 2)), "airplane": (0.55, (0, 8)),
+    "anchor": (0.60, (8, 3)), "umbrella": (0.65, (4, 5)), "note": (0.70, (0, 2)), "telephone": (0.75, (0, 3)),
+    "envelope": (0.80, (6, 0)), "star": (0.85, (5, 4)), "flower": (0.90, (0, 5)), "flag": (0.95, (4, 6)),
+}  # fmt: skip
+USUAL = 0.85  # share of objects that keep to their class's hue, and of those that keep to its materials
 
 
 def render(rng: np.random.Generator, scene: Scene) -> np.ndarray:
@@ -80,8 +91,13 @@ def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     ground = canvas[(slice(None), *cover.window)]
     seen = max(float(cover.body.sum()), 1.0)
     around = (np.einsum("chw,hw->c", ground, cover.body) / seen).astype(np.float32)
-    base = _unlike(rng, around)
-    albedo, relief = MATERIALS[int(rng.integers(len(MATERIALS)))](rng, h, w, base)
+    hues, materials = (0, 1), range(len(MATERIALS))
+    if item.label >= 0:
+        hue, usual = LOOKS[CLASSES[item.label]]
+        hues = (hue - 0.05, hue + 0.05) if rng.random() < USUAL else hues
+        materials = usual if rng.random() < USUAL else materials
+    base = _unlike(rng, around, hues)
+    albedo, relief = MATERIALS[materials[int(rng.integers(len(materials)))]](rng, h, w, base)
     second = vary(rng, base * (0.3 if base @ LUMA > 0.35 else 2.2), 0.3)
     albedo += (second[:, None, None] - albedo) * (0.85 * cover.detail)
 
@@ -114,11 +130,11 @@ def _pads(cover, side: int) -> tuple[int, int, int, int]:
     return int(cover.y > 0), int(cover.y + h < side), int(cover.x > 0), int(cover.x + w < side)
 
 
-def _unlike(rng, around: np.ndarray) -> np.ndarray:
-    """(3,) a colour that differs from its surroundings (3,), in brightness above all."""
+def _unlike(rng, around: np.ndarray, hues: tuple[float, float]) -> np.ndarray:
+    """(3,) a colour of the given hues that differs from its surroundings (3,), in brightness above all."""
     best, distance = around, -1.0
     for _ in range(4):
-        candidate = colour(rng, (0, 1), (0.05, 0.95), (0.2, 1.0))
+        candidate = colour(rng, hues, (0.3, 0.95), (0.25, 1.0))
         difference = float(np.abs((candidate - around) @ LUMA) + 0.25 * np.abs(candidate - around).sum())
         if difference > distance:
             best, distance = candidate, difference

@@ -7,6 +7,9 @@ values of a patch row are then read as 16 + 8 lanes of which the last three are 
 
 from __future__ import annotations
 
+import zlib
+from pathlib import Path
+
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
@@ -21,12 +24,19 @@ _WIDE, _TAIL = ir.VectorType(_I16, 16), ir.VectorType(_I16, 8)
 _MASK = ir.Constant(_TAIL, [-1] * (3 * PATCH - 16) + [0] * (24 - 3 * PATCH))
 
 
+# numba looks for stale machine code only in the file of the compiled function itself; what it uses from these files is
+# compiled into it all the same, so their contents go into the name under which it is kept.
+_USED = zlib.crc32(b"".join(Path(__file__).with_name(f"{n}.py").read_bytes() for n in ("patches", "pyramid", "levels")))
+
+
 def kernel(function):
     """Compile without the GIL and keep the machine code on disk, or in memory only where no folder can be written."""
+    function.__qualname__ += f"_{_USED:08x}"
+    options = {"nogil": True, "boundscheck": False, "error_model": "numpy"}
     try:
-        return njit(function, nogil=True, cache=True, boundscheck=False, error_model="numpy")
+        return njit(function, cache=True, **options)
     except RuntimeError:  # numba found no writable folder: neither beside this file nor in the user's cache
-        return njit(function, nogil=True, boundscheck=False, error_model="numpy")
+        return njit(function, **options)
 
 
 def to_rows(image: np.ndarray) -> np.ndarray:

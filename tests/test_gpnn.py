@@ -1,9 +1,16 @@
 """The generator: its two implementations against each other and against definitions, and what it accepts."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+import gpnncam
 from gpnncam import variations
 from gpnncam.levels import ROW, Settings, prepare, unfold
 
@@ -239,3 +246,27 @@ def test_pictures_that_are_refused(image, message):
 def test_arguments_that_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         variations(torch.zeros(3, 20, 20), **arguments)
+
+
+def test_an_installation_that_cannot_be_written_still_works(tmp_path):
+    """No folder for compiled code anywhere: `blocked` is a file, so nothing can be made below it."""
+    blocked = tmp_path / "blocked"
+    blocked.write_text("")
+    shutil.copytree(
+        Path(gpnncam.__file__).parent, tmp_path / "site" / "gpnncam", ignore=shutil.ignore_patterns("__*__")
+    )
+    (tmp_path / "site" / "gpnncam" / "__init__.py").write_bytes(Path(gpnncam.__file__).read_bytes())
+    (tmp_path / "site" / "gpnncam" / "__pycache__").write_text("")
+    code = (
+        "import gpnncam.patches as p, numpy as np\n"
+        "@p.kernel\n"
+        "def distance(a, b): return p.distance_full(a, 0, b, 3)\n"
+        "image = p.to_rows(np.arange(7 * 8 * 3).reshape(7, 8, 3))\n"
+        "print(p.__file__, distance(image, image))"
+    )
+    script = tmp_path / "site" / "try.py"
+    script.write_text(code)
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(blocked), "HOME": str(blocked), "XDG_CACHE_HOME": str(blocked)}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [str(tmp_path / "site" / "gpnncam" / "patches.py"), str(7 * 21 * 9)]

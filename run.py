@@ -31,7 +31,7 @@ from eval.class_map import outputs
 from eval.classifier import Classifier
 from eval.job import Outcome, evaluate_job, network_settings
 from eval.settings import device_of
-from eval.summary import summarise
+from eval.summary import print_sweep, summarise
 from eval.sweep import Progress, note
 
 ROOT = Path(__file__).resolve().parent
@@ -126,7 +126,8 @@ class Sweep(Callback):
         from scripts.preflight import preflight
 
         try:
-            jobs, problems = preflight(jobs_of(config))
+            configs = jobs_of(config)
+            jobs, problems = preflight(configs)
         except EXPECTED as error:
             jobs, problems = [], [str(error)]
         for problem in problems:
@@ -134,6 +135,7 @@ class Sweep(Callback):
         if problems:
             sys.exit("nothing was started")
         self.process, self.progress = os.getpid(), Progress(Path(config.hydra.sweep.dir), jobs)
+        self.protocols = [cfg.protocol for _, cfg in configs]
         print(self.progress.opening(), flush=True)
 
     def on_job_start(self, config: DictConfig, **_) -> None:
@@ -149,6 +151,7 @@ class Sweep(Callback):
 
     def on_multirun_end(self, config: DictConfig, **_) -> None:
         self.progress.tell()
+        print_sweep(self.progress.folders(), self.protocols)
         failures = self.progress.failures()
         for failure in failures:
             print(f"failed: {failure}", file=sys.stderr)
@@ -167,13 +170,21 @@ class Cluster(BaseSubmititLauncher):
             number: (list(job), "hydra.sweep.dir", number, f"job_{number}", Singleton.get_state())
             for number, job in enumerate(job_overrides, initial_job_idx)
         }
-        launch(self, calls, self.params, sweep.progress)
+        launch(self._EXECUTOR, self, calls, self.params, sweep.progress)
         return [JobReturn(status=JobStatus.COMPLETED) for _ in job_overrides]
 
 
-# Hydra takes launchers from its own plugin package alone, so ours stands in for those of the submitit plugin.
-for plugin in (LocalLauncher, SlurmLauncher):
-    Plugins.instance().class_name_to_class[f"{plugin.__module__}.{plugin.__name__}"] = Cluster
+class Local(Cluster):
+    _EXECUTOR = "local"
+
+
+class Slurm(Cluster):
+    _EXECUTOR = "slurm"
+
+
+# Hydra takes launchers from its own plugin package alone, so ours stand in for those of the submitit plugin.
+for plugin, ours in ((LocalLauncher, Local), (SlurmLauncher, Slurm)):
+    Plugins.instance().class_name_to_class[f"{plugin.__module__}.{plugin.__name__}"] = ours
 
 
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")

@@ -22,16 +22,13 @@ COMMON = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "me
 QUEUE_SECONDS = 15.0
 
 
-def launch(call: Callable, arguments: dict[int, tuple], settings: dict, progress: Progress) -> None:
+def launch(cluster: str, call: Callable, arguments: dict[int, tuple], settings: dict, progress: Progress) -> None:
     """Run call(*arguments[n]) for every job n of a sweep and wait for all; one whose process died is noted as failed.
 
-    settings: `cluster` (local or slurm) and the rest of conf/hydra/launcher/<cluster>.yaml. `call` and the arguments
-    are pickled; results are not returned. Jobs that would write the same rows run after one another.
+    cluster: local or slurm. settings: those of conf/hydra/launcher/<cluster>.yaml. `call` and the arguments are
+    pickled; results are not returned. Jobs that would write the same rows run after one another.
     """
-    settings = dict(settings)
-    kind = {"local": _local, "slurm": _slurm}.get(settings.pop("cluster", None))
-    if kind is None:
-        raise ValueError("choose hydra/launcher=local or hydra/launcher=slurm")
+    kind = {"local": _local, "slurm": _slurm}[cluster]
     # A process started elsewhere finds this checkout.
     root = str(Path(__file__).resolve().parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -44,7 +41,7 @@ def launch(call: Callable, arguments: dict[int, tuple], settings: dict, progress
 def _local(call, arguments, settings, tick):
     executor = submitit.LocalExecutor(settings["submitit_folder"], max_num_timeout=settings["max_num_timeout"])
     gpus = _gpus()
-    count = min(settings["processes"] or len(gpus) or os.cpu_count(), len(arguments))
+    count = min(settings.get("processes") or len(gpus) or os.cpu_count(), len(arguments))
     # Several processes that each use every core would stand in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // count)))
     waiting, running = list(arguments), {}
@@ -68,9 +65,11 @@ def _local(call, arguments, settings, tick):
 
 
 def _slurm(call, arguments, settings, tick):
-    folder, retries = settings.pop("submitit_folder"), settings.pop("max_num_timeout")
-    executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=retries)
-    executor.update_parameters(**{k if k in COMMON else f"slurm_{k}": v for k, v in settings.items()})
+    executor = submitit.AutoExecutor(
+        settings["submitit_folder"], cluster="slurm", slurm_max_num_timeout=settings["max_num_timeout"]
+    )
+    asked = {name: value for name, value in settings.items() if name not in ("submitit_folder", "max_num_timeout")}
+    executor.update_parameters(**{name if name in COMMON else f"slurm_{name}": asked[name] for name in asked})
     jobs = dict(zip(arguments, executor.map_array(call, *zip(*arguments.values(), strict=True)), strict=True))
     absent = dict.fromkeys(jobs, 0)
     asked = time.monotonic()

@@ -25,6 +25,17 @@ def summarise(cfg, outcome: Outcome, build) -> None:
     print(f"\nA few pictures with their heat maps and points: {path}")
 
 
+def print_sweep(folders: list[Path], protocols: list) -> None:
+    """Print the table of a sweep's runs under each of its jobs' protocols."""
+    found = []
+    for settings in protocols:
+        protocol = Protocol.from_settings(OmegaConf.to_container(settings, resolve=True))
+        if folders and protocol not in found:
+            found.append(protocol)
+            print()
+            print_runs(folders, protocol, brief=False)
+
+
 def _draw(cfg, protocol: Protocol, path: Path, build) -> None:
     from eval.showcase import choose, showcase  # matplotlib takes a second to import
 

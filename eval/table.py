@@ -10,6 +10,7 @@ from eval.layout import place
 from eval.loaded import load_run, tell_apart
 from eval.protocol import Protocol
 from eval.rules import MEASURES, Changes, Rule, label_of
+from eval.statistics import RESAMPLES
 
 # The first columns are a promise to whoever reads the file; further ones only ever follow.
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
@@ -94,9 +95,10 @@ def refuse_incomplete(frame: pd.DataFrame) -> None:
         raise ValueError(f"{len(bad)} cells are incomplete:{listed}")
 
 
-def print_runs(folders: list[Path], protocol: Protocol) -> None:
-    """Print a small Markdown table of some runs under one protocol: methods x (network, subset), with n."""
+def print_runs(folders: list[Path], protocol: Protocol, brief: bool = True) -> None:
+    """Print a Markdown table of some runs under one protocol: methods x (data set, network, subset); `brief` has
+    accuracy and n alone, otherwise with intervals and published numbers."""
     runs = [load_run(Path(folder)) for folder in folders]
     tell_apart(runs)
-    cells = table_cells(runs, Changes(), Rule(protocol, label_of(protocol)), resamples=0)
-    print(markdown(table_frame(cells), brief=True))
+    cells = table_cells(runs, Changes(), Rule(protocol, label_of(protocol)), resamples=0 if brief else RESAMPLES)
+    print(markdown(table_frame(cells), brief=brief))

@@ -24,21 +24,46 @@ from eval.sweep import Job
 def preflight(configs: list[tuple[str, DictConfig]]) -> tuple[list[Job], list[str]]:
     """(jobs in the order of `configs`, problems); configs: (name, composed config) of every job.
 
-    A problem is one sentence with the first job that has it and how many there are; with a problem there may be
-    fewer jobs than configs.
+    A problem is one message with the first job that has it; a job with a problem is not among the jobs.
     """
-    jobs, problems, broken = {}, {}, {}
+    jobs, problems, tried = {}, {}, Tried()
     for number, (name, cfg) in _by_network(configs):
-        found = _check(cfg, broken)
-        for error in found:
-            problems.setdefault(error, []).append(name)
-        if not found:
-            jobs[number] = _job(name, cfg)
-    told = [
-        f"{message} ({names[0]}{f' and {len(names) - 1} more jobs' if len(names) > 1 else ''})"
-        for message, names in problems.items()
-    ]
+        try:
+            jobs[number] = _job(name, cfg, tried)
+        except Problems as found:
+            for message in found.messages:
+                problems.setdefault(message, []).append(name)
+    told = []
+    for message, names in problems.items():
+        more = f" and {len(names) - 1} more jobs" if len(names) > 1 else ""
+        told.append(f"{message} ({names[0]}{more})" if names[0] else message)
     return _without_repeats([jobs[number] for number in sorted(jobs)]), told
+
+
+class Problems(Exception):
+    """Everything that keeps one job from starting."""
+
+    def __init__(self, messages: list[str]):
+        self.messages = messages
+
+
+class Tried:
+    """Remembers what failed, so that a download is not tried again for every job, and goes on to the next check."""
+
+    def __init__(self):
+        self.failed = {}
+
+    def __call__(self, found: list[str], what: str, settings: list, make):
+        """make(), or None with its message in `found`; equal `what` and settings are known to fail alike."""
+        key = what
+        try:
+            key += "\n".join(OmegaConf.to_yaml(s, resolve=True) if OmegaConf.is_config(s) else str(s) for s in settings)
+            if key not in self.failed:
+                return make()
+        except run.EXPECTED as error:
+            self.failed[key] = str(error).strip() or repr(error)
+        found.append(self.failed[key])
+        return None
 
 
 def _by_network(configs):
@@ -47,43 +72,32 @@ def _by_network(configs):
     return sorted(numbered, key=lambda item: (item[1][1].dataset.name, str(item[1][1].get("model")), item[0]))
 
 
-def _check(cfg: DictConfig, broken: dict[str, str]) -> list[str]:
-    """Everything that keeps a job from starting; `broken` remembers what failed, so that it is tried once."""
-    found = []
-
-    def tried(key: str, make):
-        if key not in broken:
-            try:
-                return make()
-            except run.EXPECTED as error:
-                broken[key] = str(error).strip() or repr(error)
-        found.append(broken[key])
-        return None
-
-    tried(f"settings {OmegaConf.to_yaml(cfg)}", lambda: validate(cfg))
-    prepared = tried(f"dataset {OmegaConf.to_yaml(cfg.dataset.build, resolve=True)}", lambda: prepare(cfg, run))
-    classes, classifier = prepared[0].classes if prepared else None, None
+def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
+    found, classifier = [], None
+    tried(found, "settings", [cfg], lambda: validate(cfg))
+    prepared = tried(found, "dataset", [cfg.dataset.build], lambda: prepare(cfg, run))
+    if not prepared and "roots" in cfg:
+        found[-1] += f"; several data sets have a root each here: roots.{cfg.dataset.name}=DIR"
     if not cfg.method.blind:
-        settings = tried(f"variant {cfg.model.name} {cfg.dataset.name}", lambda: network_settings(cfg))
-        key = f"network {settings and OmegaConf.to_yaml(settings, resolve=True)} {cfg.model.get('class_map')}"
+        settings = tried(found, "model", [cfg.model, cfg.dataset.domain], lambda: network_settings(cfg))
         if settings and prepared:
-            classifier = tried(key, lambda: prepare_classifier(cfg, classes, run))
+            make = lambda: prepare_classifier(cfg, prepared[0].classes, run)  # noqa: E731
+            classifier = tried(found, "network", [settings, cfg.model.class_map, cfg.dataset.build], make)
         elif settings:
-            tried(key, lambda: run.instantiate(settings.build))
+            tried(found, "network", [settings], lambda: run.instantiate(settings.build))
     if prepared and (classifier or cfg.method.blind):
-        tried(f"method {OmegaConf.to_yaml(cfg.method)} {key if classifier else ''}",
-              lambda: run.build_method(cfg.method, classifier, classes))  # fmt: skip
-    return found
-
-
-def _job(name: str, cfg: DictConfig) -> Job:
-    dataset, planned = prepare(cfg, run)
-    classifier = None if cfg.method.blind else prepare_classifier(cfg, dataset.classes, run)
+        build = lambda: run.build_method(cfg.method, classifier, prepared[0].classes)  # noqa: E731
+        tried(found, "method", [cfg.method, cfg.model, cfg.dataset.domain], build)
+    if found:
+        raise Problems(found)
     folder = runs.folder(Path(cfg.results), identity(cfg, cfg.method, classifier))
-    shard = shard_of(cfg.shard)
+    dataset, planned = prepared
     if classifier:
         planned = planned.askable(classifier.outputs)
-    left = select(planned, cfg.dataset.subset, cfg.limit, shard, read_rows(folder), dataset.classes)
+    rest = (cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), read_rows(folder), dataset.classes)
+    left = tried(found, "rows", [str(folder), cfg.shard], lambda: select(planned, *rest))
+    if found:
+        raise Problems(found)
     return Job(name, cfg.method.name, sum(len(asked) for _, _, asked in left), (str(folder), cfg.shard))
 
 

@@ -41,21 +41,21 @@ class Stage(NamedTuple):
 
     name: str
     side: int
-    epochs: int
+    epochs: float
     batch: int
     rate: float
 
 
 STAGES = {
     "vgg16": (
-        Stage("crops", 64, 4, 64, 2e-3),
-        Stage("half", 112, 3, 64, 1.5e-3),
-        Stage("full", 224, 1, 32, 5e-4),
+        Stage("crops", 64, 3, 32, 1.5e-3),
+        Stage("half", 112, 3, 32, 1e-3),
+        Stage("full", 224, 0.5, 16, 3e-4),
     ),
     "resnet50": (
-        Stage("crops", 64, 4, 64, 3e-3),
-        Stage("half", 112, 4, 64, 2e-3),
-        Stage("full", 224, 1, 32, 7e-4),
+        Stage("crops", 64, 4, 32, 2e-3),
+        Stage("half", 112, 3, 32, 1.5e-3),
+        Stage("full", 224, 0.5, 16, 4e-4),
     ),
 }
 

@@ -134,3 +134,5 @@ def _initialise(network: nn.Module) -> None:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+        elif isinstance(module, Bottleneck):
+            nn.init.zeros_(module.bn3.weight)  # every block starts as the identity: sixteen of them train at once

@@ -1,6 +1,6 @@
 """From runs to the cells of a table: which rows a cell stands on, its average, interval, price and published number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ class Cell:
     rows, pairs: rows there are and pairs the data set has in the subset; fewer rows than pairs: incomplete.
     unranked: rows left out of a top-k cell because no run says what the network's rank is. failed: pictures without
     a row because they failed. constant: rows whose map is constant. seconds, forwards: per picture. memory_mb: peak.
+    counted: the rows that count.
     """
 
     run: Run
@@ -41,6 +42,7 @@ class Cell:
     forwards: float
     memory_mb: float
     published: Published | None
+    counted: pd.DataFrame = field(repr=False, compare=False)
 
     @property
     def complete(self) -> bool:
@@ -167,4 +169,5 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None
         forwards=float(run.rows["forwards"].sum() / max(1, run.rows["key"].nunique())),
         memory_mb=float(run.rows["memory_mb"].max()) if "memory_mb" in run.rows else np.nan,
         published=number,
+        counted=rows,
     )

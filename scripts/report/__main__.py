@@ -1,0 +1,131 @@
+"""One self-contained HTML page of all results: tables, curves, costs, classes, pictures and where all of it is from.
+
+The page needs no network and no other file. It shows the table with intervals and published numbers, accuracy over
+tolerance, cost against accuracy, accuracy per class, a gallery to filter ("A hits, B misses"), and each run's
+settings, versions and hardware. Heat maps are those that save_maps=true kept; others are computed again.
+
+  python -m scripts.report                                   results/report.html from results/records
+  python -m scripts.report --records DIR --output page.html --protocol paper
+  python -m scripts.report --gallery 0                       without pictures: needs neither data nor networks
+"""
+
+import argparse
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from eval.cells import Cell, table_cells
+from eval.html_table import html_tables
+from eval.layout import named
+from eval.loaded import Run
+from eval.provenance import provenance
+from eval.rules import MEASURES
+from eval.table import refuse_incomplete, table_frame
+from scripts.report.curves import views
+from scripts.table import add_selection, selection
+
+FOLDER = Path(__file__).parent
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_selection(parser)
+    parser.add_argument(
+        "--output", type=Path, default=Path("results/report.html"), metavar="FILE", help="default: %(default)s"
+    )
+    parser.add_argument("--title", default="Image attribution in the pointing game")
+    parser.add_argument(
+        "--gallery",
+        type=int,
+        default=24,
+        metavar="N",
+        help="pairs per network and data set; 0: none; default: %(default)s",
+    )
+    parser.add_argument("--no-recompute", action="store_true", help="show only heat maps that were kept")
+    arguments = parser.parse_args(argv)
+    try:
+        text = page(arguments)
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        arguments.output.write_text(text, encoding="utf-8")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"{arguments.output} ({len(text.encode()) / 1e6:.1f} MB)")
+
+
+def page(arguments: argparse.Namespace) -> str:
+    """The page as text. ValueError if the arguments select no rows."""
+    cells = table_cells(*selection(arguments), arguments.resamples)
+    if not cells:
+        raise ValueError(f"{arguments.records} holds no rows for this selection")
+    frame = table_frame(cells)
+    if arguments.strict:
+        refuse_incomplete(frame)
+    data = {"views": views(cells), "items": [], "images": {}}
+    notes = []
+    if arguments.gallery > 0:
+        data["items"], data["images"], notes = pictures(cells, arguments.gallery, not arguments.no_recompute)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("page.html.jinja").render(
+        title=arguments.title,
+        made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
+        measure=MEASURES[arguments.measure][0],
+        tables=Markup(html_tables(frame)),
+        protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
+        runs=[told(run) for run in dict.fromkeys(cell.run for cell in cells)],
+        notes=notes,
+        gallery=bool(data["items"]),
+        data=Markup(script_json(data)),
+        style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
+        scripts=Markup("\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("charts.js", "page.js"))),
+    )
+
+
+def pictures(cells: list[Cell], count: int, recompute: bool):
+    """(items, images, notes) of the gallery."""
+    from scripts.report.gallery import Gallery  # builds data sets and networks: not for a page without pictures
+
+    gallery, groups = Gallery(count, recompute), {}
+    for cell in cells:
+        groups.setdefault((cell.rule.label, cell.run.dataset, cell.model), {}).setdefault(cell.run, cell)
+    for group in groups.values():
+        gallery.add(list(group.values()))
+    return gallery.items, gallery.images, gallery.notes
+
+
+def told(run: Run) -> dict:
+    """What the page says about where a run's rows are from."""
+    made, who = run.info["provenance"], run.info["identity"]
+    return {
+        "folder": run.folder.name,
+        "label": run.label,
+        "data": " · ".join(filter(None, (named(run.dataset), named(run.model or "")))),
+        "protocols": ", ".join(run.info["protocols"]),
+        "rows": len(run.rows),
+        "pairs": run.info["pairs"]["all"],
+        "failures": run.failures,
+        "commit": (made["commit"] or "not from a checkout")[:10] + (" with changes" if made["dirty"] else ""),
+        "hardware": made["hardware"],
+        "date": made["date"],
+        "versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version),
+        "resumed": [f"{again['date']} on {again['hardware']}" for again in run.info.get("resumed", [])],
+        "identity": json.dumps(who, indent=1, ensure_ascii=False),
+        "config": json.dumps(run.info["config"], indent=1, ensure_ascii=False),
+    }
+
+
+def script_json(data: dict) -> str:
+    """JSON that no text in it can end the <script> element of."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+if __name__ == "__main__":
+    main()

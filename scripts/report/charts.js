@@ -1,0 +1,178 @@
+"use strict";
+// Charts as plain SVG. Methods differ in colour, dash and marker at once, so that no one needs to tell colours apart.
+// Colours: Okabe and Ito's, without the yellow that white paper swallows.
+const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C6BB1", "#A6761D", "#4D9221"];
+const DASHES = ["", "7 3", "2 3", "9 3 2 3", "4 2", "12 4", "1 2", "6 2 1 2"];
+const MARKS = ["circle", "square", "triangle", "diamond", "cross", "down"];
+
+function styles(names) {
+  const found = {};
+  let next = 0;
+  for (const name of names) {
+    const plain = name.split(" [")[0];
+    if (name === "gpnncam") found[name] = { colour: "#D55E00", dash: "", mark: "circle", width: 3 };
+    else if (plain === "center" || plain === "random")
+      found[name] = { colour: "#8A8A8A", dash: plain === "center" ? "2 4" : "1 6", mark: plain === "center" ? "cross" : "down", width: 1.6 };
+    else {
+      found[name] = { colour: COLOURS[next % 8], dash: DASHES[next % 8], mark: MARKS[(next + 1) % 6], width: 2 };
+      next += 1;
+    }
+  }
+  return found;
+}
+
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  for (const child of children) node.append(child);
+  return node;
+}
+
+function marker(kind, x, y, r, colour) {
+  const look = { fill: colour, stroke: "var(--paper)", "stroke-width": 1 };
+  const shape = (points) => svg("path", { d: `M${points.map(([a, b]) => `${x + a * r},${y + b * r}`).join("L")}Z`, ...look });
+  if (kind === "square") return svg("rect", { x: x - r * .85, y: y - r * .85, width: r * 1.7, height: r * 1.7, ...look });
+  if (kind === "triangle") return shape([[0, -1.15], [1.1, .85], [-1.1, .85]]);
+  if (kind === "down") return shape([[0, 1.15], [1.1, -.85], [-1.1, -.85]]);
+  if (kind === "diamond") return shape([[0, -1.3], [1.2, 0], [0, 1.3], [-1.2, 0]]);
+  if (kind === "cross")
+    return svg("path", { d: `M${x - r},${y - r}L${x + r},${y + r}M${x - r},${y + r}L${x + r},${y - r}`, stroke: colour, "stroke-width": 2.2, fill: "none" });
+  return svg("circle", { cx: x, cy: y, r, ...look });
+}
+
+const scale = (a, b, from, to) => (value) => from + ((value - a) / (b - a)) * (to - from);
+
+// Round steps that cover [low, high].
+function ticks(low, high, count = 5) {
+  const raw = (high - low) / count || 0.1;
+  const unit = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 2.5, 5, 10].map((k) => k * unit).find((s) => s >= raw * 0.999);
+  const found = [];
+  for (let k = Math.floor(low / step); k * step < high + step * 0.999; k += 1) found.push(+(k * step).toFixed(10));
+  return found;
+}
+
+// Moves labels apart that would overlap; places is [{y, ...}], changed in place.
+function spread(places, gap, low, high) {
+  places.sort((a, b) => a.y - b.y);
+  for (let i = 1; i < places.length; i += 1) places[i].y = Math.max(places[i].y, places[i - 1].y + gap);
+  const over = places.length ? places[places.length - 1].y - high : 0;
+  if (over > 0) {
+    places[places.length - 1].y -= over;
+    for (let i = places.length - 2; i >= 0; i -= 1) places[i].y = Math.min(places[i].y, places[i + 1].y - gap);
+  }
+}
+
+function frame(holder, width, height, label) {
+  const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+  holder.replaceChildren(root);
+  return root;
+}
+
+function yAxis(root, y, values, left, right, text) {
+  for (const value of values) {
+    root.append(svg("line", { x1: left, x2: right, y1: y(value), y2: y(value), class: "grid" }));
+    root.append(svg("text", { x: left - 8, y: y(value) + 4, "text-anchor": "end" }, text(value)));
+  }
+}
+
+const percent = (value) => `${+(value * 100).toFixed(1)} %`;
+const described = (methods, text) => methods.map((m) => `${m.label} ${text(m)}`).join(", ");
+
+function curveChart(holder, view, methods, look, width) {
+  const height = 340, left = 48, right = width - (width < 420 ? 92 : 116), top = 10, bottom = height - 40;
+  const all = methods.flatMap((m) => m.curve);
+  const steps = ticks(Math.min(...all), Math.min(1, Math.max(...all)));
+  const x = scale(0, 50, left, right), y = scale(steps[0], steps[steps.length - 1], bottom, top);
+  const root = frame(holder, width, height, `Accuracy over tolerance. At 15 px: ${described(methods, (m) => percent(m.curve[15]))}`);
+  yAxis(root, y, steps, left, right, percent);
+  for (let t = 0; t <= 50; t += 10) root.append(svg("text", { x: x(t), y: bottom + 18, "text-anchor": "middle" }, String(t)));
+  root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "tolerance, pixels of the original picture"));
+  root.append(svg("line", { x1: x(15), x2: x(15), y1: top, y2: bottom, class: "axis", "stroke-dasharray": "1 3" }));
+  root.append(svg("text", { x: x(15) + 4, y: bottom - 5 }, "15 px"));
+  const labels = methods.map((m) => ({ m, y: y(m.curve[50]) + 4 }));
+  spread(labels, 14, top, bottom);
+  for (const { m, y: at } of labels) {
+    const { colour, dash, mark, width: stroke } = look[m.name];
+    const line = m.curve.map((value, t) => `${x(t)},${y(value)}`).join("L");
+    const group = svg("g", { class: "series", "data-method": m.name });
+    group.append(svg("path", { d: `M${line}`, fill: "none", stroke: colour, "stroke-width": stroke, "stroke-dasharray": dash, "stroke-linejoin": "round" }));
+    for (const t of [0, 15, 30, 50]) group.append(marker(mark, x(t), y(m.curve[t]), 4, colour));
+    group.append(svg("path", { d: `M${right + 5},${y(m.curve[50])}L${right + 14},${at - 4}`, stroke: colour, fill: "none" }));
+    group.append(svg("text", { x: right + 17, y: at, class: "name strong" }, m.label));
+    group.append(svg("title", {}, `${m.label}: ${percent(m.curve[0])} inside, ${percent(m.curve[15])} within 15 px`));
+    root.append(group);
+  }
+}
+
+function scatterChart(holder, view, methods, look, width) {
+  const height = 340, left = 48, right = width - 16, top = 10, bottom = height - 40;
+  const text = view.measure === "distance" ? (v) => `${+v.toFixed(1)} px` : percent;
+  const lows = methods.map((m) => m.low ?? m.value), highs = methods.map((m) => m.high ?? m.value);
+  const steps = ticks(Math.min(...lows), Math.max(...highs));
+  const seconds = methods.map((m) => Math.log10(Math.max(m.seconds, 1e-6)));
+  const from = Math.floor(Math.min(...seconds)), to = Math.max(from + 1, Math.ceil(Math.max(...seconds) + 0.2));
+  const x = scale(from, to, left + 12, right - 12), y = scale(steps[0], steps[steps.length - 1], bottom, top);
+  const root = frame(holder, width, height, `Cost against result: ${described(methods, (m) => `${m.seconds} s, ${text(m.value)}`)}`);
+  yAxis(root, y, steps, left, right, text);
+  const every = Math.ceil((to - from) / Math.max(2, Math.floor(width / 80)));
+  for (let k = from; k <= to; k += every) {
+    const label = k >= 0 ? `${10 ** k} s` : k >= -3 ? `${+(10 ** k * 1000).toFixed(0)} ms` : `${+(10 ** k * 1e6).toFixed(0)} µs`;
+    root.append(svg("line", { x1: x(k), x2: x(k), y1: bottom, y2: bottom + 4, class: "axis" }));
+    root.append(svg("text", { x: x(k), y: bottom + 18, "text-anchor": "middle" }, label));
+  }
+  root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "seconds per picture"));
+  const taken = [];
+  methods.forEach((m, i) => {
+    const { colour, mark } = look[m.name];
+    const cx = x(seconds[i]), cy = y(m.value);
+    const group = svg("g", { class: "series", "data-method": m.name });
+    if (m.low !== null) group.append(svg("line", { x1: cx, x2: cx, y1: y(m.low), y2: y(m.high), stroke: colour, "stroke-width": 2 }));
+    group.append(marker(mark, cx, cy, 6, colour));
+    const wide = m.label.length * 6.6;
+    const spots = [[10, 4], [10, -9], [10, 17], [-10 - wide, 4], [-10 - wide, -9], [-10 - wide, 17], [10, 30], [-10 - wide, 30], [10, -22]];
+    const box = ([dx, dy]) => ({ x0: cx + dx, x1: cx + dx + wide, y0: cy + dy - 11, y1: cy + dy + 3 });
+    const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 12 && b.y1 < bottom &&
+      taken.every((o) => b.x1 < o.x0 || b.x0 > o.x1 || b.y1 < o.y0 || b.y0 > o.y1);
+    const spot = spots.find((s) => free(box(s))) ?? spots[0];
+    taken.push(box(spot), { x0: cx - 7, x1: cx + 7, y0: cy - 7, y1: cy + 7 });
+    group.append(svg("text", { x: cx + spot[0], y: cy + spot[1], class: "name strong" }, m.label));
+    const more = `${m.forwards} forward passes${m.memory === null ? "" : `, peak ${m.memory} MB`}`;
+    group.append(svg("title", {}, `${m.label}: ${text(m.value)}, ${m.seconds} s per picture, ${more}`));
+    root.append(group);
+  });
+}
+
+function classChart(holder, view, methods, look, width) {
+  const { names, n, values } = view.classes;
+  const row = 24, top = 26, left = Math.min(170, 30 + 7 * Math.max(...names.map((name, i) => `${name} ${n[i]}`.length)));
+  const right = width - 16, bottom = top + names.length * row, height = bottom + 12;
+  const distance = view.measure === "distance";
+  const all = methods.flatMap((m) => values[m.name].filter((v) => v !== null));
+  const steps = distance ? ticks(0, Math.max(...all)) : [0, 0.25, 0.5, 0.75, 1];
+  const x = scale(steps[0], steps[steps.length - 1], left, right);
+  const root = frame(holder, width, height, "Result of each method for each class");
+  for (const value of steps) {
+    root.append(svg("line", { x1: x(value), x2: x(value), y1: top - 8, y2: bottom - 8, class: "grid" }));
+    root.append(svg("text", { x: x(value), y: 10, "text-anchor": "middle" }, distance ? `${value} px` : percent(value)));
+  }
+  names.forEach((name, i) => {
+    const y = top + i * row + 4;
+    const seen = methods.map((m) => values[m.name][i]).filter((v) => v !== null);
+    root.append(svg("line", { x1: x(Math.min(...seen)), x2: x(Math.max(...seen)), y1: y, y2: y, class: "axis", "stroke-width": .8 }));
+    const title = svg("text", { x: left - 12, y: y + 4, "text-anchor": "end", class: "strong" }, `${name} `);
+    title.append(svg("tspan", { fill: "var(--soft)" }, String(n[i])));
+    root.append(title);
+  });
+  for (const m of methods) {
+    const group = svg("g", { class: "series", "data-method": m.name });
+    names.forEach((name, i) => {
+      const value = values[m.name][i];
+      if (value === null) return;
+      const dot = marker(look[m.name].mark, x(value), top + i * row + 4, m.name === "gpnncam" ? 6 : 4.6, look[m.name].colour);
+      dot.append(svg("title", {}, `${name}, ${m.label}: ${distance ? value : percent(value)}`));
+      group.append(dot);
+    });
+    root.append(group);
+  }
+}

@@ -1,0 +1,90 @@
+"""The numbers behind the page's charts, one view a protocol, data set, network and subset."""
+
+import numpy as np
+import pandas as pd
+
+from eval.cells import Cell
+from eval.layout import named, place
+from eval.rules import MEASURES
+
+TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region
+CLASSES = 40  # more do not fit a chart that one can read
+
+
+def views(cells: list[Cell]) -> list[dict]:
+    """Plain values for the page's script; methods in the order of the table."""
+    groups = {}
+    for cell in cells:
+        if np.isfinite(cell.accuracy):
+            groups.setdefault((cell.rule.label, cell.run.dataset, cell.model, cell.subset), []).append(cell)
+    found = []
+    for (protocol, dataset, model, subset), group in groups.items():
+        group.sort(key=lambda cell: place(cell.run.method))
+        rows = [cell.counted for cell in group]
+        found.append(
+            {
+                "protocol": protocol,
+                "rule": group[0].rule.told,
+                "measure": group[0].rule.measure,
+                "lessIsBetter": MEASURES[group[0].rule.measure][1],
+                "data": " · ".join(filter(None, (named(dataset), named(model)))),
+                "dataset": dataset,
+                "model": model,
+                "subset": subset,
+                "pairs": group[0].pairs,
+                "classes": _classes(group, rows),
+                "methods": [_method(cell, part) for cell, part in zip(group, rows, strict=True)],
+            }
+        )
+    return found
+
+
+def _method(cell: Cell, rows: pd.DataFrame) -> dict:
+    return {
+        "name": cell.run.method,
+        "label": cell.run.label,
+        "n": cell.n,
+        "complete": cell.complete,
+        "value": _rounded(cell.accuracy),
+        "low": _rounded(cell.low),
+        "high": _rounded(cell.high),
+        "seconds": float(f"{cell.seconds:.4g}"),
+        "forwards": round(cell.forwards, 1),
+        "memory": None if np.isnan(cell.memory_mb) else round(cell.memory_mb),
+        "curve": [_rounded(value) for value in tolerance_curve(rows, cell.rule.protocol.average)],
+    }
+
+
+def tolerance_curve(rows: pd.DataFrame, average: str) -> np.ndarray:
+    """(51,): accuracy when a point less than t = 0..50 px away counts; at 0 it must lie in the region."""
+    distance = np.where(rows["constant"], np.inf, rows["distance"].to_numpy(float))
+    weights = np.full(len(rows), 1 / len(rows))
+    if average == "class":
+        sizes = rows.groupby("label")["label"].transform("size").to_numpy(float)
+        weights = 1 / (sizes * rows["label"].nunique())
+    inside = rows["inside"].to_numpy(bool) & ~rows["constant"].to_numpy(bool)
+    return np.array([weights[inside if t == 0 else distance < t].sum() for t in TOLERANCES])
+
+
+def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
+    """Accuracy of each method for each class, the classes by their mean; of many those that differ most."""
+    columns = {}
+    for cell, part in zip(cells, rows, strict=True):
+        values = pd.Series(cell.rule.values(part), part["label"].to_numpy())
+        columns[cell.run.method] = values.groupby(level=0).mean()
+    table = pd.DataFrame(columns)
+    counts = pd.concat([part["label"].value_counts() for part in rows], axis=1).max(axis=1)
+    total = len(table)
+    if total > CLASSES:
+        table = table.loc[(table.max(axis=1) - table.min(axis=1)).nlargest(CLASSES).index]
+    table = table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    return {
+        "total": total,
+        "names": list(table.index),
+        "n": [int(counts[name]) for name in table.index],
+        "values": {method: [_rounded(value) for value in table[method]] for method in table},
+    }
+
+
+def _rounded(value: float) -> float | None:
+    return None if pd.isna(value) else round(float(value), 4)

@@ -1,0 +1,214 @@
+"""Pictures for the page: a few pairs on which the methods disagree, with each method's heat map and point."""
+
+import base64
+import io
+import sys
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from tqdm import tqdm
+
+import run as suite
+from eval import maps
+from eval.asking import ask, seed_for
+from eval.cells import Cell
+from eval.layout import place
+from eval.loaded import Run
+from eval.pointing import upscale
+from eval.protocol import Protocol
+from eval.provenance import weights_digest
+from eval.runner import plan
+
+SIDE = 240  # pixels of a picture's longer side on the page
+
+
+class Gallery:
+    """Collects the page's pictures; each is encoded once, however many protocols show it."""
+
+    def __init__(self, count: int, recompute: bool):
+        self.count, self.recompute = count, recompute
+        self.images: dict[str, str] = {}
+        self.items: list[dict] = []
+        self.notes: list[str] = []
+        self._samples: dict[str, dict] = {}
+        self._chosen: dict[tuple, list[tuple[str, str]]] = {}
+
+    def add(self, cells: list[Cell]) -> None:
+        """The pairs of one protocol, data set and network; cells: one for each method, about all pairs or a subset."""
+        by_run = {cell.run: cell for cell in sorted(cells, key=lambda cell: place(cell.run.method))}
+        first = next(iter(by_run.values()))
+        runs = list(by_run)
+        try:
+            samples = self._dataset(next((run for run in runs if run.model), runs[0]))
+        except (ValueError, OSError) as error:
+            self._note(f"{first.run.dataset}: no pictures to show. {error}")
+            return
+        who = first.run.dataset, first.model, frozenset(run.folder for run in runs)
+        if who not in self._chosen:
+            self._chosen[who] = choose(list(by_run.values()), self.count)
+            self._draw(runs, self._chosen[who], samples)
+        for key, label in self._chosen[who]:
+            sample, classes = samples[key]
+            width, height = sample.size
+            boxes = sample.boxes[sample.labels == classes.index(label)].tolist()
+            answers = []
+            for run, cell in by_run.items():
+                row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)]
+                if len(row):
+                    point = row.iloc[0]
+                    answers.append(
+                        {
+                            "method": run.method,
+                            "x": float(point["x"]),
+                            "y": float(point["y"]),
+                            "hit": bool(cell.rule.values(row)[0]) if cell.rule.measure == "hit" else None,
+                            "distance": round(float(point["distance"]), 1),
+                            "image": self._name(run, key, label)
+                            if self._name(run, key, label) in self.images
+                            else None,
+                        }
+                    )
+            difficult = bool(
+                first.run.rows.loc[first.run.rows["key"].eq(key) & first.run.rows["label"].eq(label), "difficult"].any()
+            )
+            self.items.append(
+                {
+                    "protocol": first.rule.label,
+                    "dataset": first.run.dataset,
+                    "model": first.model,
+                    "key": key,
+                    "label": label,
+                    "difficult": difficult,
+                    "size": [width, height],
+                    "boxes": boxes,
+                    "image": f"{first.run.dataset}/{key}",
+                    "answers": answers,
+                }
+            )
+
+    def _name(self, run: Run, key: str, label: str) -> str:
+        return f"{run.folder.name}/{key}/{label}"
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+            print(text, file=sys.stderr)
+
+    def _dataset(self, run: Run) -> dict:
+        """{key: (sample, classes)} of the run's data set."""
+        if run.dataset not in self._samples:
+            dataset = suite.build_dataset(OmegaConf.create(run.info["config"]))
+            entries = plan(dataset, on_error="skip").entries
+            self._samples[run.dataset] = {sample.key: (sample, list(dataset.classes)) for _, sample, _ in entries}
+        return self._samples[run.dataset]
+
+    def _draw(self, runs: list[Run], chosen: list[tuple[str, str]], samples: dict) -> None:
+        for key, _ in chosen:
+            sample, _ = samples[key]
+            self.images.setdefault(f"{runs[0].dataset}/{key}", encoded(_small(sample.image)))
+        for run in runs:
+            if run.model is None:
+                continue
+            moved = 0
+            for (key, label), heat in self._heats(run, chosen, samples):
+                image = np.asarray(samples[key][0].image)
+                full = upscale(torch.as_tensor(heat)[None].float(), samples[key][0].size)[0]
+                row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)].iloc[0]
+                y, x = divmod(int(full.argmax()), full.shape[1])
+                moved += np.hypot(x - row["x"], y - row["y"]) > 0.05 * max(full.shape)
+                self.images[self._name(run, key, label)] = encoded(_small(overlay(image, full)))
+            if moved:
+                self._note(
+                    f"{run.folder.name}: {moved} heat maps have their highest point elsewhere than the recorded row "
+                    "(kept in half precision, or computed again on other hardware or versions); points are the rows'."
+                )
+
+    def _heats(self, run: Run, chosen, samples) -> Iterable:
+        """((key, label), map (h,w)) as kept by save_maps, else computed again."""
+        missing = []
+        for key, label in chosen:
+            path = maps.path(run.folder, key, label)
+            if path.is_file():
+                yield (key, label), np.load(path).astype(np.float32)
+            else:
+                missing.append((key, label))
+        if missing and not self.recompute:
+            self._note(f"{run.folder.name}: {len(missing)} heat maps were not kept (save_maps=true keeps them).")
+        elif missing:
+            try:
+                yield from _computed(run, missing, samples)
+            except (ValueError, OSError, RuntimeError) as error:
+                self._note(f"{run.folder.name}: heat maps cannot be computed again. {error}")
+
+
+def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterable:
+    config = OmegaConf.create(run.info["config"])
+    config.device = "auto"
+    classes = run.info["classes"]
+    protocol = Protocol.from_settings(OmegaConf.to_container(config.protocol))
+    classifier = suite.build_classifier(config, classes)
+    if weights_digest(classifier.network) != run.info["identity"]["model"]["weights"]:
+        raise ValueError("the network's weights are no longer those that made the rows")
+    asked = [config.method, *(config.get("companions") or {}).values()]
+    method = next((each for each in asked if each.name == run.info["method"]), run.info["identity"]["method"])
+    built = suite.build_method(OmegaConf.create(method), classifier, classes)
+    for key, label in tqdm(wanted, desc=f"heat maps {run.method}", unit="map", disable=None):
+        pixels = protocol.input.pixels(samples[key][0].image).to(classifier.device)
+        target = torch.tensor([classes.index(label)])
+        yield (key, label), ask(built, pixels, target, seed_for(run.info["identity"]["seed"], key))[0].cpu().numpy()
+
+
+def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:
+    """(key, label) of pairs that all methods have, in turns from each way in which hits and misses fall.
+
+    Every filter "A hits, B misses" finds pairs where there are any; the choice says nothing about how often. Within
+    one pattern pairs are drawn from a fixed seed.
+    """
+    import pandas as pd
+
+    table = pd.concat(
+        [
+            pd.Series(cell.rule.values(cell.run.rows), pd.MultiIndex.from_frame(cell.run.rows[["key", "label"]]))
+            for cell in cells
+        ],
+        axis=1,
+        join="inner",
+    ).sort_index()
+    order = np.random.default_rng(0).permutation(len(table))
+    patterns = {}
+    for place_ in order:
+        patterns.setdefault(tuple(table.iloc[place_].round(1)), []).append(table.index[place_])
+    mixed = sorted(patterns, key=lambda pattern: (len(set(pattern)) == 1, -len(patterns[pattern]), pattern))
+    found = []
+    while len(found) < min(count, len(table)):
+        for pattern in mixed:
+            if patterns[pattern] and len(found) < count:
+                found.append(patterns[pattern].pop())
+    return found
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> Image.Image:
+    """The picture (height,width,3) under its heat map (height,width), stretched to its own range."""
+    from matplotlib import colormaps
+
+    span = float(heat.max() - heat.min())
+    scaled = (heat - heat.min()) / span if span > 0 else np.zeros_like(heat)
+    alpha = (0.3 + 0.45 * scaled)[..., None]
+    colours = 255 * colormaps["inferno"](scaled)[..., :3]
+    return Image.fromarray(((1 - alpha) * image + alpha * colours).round().astype(np.uint8))
+
+
+def _small(image: Image.Image) -> Image.Image:
+    image = image.convert("RGB")
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
+def encoded(image: Image.Image) -> str:
+    """A data: URI, so that the page needs no other file."""
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

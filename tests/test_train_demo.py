@@ -1,0 +1,98 @@
+"""Training of the built-in networks, on a handful of pictures: it learns, resumes and writes what it measured."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from eval.datasets import demo
+from eval.datasets.demo import Demo
+from eval.networks import demo as networks
+from scripts import demo_pictures, train_demo
+from scripts.train_demo import Stage
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    monkeypatch.setattr(demo, "COUNTS", {"train": 24, "val": 6, "test": 6})
+
+
+def test_arrays_are_the_pictures(cache):
+    data = Demo("test")
+    arrays = demo_pictures.load(data, cache, jobs=1)
+    assert arrays.pixels.shape == (6, 224, 224, 3)
+    for index, sample in enumerate(data):
+        assert np.array_equal(arrays.pixels[index], np.asarray(sample.image))
+        shown, flagged = set(sample.labels[~sample.hard].tolist()), set(sample.labels.tolist())
+        expected = [1 if c in shown else -1 if c in flagged else 0 for c in range(20)]
+        assert arrays.truth[index].tolist() == expected
+        rows = arrays.boxes[arrays.boxes[:, 0] == index]
+        assert np.array_equal(rows[:, 2:], sample.boxes[~sample.hard])
+    assert not list(cache.glob("*.part"))
+
+
+def test_precision_of_known_scores(cache):
+    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    perfect = torch.from_numpy(arrays.truth.astype(np.float32))
+    answers = iter(perfect.split(20))
+    with np.errstate(all="ignore"), pytest.warns(UserWarning, match="No positive class"):
+        value = train_demo.precision(lambda _images: next(answers), arrays, "cpu")
+    present = (arrays.truth == 1).any(0).mean()
+    assert value == pytest.approx(present)  # a class without a picture counts as 0
+
+
+def test_batches_are_shuffled_mirrored_and_seeded(cache):
+    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    stage = Stage("half", 112, 1, 3, 1e-3)
+    inputs = train_demo.smaller(arrays.pixels, 2)
+    assert inputs.shape == (6, 112, 112, 3)
+    first, again, other = (next(train_demo.batches(inputs, arrays.truth, stage, "cpu", seed)) for seed in (1, 1, 2))
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], other[0])
+    assert first[0].shape == (3, 3, 112, 112)
+    assert first[1].shape == (3, 20)
+
+
+def test_a_tiny_training_learns_resumes_and_tells(cache, tmp_path, monkeypatch, capsys):
+    stages = (Stage("crops", 64, 1, 8, 1e-3), Stage("half", 112, 1, 8, 1e-3))
+    monkeypatch.setattr(train_demo, "STAGES", {"resnet50": stages})
+    command = ["train_demo", "--network", "resnet50", "--device", "cpu", "--cache", str(cache), "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", command)
+    train_demo.main()
+    file = tmp_path / "demo_resnet50.safetensors"
+    with safe_open(file, "pt") as weights:
+        metadata = weights.metadata()
+        assert all(weights.get_tensor(key).dtype == torch.float16 for key in weights.keys())  # noqa: SIM118
+    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    measured = train_demo.precision(networks.resnet50(checkpoint=file), arrays, "cpu")
+    assert float(metadata["test_map"]) == pytest.approx(measured, abs=1e-3)
+    assert metadata["train_pictures"] == "24"
+    assert metadata["last_stage"] == "half"
+    written = file.read_bytes()
+    train_demo.main()  # nothing is left to do
+    assert "goes on after stage half" in capsys.readouterr().out
+    assert file.read_bytes() == written
+
+
+def test_the_loss_falls(cache):
+    torch.manual_seed(0)
+    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    arguments = type("Arguments", (), {"effort": 1.0, "device": "cpu"})
+    network = networks.ResNet50()
+    truth = torch.from_numpy(arrays.truth.astype(np.float32)).clamp(min=0)
+    images = train_demo.normalised(train_demo.smaller(arrays.pixels, 2), "cpu")
+
+    def loss():
+        with torch.no_grad():
+            return torch.nn.functional.binary_cross_entropy_with_logits(network.train()(images), truth).item()
+
+    before = loss()
+    train_demo.fit(network, Stage("half", 112, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
+    assert loss() < 0.6 * before

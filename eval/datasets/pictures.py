@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image, ImageOps
 
 # What annotators, cameras and browsers write. Pillow knows more formats; some of them start other programs.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 # Pillow's own threshold (89 million), here an error instead of a warning: a small file that claims 50,000 x 50,000
 # pixels would take 7.5 GB of memory.

@@ -1,0 +1,70 @@
+"""The paper's qualitative figure: rows of pictures, columns of methods, boxes, the point, hit or miss.
+
+    python -m scripts.figure qualitative                                             six pairs of the built-in pictures
+    python -m scripts.figure qualitative --methods gradcam scorecam gpnncam --count 8 dataset=demo_diff model=vgg16
+    python -m scripts.figure qualitative --pictures 000001:person 000004 dataset=pascal dataset.root=DIR
+
+What stands behind the options is a config like run.py's; the maps are those of a run with the same seed.
+"""
+
+import argparse
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+import run
+from eval.protocol import Protocol
+from eval.runner import Plan, plan
+from eval.sample import Pair, Sample
+from eval.showcase import choose, showcase
+
+METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
+
+
+def named_pairs(planned: Plan, names: list[str], classes) -> list[tuple[Sample, Pair]]:
+    """The pairs that KEY or KEY:CLASS name, in that order; KEY alone is the picture's first pair. ValueError else."""
+    known = {sample.key: (sample, asked) for _, sample, asked in planned.entries}
+    chosen = []
+    for name in names:
+        key, _, wanted = name.rpartition(":") if name not in known and ":" in name else (name, "", "")
+        if key not in known:
+            raise ValueError(f"the data set has no picture {key!r} that can be asked about; one is {next(iter(known))}")
+        sample, asked = known[key]
+        matching = [pair for pair in asked if not wanted or classes[pair.label] == wanted]
+        if not matching:
+            there = ", ".join(classes[pair.label] for pair in asked)
+            raise ValueError(f"picture {key} does not ask about {wanted!r}; it does about {there}")
+        chosen.append((sample, matching[0]))
+    return chosen
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.figure qualitative", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
+    parser.add_argument("--pictures", nargs="+", metavar="KEY[:CLASS]", help="default: spread over the data set")
+    parser.add_argument("--count", type=int, default=6, help="pairs, where none are named; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("qualitative.png"), help="PNG to write; default: %(default)s")
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="as for run.py")
+    arguments = parser.parse_intermixed_args(argv)
+    if arguments.count < 1:
+        raise ValueError(f"--count must be at least 1, not {arguments.count}")
+    configs = [run.load([f"method={name}", *arguments.overrides]) for name in arguments.methods]
+    cfg = configs[0]
+    dataset = run.build_dataset(cfg)
+    classifier = run.build_classifier(cfg, dataset.classes)
+    methods = {}
+    for one in configs:
+        blind = one.method.blind
+        made = run.build_method(one.method, None if blind else classifier, dataset.classes)
+        methods[one.method.get("label") or one.method.name] = made, blind
+    planned = plan(dataset).askable(classifier.outputs)
+    if arguments.pictures:
+        pairs = named_pairs(planned, arguments.pictures, dataset.classes)
+    else:
+        pairs = choose(planned, arguments.count, cfg.limit)
+    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
+    showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, arguments.out)
+    print(arguments.out)
+    return 0

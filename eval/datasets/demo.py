@@ -6,7 +6,7 @@ the floating-point arithmetic of another platform may move a colour by one of 25
 """
 
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image
@@ -68,11 +68,18 @@ class Demo:
 
     def scene(self, index: int) -> Scene:
         """What is where in picture `index`."""
-        return compose(self._generator(index, 0), self.side)
+        return _scene(self, index)
 
     def picture(self, index: int) -> Image.Image:
         """Picture `index`, RGB."""
-        return Image.fromarray(render(self._generator(index, 1), self.scene(index)))
+        return Image.fromarray(render(self.generator(index, 1), self.scene(index)))
 
-    def _generator(self, index: int, stage: int) -> np.random.Generator:
+    def generator(self, index: int, stage: int) -> np.random.Generator:
+        """The source of randomness of picture `index`: stage 0 lays the scene out, 1 paints it."""
         return np.random.Generator(np.random.PCG64([self.seed, list(COUNTS).index(self.split), index, stage]))
+
+
+# A sample's boxes come from its scene and its picture does too, usually one soon after the other.
+@lru_cache(maxsize=16)
+def _scene(dataset: Demo, index: int) -> Scene:
+    return compose(dataset.generator(index, 0), dataset.side)

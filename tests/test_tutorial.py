@@ -1,0 +1,64 @@
+"""The README's tutorial does what it says: its code blocks are executed as they stand."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+HEADING = "## A new method in ten minutes"
+
+
+def blocks(readme: str) -> list[tuple[str, str]]:
+    """(language, code) of the section's fenced blocks, in order; ValueError without that section."""
+    if HEADING not in readme:
+        raise ValueError(f"README.md has no section {HEADING!r}")
+    section = readme.split(HEADING, 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^```(\w+)\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+
+
+def checkout(folder: Path) -> Path:
+    """A folder that looks like a checkout, so that what the tutorial writes does not land in this one."""
+    for name in ("run.py", "conf", "eval", "baselines", "gpnncam", "scripts"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def test_the_tutorial(tmp_path):
+    text = README.read_text(encoding="utf-8")
+    if not text:
+        pytest.skip("the README is not written yet")
+    found = blocks(text)
+    files = [code for language, code in found if language == "python"]
+    shell = [code for language, code in found if language == "bash"]
+    assert len(files) == 1
+    assert len(shell) >= 2
+    folder = checkout(tmp_path)
+    name = re.match(r"# (\w+\.py)\n", files[0]).group(1)
+    (folder / name).write_text(files[0], encoding="utf-8")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(shell)],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    table, comparison = done.stdout[done.stdout.rindex("rows in") :].rsplit("McNemar", 1)
+    for label in ("Mine", "GradCAM", "LayerCAM", "Center"):
+        assert re.search(rf"\| *{label} *\|.*\d\.\d+–\d\.\d+", table), f"{label} has no interval in the table"
+    for label in ("GradCAM", "LayerCAM"):
+        line = rf"\| *Mine *\| *{label} *\|.*[−+±]\d\.\d+ … [−+±]\d\.\d+"
+        assert re.search(line, comparison), f"Mine is not compared with {label}"
+
+
+@pytest.mark.parametrize("text", ["# Title\n", "## Another\n```bash\nfalse\n```\n"])
+def test_a_readme_without_the_tutorial_is_an_error(text):
+    with pytest.raises(ValueError, match="no section"):
+        blocks(text)

@@ -1,0 +1,88 @@
+"""Every file in conf/ composes, and every experiment means the jobs that it says."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import run
+from eval.job import network_settings
+from eval.protocol import Protocol
+from eval.settings import validate
+
+CONF = Path(__file__).parent.parent / "conf"
+CHOICES = [
+    (group, path.stem)
+    for group in ("dataset", "model", "method", "protocol")
+    for path in sorted((CONF / group).glob("*.yaml"))
+]
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+PAPER = ("gradcam", "gradcampp", "layercam", "relevancecam", "scorecam", "gpnncam")
+NETWORKS = ("vgg16", "resnet50")
+EXPECTED = {
+    "demo_table": {"dataset": ("demo",), "model": NETWORKS, "method": ("center", "random", *PAPER)},
+    "paper_table": {"dataset": ("pascal", "imagenet"), "model": NETWORKS, "method": ("center", *PAPER)},
+    "torchray_table": {
+        "dataset": ("pascal",),
+        "model": NETWORKS,
+        "method": ("center", "gradient", "guided_backprop", "gradcam"),
+    },
+}
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES, ids=["-".join(choice) for choice in CHOICES])
+def test_every_choice_composes_and_opens_with_what_it_is(group, name):
+    cfg = run.load([f"{group}={name}"])
+    validate(cfg)
+    missing = OmegaConf.missing_keys(cfg)
+    assert not missing or name in ("custom", "folder", "maps"), f"{name} leaves {missing} open"
+    Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
+    text = (CONF / group / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.startswith("# "), "its first line says what it is"
+    if group in ("dataset", "method") and name not in ("folder",):
+        assert cfg[group].name
+    if group == "method":
+        assert cfg.method.label
+        assert cfg.method.build._target_ or name == "custom"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
+    text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert f"experiment={name}" in text.split("\ndefaults:")[0], "the header has its command"
+    jobs = run.load_sweep([f"experiment={name}"])
+    names = [job for job, _ in jobs]
+    assert len(set(names)) == len(names) > 1
+    for _, cfg in jobs:
+        validate(cfg)
+        assert cfg.method.blind or "build" in network_settings(cfg)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_tables_experiments_mean_these_runs(name):
+    found = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in run.load_sweep([f"experiment={name}"])]
+    expected = EXPECTED[name]
+    assert sorted(found) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
+    protocol = "torchray" if name.startswith("torchray") else "paper"
+    assert {cfg.protocol.name for _, cfg in run.load_sweep([f"experiment={name}"])} == {protocol}
+
+
+def test_a_part_of_an_experiment_and_its_roots_are_asked_for_on_the_command_line():
+    jobs = run.load_sweep(
+        ["experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2"]
+    )
+    assert len(jobs) == 4
+    assert {cfg.dataset.root for _, cfg in jobs} == {"A"}
+    assert {cfg.shard for _, cfg in jobs} == {"1/2", "2/2"}
+    (imagenet, *_) = [cfg for _, cfg in run.load_sweep(["experiment=paper_table", "roots.imagenet=B", "roots.pascal=A"])
+                      if cfg.dataset.name == "imagenet"]  # fmt: skip
+    assert imagenet.dataset.root == "B"
+
+
+def test_a_cell_of_the_paper_in_the_sweep_has_its_published_number():
+    from eval.published import published
+
+    for _, cfg in run.load_sweep(["experiment=paper_table"]):
+        if cfg.method.name != "center":
+            assert published(cfg.dataset.name, "all", cfg.model.name, cfg.method.name, "paper"), cfg.method.name

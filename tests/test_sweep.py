@@ -1,0 +1,177 @@
+"""A sweep: what it expands to, what it refuses before it starts, how it counts, and what a failing job does to it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import run
+from eval.records import write_json
+from eval.sweep import Job, Progress, duration, note, waves
+from scripts.preflight import preflight
+
+ROOT = Path(__file__).parent.parent
+
+
+def jobs(*lefts, method="a", rows=None):
+    return [Job(f"job{i}", method, left, (rows or f"rows{i}",)) for i, left in enumerate(lefts)]
+
+
+def test_the_time_left_goes_by_the_method_and_the_pairs(tmp_path):
+    planned = [*jobs(10, method="cheap"), *jobs(10, method="dear"), *jobs(40, method="cheap"), *jobs(5, method="dear")]
+    progress = Progress(tmp_path, planned)
+    assert progress.left(1.0) is None
+    note(tmp_path, 0, 10.0, 10, [], None)
+    note(tmp_path, 1, 100.0, 10, [], None)
+    assert len(progress.news()) == 2
+    assert progress.left(110.0) == pytest.approx(40 * 1.0 + 5 * 10.0)
+    assert progress.left(55.0) == pytest.approx((40 * 1.0 + 5 * 10.0) / 2), "two jobs were seen to run at a time"
+    assert progress.news() == []
+
+
+def test_an_unknown_method_counts_as_slow_as_the_slowest_known(tmp_path):
+    progress = Progress(tmp_path, [*jobs(10), *jobs(10, method="b"), *jobs(3, method="new")])
+    note(tmp_path, 0, 1.0, 10, [], None)
+    note(tmp_path, 1, 20.0, 10, [], None)
+    progress.news()
+    assert progress.left(21.0) == pytest.approx(6.0)
+
+
+def test_a_sweep_with_nothing_left_has_no_time_left_and_no_pace(tmp_path):
+    progress = Progress(tmp_path, jobs(0, 0))
+    assert progress.opening() == "sweep of 2 jobs, 2 of them already complete: 0 pairs to evaluate"
+    note(tmp_path, 0, 0.1, 0, [], None)
+    assert progress.news()[0].endswith("about 0s left")
+
+
+def test_failures_are_named_and_so_is_a_job_that_never_ended(tmp_path):
+    progress = Progress(tmp_path, jobs(1, 1, 1))
+    note(tmp_path, 0, 1.0, 1, ["r/one"], None)
+    note(tmp_path, 2, 1.0, 0, [], "no memory")
+    first, second = progress.news()
+    assert first.startswith("job 1/3 done: job0")
+    assert second.startswith("job 2/3 failed: job2")
+    assert progress.failures() == ["job1: it did not run to its end", "job2: no memory"]
+    assert progress.folders() == [Path("r/one")]
+
+
+def test_jobs_that_write_the_same_rows_are_in_different_waves():
+    planned = dict(enumerate([*jobs(1, 1, rows="same"), *jobs(1), *jobs(1, rows="same")]))
+    assert waves(planned) == [[0, 2], [1], [3]]
+
+
+def test_durations_read_as_people_say_them():
+    assert [duration(s) for s in (0.4, 59, 61, 3600, 3 * 3600 + 7 * 60 + 4)] == ["0s", "59s", "1m01s", "1h00m", "3h07m"]
+
+
+def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network
+    overrides = ["experiment=paper_table", f"results={tmp_path}", "roots.pascal=nowhere", "roots.imagenet=nowhere2"]
+    overrides += [f"model.checkpoint={tmp_path / 'missing.pth'}"]
+    found, problems = preflight(run.load_sweep(overrides))
+    assert found == []
+    assert len(problems) == 3
+    for word in ("nowhere", "nowhere2", "missing.pth", "roots.pascal=DIR", "roots.imagenet=DIR"):
+        assert any(word in problem for problem in problems), word
+    assert not (tmp_path / "records").exists()
+
+
+def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
+    overrides = ["method=center,random", "model=vgg16,resnet50", "limit=10", f"results={tmp_path}"]
+    found, problems = preflight(run.load_sweep(overrides))
+    assert problems == []
+    assert [job.name for job in found] == [
+        f"method={method} model={model}" for method in ("center", "random") for model in ("vgg16", "resnet50")
+    ]
+    first = found[0].left
+    assert first > 10
+    assert [job.left for job in found] == [first, 0, first, 0], "a blind method is the same run under both networks"
+
+
+def test_preflight_tells_a_bad_setting_and_a_bad_method_apart_from_a_good_job(tmp_path):
+    found, problems = preflight(run.load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
+    assert [job.name for job in found] == ["seed=0"]
+    assert len(problems) == 1
+    assert "seed" in problems[0]
+    assert "-1" in problems[0]
+
+
+def sweep(*arguments) -> subprocess.CompletedProcess:
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "run.py", "-m", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+
+
+METHOD = """
+import torch
+
+def explain(sample, targets, classes, broken):
+    if broken:
+        raise TypeError("a mistake in the method")
+    return torch.zeros(len(targets), 2)
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """(results, finished process) of a sweep over two methods in two shards."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, sweep("method=center,random", "shard=1/2,2/2", "limit=8", f"results={folder}")
+
+
+def test_a_sweep_tells_its_progress_and_ends_in_the_table(swept):
+    folder, done = swept
+    assert done.returncode == 0, done.stderr
+    assert "sweep of 4 jobs, 0 of them already complete" in done.stdout
+    for number in range(1, 5):
+        assert f"job {number}/4 done" in done.stdout
+    assert "about 0s left" in done.stdout
+    table = done.stdout[done.stdout.index("### Protocol paper") :]
+    assert "Center" in table
+    assert "Random" in table
+    assert len(list(folder.glob("records/demo.center.*/rows.*-of-2.jsonl"))) == 2
+
+
+def test_a_rerun_evaluates_nothing_and_prints_the_same_table(swept):
+    folder, first = swept
+    before = {path: path.read_bytes() for path in folder.glob("records/*/rows*.jsonl")}
+    again = sweep("method=center,random", "shard=1/2,2/2", "limit=8", f"results={folder}")
+    assert again.returncode == 0, again.stderr
+    assert "4 of them already complete: 0 pairs to evaluate" in again.stdout
+    assert {path: path.read_bytes() for path in before} == before
+    at = "### Protocol paper"
+    assert again.stdout[again.stdout.index(at) :] == first.stdout[first.stdout.index(at) :]
+
+
+def test_one_jobs_failure_leaves_the_others_running_and_is_named_at_the_end(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(METHOD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    method = ("method=custom", "method.blind=true", "method.build._target_=mine.explain")
+    done = sweep(*method, "+method.build.broken=true,false", "limit=4", f"results={tmp_path}")
+    assert done.returncode == 1
+    assert "job 1/2 failed: +method.build.broken=true" in done.stdout
+    assert "job 2/2 done: +method.build.broken=false" in done.stdout
+    assert "### Protocol paper" in done.stdout
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "broken=true" in told
+    assert "a mistake in the method" in told
+    (rows,) = [path for path in tmp_path.glob("records/*/rows.jsonl") if path.stat().st_size]
+    assert len(rows.read_text().splitlines()) > 4
+
+
+def test_a_sweep_that_lacks_something_starts_nothing(tmp_path):
+    done = sweep("method=center", "dataset=demo,pascal", "dataset.root=nowhere", f"results={tmp_path}")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "nothing was started" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "records").exists()
+
+
+def test_a_note_replaces_that_of_an_earlier_attempt(tmp_path):
+    write_json(tmp_path / "0" / "job.json", {"error": "old"})
+    note(tmp_path, 0, 1.0, 2, [], None)
+    assert Progress(tmp_path, jobs(1)).news()[0].startswith("job 1/1 done")

@@ -37,7 +37,7 @@ METHODS = Path(run.ROOT / "conf" / "method")
 def seeing() -> list[str]:
     """Names of the methods that ask the network."""
     settings = {path.stem: run.OmegaConf.load(path) for path in sorted(METHODS.glob("*.yaml"))}
-    return [name for name, method in settings.items() if not method.blind and name != "custom"]
+    return [name for name, method in settings.items() if not method.get("blind", False) and name != "custom"]
 
 
 def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:

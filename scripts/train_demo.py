@@ -48,14 +48,14 @@ class Stage(NamedTuple):
 
 STAGES = {
     "vgg16": (
-        Stage("crops", 64, 3, 32, 1.5e-3),
+        Stage("crops", 64, 4, 32, 3e-3),
         Stage("half", 112, 3, 32, 1e-3),
-        Stage("full", 224, 0.5, 16, 3e-4),
+        Stage("full", 224, 1.7, 16, 6e-4),
     ),
     "resnet50": (
         Stage("crops", 64, 4, 32, 2e-3),
         Stage("half", 112, 3, 32, 1.5e-3),
-        Stage("full", 224, 0.5, 16, 4e-4),
+        Stage("full", 224, 1.7, 16, 1e-3),
     ),
 }
 

@@ -49,7 +49,7 @@ class VGG16(nn.Module):
     DEPTHS = (2, 2, 3, 3, 3)
     HIDDEN = 192
 
-    def __init__(self, batch_norm: bool = False, dropout: float = 0.3):
+    def __init__(self, batch_norm: bool = False, dropout: float = 0.05):
         super().__init__()
         layers, channels = [], 3
         for width, depth in zip(self.WIDTHS, self.DEPTHS, strict=True):

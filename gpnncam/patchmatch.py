@@ -41,9 +41,9 @@ def _current(query, at, key, code, weight):
 def sweep(query, key, weight, field, scores, backward, radius, state):
     """One pass of PatchMatch in scan order (or against it), in place; returns how many patches changed their source.
 
-    Candidates: the patch's own source, the continuation of its two visited neighbours' sources, two random ones: within
-    `radius` and within its square root, of the best so far. `state` (1,) uint64 is the random generator. `scores`
-    receives the score of every patch.
+    Candidates: the patch's own source, the continuation of its two visited neighbours' sources, and a random one,
+    within `radius` and within its square root of the best so far by turns. `state` (1,) uint64 is the random
+    generator. `scores` receives the score of every patch.
     """
     h, w = field.shape
     last_row = np.int64(key.shape[0] - PATCH)
@@ -78,18 +78,17 @@ def sweep(query, key, weight, field, scores, backward, radius, state):
             bits = random
             bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            for reach in (radius, near):
-                row, column = np.int64(code >> 16), np.int64(code & 65535)
-                low, high = max(row - reach, 0), min(row + reach, last_row)
-                row = low + ((np.int64(bits & np.uint64(65535)) * (high - low + 1)) >> 16)
-                bits >>= np.uint64(16)
-                low, high = max(column - reach, 0), min(column + reach, last_column)
-                column = low + ((np.int64(bits & np.uint64(65535)) * (high - low + 1)) >> 16)
-                bits >>= np.uint64(16)
-                other = np.int32(row * ROW + column)
-                score = _score(query, at, key, other, weight, best)
-                if score < best:
-                    best, code = score, other
+            reach = radius if (x + y) & 1 else near
+            row, column = np.int64(code >> 16), np.int64(code & 65535)
+            low, high = max(row - reach, 0), min(row + reach, last_row)
+            row = low + ((np.int64(bits & np.uint64(65535)) * (high - low + 1)) >> 16)
+            bits >>= np.uint64(16)
+            low, high = max(column - reach, 0), min(column + reach, last_column)
+            column = low + ((np.int64(bits & np.uint64(65535)) * (high - low + 1)) >> 16)
+            other = np.int32(row * ROW + column)
+            score = _score(query, at, key, other, weight, best)
+            if score < best:
+                best, code = score, other
             scores[y, x] = best
             if code != first:
                 field[y, x] = code

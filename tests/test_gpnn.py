@@ -40,7 +40,7 @@ def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, noise):
     from gpnncam import batched, compiled
 
     settings = Settings(search="exact", alpha=alpha, noise=noise, sigma=1.0)
-    levels = levels_of(scene(36, 44), settings)
+    levels = levels_of(scene(26, 32), settings)
     a = compiled.vary(levels, [5, 6], settings, threads=1)
     b = batched.vary(levels, [5, 6], settings, torch.device("cpu"))
     assert np.array_equal(a[0], b[0].numpy())

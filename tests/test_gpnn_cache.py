@@ -92,7 +92,7 @@ def test_several_processes_share_a_folder(tmp_path):
         subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
+    outputs = [process.communicate(timeout=600)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0]
     assert len(set(outputs)) == 1
     assert len(entries(tmp_path)) == 4

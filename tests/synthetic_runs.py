@@ -1,0 +1,103 @@
+"""Writes runs in the suite's own format without a network: seeded rows, or real rows of seeded heat maps."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eval import maps, runs
+from eval.pointing import observe
+from eval.protocol import Input
+from eval.records import Rows
+from eval.sample import pairs
+
+SQUASHED = {"mode": "squash", "side": 224, "antialias": True, "spatial": False, "smooth": 0.0}
+TORCHRAY = {"mode": "shorter_side", "side": 224, "antialias": False, "spatial": True, "smooth": 0.02}
+
+
+def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind: bool = False) -> list[dict]:
+    """One to three pairs a picture, hit with the given probability; a miss is 1 to 60 px away."""
+    rng = np.random.default_rng(seed)
+    content = np.random.default_rng(12345)  # the same pairs for every method
+    found = []
+    for number in range(pictures):
+        for label in content.choice(classes, content.integers(1, 4), replace=False):
+            hit, rank = bool(rng.random() < accuracy), int(content.integers(0, 4))
+            row = {"key": f"{number:06d}", "label": f"class{label}", "difficult": bool(content.random() < 0.4)}
+            row |= {"x": 3.0, "y": 4.0, "inside": hit, "distance": 0.0 if hit else float(rng.integers(1, 60))}
+            row |= {"ties": 1, "constant": False, "energy": None if blind else round(float(rng.random()), 6)}
+            row |= {f"cover{p}": None if blind else round(float(rng.random()), 6) for p in (5, 10, 20)}
+            row |= {"area": 0.2, "width": 100, "height": 80, "score": None if blind else 1.5}
+            row |= {"rank": None if blind else rank, "forwards": 0 if blind else 2.0}
+            found.append(row | {"seconds": 0.01, "memory_mb": 500})
+    return found
+
+
+def write_run(
+    results: Path,
+    method: str,
+    content: list[dict],
+    dataset: str = "pascal",
+    model: str | None = "vgg16",
+    protocols=("paper",),
+    source: dict | None = None,
+    settings: dict | None = None,
+    config: dict | None = None,
+    pairs_in_all: dict | None = None,
+    seed: int = 0,
+    weights: str = "0123456789abcdef",
+) -> Path:
+    """A finished run's folder. model None: a blind method. settings: the method's own. pairs_in_all: how many pairs
+    the data set has by subset, where not all of them are in `content`."""
+    who = runs.identity(
+        {"name": dataset, "domain": "voc", "build": {"_target_": "eval.datasets.voc.VOC"}},
+        model and {"name": model, "weights": weights},
+        {
+            "name": method,
+            "label": method.upper(),
+            "blind": model is None,
+            "build": {"_target_": "x.y", **(settings or {})},
+        },
+        (source or SQUASHED) if model else None,
+        seed,
+    )
+    folder = runs.folder(results, who)
+    counts = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
+    config = config or {"dataset": who["dataset"], "model": {"name": model, "class_map": None, "variant": "voc"}}
+    classes = sorted({row["label"] for row in content})
+    with Rows(folder) as out:
+        for protocol in protocols:
+            runs.describe(folder, who, config, protocol, pairs_in_all or counts, classes, "cpu")
+        out.append(content)
+    return folder
+
+
+def rows_of_maps(dataset, folder: Path, sharpness: float, seed: int) -> list[dict]:
+    """Rows of blob maps on a 12 x 12 grid near each object, nearer where `sharpness` is higher; the maps lie in the
+    place where save_maps=true keeps them."""
+    rng = np.random.default_rng(seed)
+    found = []
+    grid = torch.stack(torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij"))
+    for number in range(len(dataset)):
+        sample = dataset[number]
+        asked = list(pairs(sample))
+        heats = []
+        for pair in asked:
+            x0, y0, x1, y1 = sample.boxes[sample.labels == pair.label][0]
+            centre = np.array([(y0 + y1) / 2 / sample.size[1], (x0 + x1) / 2 / sample.size[0]]) * 12 - 0.5
+            centre = torch.tensor(centre + rng.normal(0, 3 / sharpness, 2), dtype=torch.float32)[:, None, None]
+            heats.append(torch.exp(-((grid - centre) ** 2).sum(0) / 6))
+        if not asked:
+            continue
+        heats = torch.stack(heats)
+        labels = [dataset.classes[pair.label] for pair in asked]
+        maps.save(folder, sample.key, labels, heats)
+        regions = [sample.region(pair.label) for pair in asked]
+        for pair, label, fields in zip(asked, labels, observe(heats, sample.size, regions), strict=True):
+            row = {"key": sample.key, "label": label, "difficult": pair.difficult} | fields
+            row |= {"area": 0.1, "width": sample.size[0], "height": sample.size[1], "score": 1.0, "rank": 0}
+            found.append(row | {"forwards": sharpness, "seconds": 0.01 * sharpness**3, "memory_mb": 600})
+    return found
+
+
+assert set(SQUASHED) == set(Input.__dataclass_fields__)

@@ -1,0 +1,243 @@
+"""The table: what a cell stands on, what is marked or refused, which rules and published numbers belong together."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from eval.loaded import load_runs, named_protocol
+from eval.published import published, read_published
+from scripts.table import main as table
+from tests.synthetic_runs import TORCHRAY, rows, write_run
+
+FIRST = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
+
+
+@pytest.fixture
+def results(tmp_path):
+    write_run(tmp_path, "gradcam", rows(60, 0.7, 1))
+    write_run(tmp_path, "gpnncam", rows(60, 0.9, 2))
+    write_run(tmp_path, "center", rows(60, 0.4, 3, blind=True), model=None, protocols=("paper", "torchray"))
+    return tmp_path
+
+
+def printed(results, capsys, *arguments, form="csv"):
+    capsys.readouterr()
+    table(["--records", str(results / "records"), "--format", form, "--resamples", "200", *arguments])
+    text = capsys.readouterr().out
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""]) if form == "csv" else text
+
+
+def cell(frame, method, subset="all", **where):
+    for name, value in {"method": method, "subset": subset, **where}.items():
+        frame = frame[frame[name] == value]
+    assert len(frame) == 1, frame
+    return frame.iloc[0]
+
+
+def test_a_cell_is_the_average_of_its_rows(results, capsys):
+    frame = printed(results, capsys, "--protocol", "paper")
+    assert list(frame.columns[:9]) == FIRST
+    for method, accuracy, seed in (("gradcam", 0.7, 1), ("gpnncam", 0.9, 2)):
+        plain = pd.DataFrame(rows(60, accuracy, seed))
+        for subset, part in (("all", plain), ("diff", plain[plain.difficult])):
+            found = cell(frame, method, subset)
+            assert (found.n, found.rows, found.pairs) == (len(part),) * 3
+            assert found.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
+            assert found.low < found.accuracy < found.high
+            assert found.seconds == pytest.approx(plain.seconds.sum() / 60, abs=1e-6)
+            assert found.forwards == pytest.approx(plain.forwards.sum() / 60, abs=1e-6)
+
+
+def test_a_method_without_a_network_stands_in_every_network_s_column(results, capsys):
+    write_run(results, "gradcam", rows(60, 0.7, 1), model="resnet50", weights="other")
+    frame = printed(results, capsys)
+    centre = frame[(frame.method == "center") & (frame.subset == "all")]
+    assert set(zip(centre.protocol, centre.model.fillna(""), strict=True)) == {
+        ("paper", "vgg16"), ("paper", "resnet50"), ("torchray", ""),
+    }  # fmt: skip
+
+
+def test_rules_are_arguments(results, capsys):
+    plain = pd.DataFrame(rows(60, 0.7, 1))
+    found = cell(printed(results, capsys, "--protocol", "paper", "--tolerance", "30"), "gradcam")
+    assert found.accuracy == pytest.approx((plain.distance < 30).mean(), abs=1e-6)
+    assert found.protocol == "paper [hit=tolerance, tolerance=30]"
+    assert np.isnan(found.published)
+    found = cell(printed(results, capsys, "--protocol", "paper", "--average", "class"), "gradcam")
+    assert found.accuracy == pytest.approx(plain.groupby("label").inside.mean().mean(), abs=1e-6)
+    assert found.protocol == "paper [average=class]"
+    frame = printed(results, capsys, "--protocol", "authors", "--subset", "diff")
+    assert set(frame.subset) == {"diff"}
+    assert cell(frame, "gradcam", "diff").accuracy == pytest.approx(
+        (plain[plain.difficult].distance < 15).mean(), abs=1e-6
+    )
+    # What a protocol says anyway changes nothing, its name included.
+    assert set(printed(results, capsys, "--protocol", "authors", "--tolerance", "15").protocol) == {"authors"}
+
+
+@pytest.mark.parametrize("measure", ["energy", "distance", "cover10"])
+def test_other_measures(results, capsys, measure):
+    frame = printed(results, capsys, "--protocol", "paper", "--measure", measure)
+    assert cell(frame, "gradcam").accuracy == pytest.approx(pd.DataFrame(rows(60, 0.7, 1))[measure].mean(), abs=1e-6)
+    assert frame.published.isna().all()
+    assert np.isnan(cell(frame, "center").accuracy) == (measure != "distance")  # a point has no map
+    best = frame[frame.best & (frame.subset == "all")].iloc[0]
+    column = frame[frame.subset == "all"].accuracy
+    assert best.accuracy == (column.min() if measure == "distance" else column.max())
+
+
+def test_a_constant_map_is_a_miss_and_a_map_without_positive_mass_has_no_energy(tmp_path, capsys):
+    content = rows(20, 1.0, 0)
+    content[0] |= {"constant": True, "energy": None}
+    write_run(tmp_path, "gradcam", content)
+    found = cell(printed(tmp_path, capsys), "gradcam")
+    assert found.accuracy == pytest.approx(1 - 1 / len(content), abs=1e-6)
+    assert found.constant == 1
+    energy = [row["energy"] or 0 for row in content]
+    assert cell(printed(tmp_path, capsys, "--measure", "energy"), "gradcam").accuracy == pytest.approx(
+        np.mean(energy), abs=1e-6
+    )
+    assert "1 maps are constant (misses)" in printed(tmp_path, capsys, form="markdown")
+
+
+def test_top_k_takes_the_rank_of_a_blind_method_from_a_run_of_the_network(results, capsys):
+    plain = pd.DataFrame(rows(60, 0.7, 1))
+    frame = printed(results, capsys, "--protocol", "paper", "--top-k", "2")
+    assert cell(frame, "gradcam").n == (plain["rank"] < 2).sum()
+    centre = pd.DataFrame(rows(60, 0.4, 3, blind=True)).merge(
+        plain[["key", "label", "rank"]], on=["key", "label"], suffixes=("_", "")
+    )
+    found = cell(frame, "center")
+    assert found.n == (centre["rank"] < 2).sum()
+    assert found.accuracy == pytest.approx(centre[centre["rank"] < 2].inside.mean(), abs=1e-6)
+    # Without a network nobody knows the ranks, and the cell says so.
+    alone = cell(printed(results, capsys, "--protocol", "torchray", "--top-k", "2"), "center")
+    assert (alone.n, alone.unranked, alone.complete) == (0, len(plain), False)
+
+
+def test_incomplete_cells_are_marked_not_ranked_and_refused_on_demand(results, capsys):
+    content = rows(60, 1.0, 4)
+    write_run(results, "layercam", content[:30], pairs_in_all={"all": len(content), "diff": 50})
+    frame = printed(results, capsys, "--protocol", "paper")
+    found = cell(frame, "layercam")
+    assert (found.complete, found.rows, found.pairs) == (False, 30, len(content))
+    assert not found.best
+    assert cell(frame, "gpnncam").best
+    assert f"† 30 of {len(content)}" in printed(results, capsys, "--protocol", "paper", form="markdown")
+    with pytest.raises(SystemExit, match=f"layercam.*30 of {len(content)}"):
+        printed(results, capsys, "--strict")
+
+
+def test_a_run_of_the_difficult_pairs_says_nothing_about_all(tmp_path, capsys):
+    content = rows(60, 0.5, 1)
+    difficult = [row for row in content if row["difficult"]]
+    write_run(tmp_path, "gradcam", difficult, pairs_in_all={"all": len(content), "diff": len(difficult)})
+    frame = printed(tmp_path, capsys)
+    assert list(frame.subset) == ["diff"]
+    assert frame.complete.all()
+
+
+def test_failed_pictures_are_told(results, capsys):
+    folder = next(run.folder for run in load_runs(results / "records") if run.method == "gradcam")
+    (folder / "failures.jsonl").write_text(json.dumps({"key": "999999", "error": "picture 999999: broken"}) + "\n")
+    assert cell(printed(results, capsys, "--protocol", "paper"), "gradcam").failed == 1
+    assert "1 pictures of" in printed(results, capsys, "--protocol", "paper", form="markdown")
+
+
+def test_runs_whose_network_saw_another_input_are_not_scored_by_a_protocol(results, capsys):
+    write_run(results, "gradcam", rows(60, 0.2, 7), source=TORCHRAY, protocols=("torchray",))
+    assert len(printed(results, capsys, "--protocol", "paper")) == 6
+    both = printed(results, capsys)
+    assert cell(both, "gradcam", protocol="paper").accuracy > 0.5 > cell(both, "gradcam", protocol="torchray").accuracy
+
+
+def test_a_changed_protocol_is_named_as_such(tmp_path, capsys):
+    source = {**TORCHRAY, "side": 448}
+    write_run(tmp_path, "gradcam", rows(30, 0.5), source=source, protocols=("torchray",))
+    frame = printed(tmp_path, capsys)
+    assert set(frame.protocol) == {"torchray [input.side=448]"}
+    assert frame.published.isna().all()
+
+
+def test_variants_of_a_method_are_told_apart_by_what_differs(results, capsys):
+    write_run(results, "gpnncam", rows(60, 0.8, 5), settings={"n": 5})
+    write_run(results, "gpnncam", rows(60, 0.85, 6), settings={"n": 20}, seed=1)
+    frame = printed(results, capsys, "--protocol", "paper", "--subset", "all")
+    assert set(frame.method) == {
+        "center", "gradcam", "gpnncam [n=null, seed=0]", "gpnncam [n=5, seed=0]", "gpnncam [n=20, seed=1]",
+    }  # fmt: skip
+    assert frame[frame.method.str.startswith("gpnncam")].published.eq(0.83).all()
+
+
+def test_published_numbers_stand_beside_their_own_protocol_and_network(results, capsys):
+    found = cell(printed(results, capsys, "--protocol", "paper"), "gpnncam", "diff")
+    assert found.published == 0.699
+    assert found.delta == pytest.approx(found.accuracy - 0.699, abs=2e-6)
+    assert cell(printed(results, capsys, "--protocol", "authors"), "gpnncam").published == 0.83
+    assert "the paper does not say" in printed(results, capsys, "--protocol", "authors", form="markdown")
+    assert cell(printed(results, capsys, "--protocol", "torchray"), "center").published == 0.696
+    config = {"dataset": {"domain": "voc"}, "model": {"name": "vgg16", "variant": "imagenet", "class_map": "imagenet"}}
+    write_run(results, "scorecam", rows(60, 0.5, 9), config=config)
+    assert np.isnan(cell(printed(results, capsys, "--protocol", "paper"), "scorecam").published)
+
+
+def test_published_csv_holds_the_numbers_of_both_tables():
+    known = read_published()
+    assert len(known) == 72
+    assert sum(number.source == "paper" for number in known.values()) == 36
+    assert all(0 < number.value < 1 and number.digits == 3 for number in known.values())
+    spot = {
+        ("imagenet", "all", "resnet50", "scorecam", "paper"): 0.905,
+        ("pascal", "diff", "vgg16", "relevancecam", "paper"): 0.362,
+        ("pascal", "diff", "resnet50", "gpnncam", "paper"): 0.749,
+        ("pascal", "all", "resnet50", "extremal_perturbation", "torchray"): 0.889,
+        ("pascal", "diff", "vgg16", "gradcam", "torchray"): 0.740,
+        ("coco", "diff", "resnet50", "gradcam", "torchray"): 0.523,
+    }
+    assert {where: known[where].value for where in spot} == spot
+    assert published("pascal", "diff", "resnet50", "center", "torchray").value == 0.424
+    assert published("pascal", "all", "vgg16", "gradcam", "unknown") is None
+
+
+def test_formats_come_from_one_frame(results, capsys):
+    frame = printed(results, capsys, "--protocol", "paper")
+    best = f"{cell(frame, 'gpnncam').accuracy:.4f}"
+    second = f"{cell(frame, 'gradcam').accuracy:.4f}"
+    marks = {
+        "markdown": (f"**{best}**", f"<ins>{second}</ins>"),
+        "latex": (f"\\textbf{{{best}}}", f"\\underline{{{second}}}"),
+        "html": (f"<strong>{best}</strong>", f"<u>{second}</u>"),
+    }
+    for form, expected in marks.items():
+        text = printed(results, capsys, "--protocol", "paper", form=form)
+        assert all(mark in text for mark in expected), text
+        assert "0.830" in text
+    latex = printed(results, capsys, "--protocol", "paper", form="latex")
+    assert latex.count("{") == latex.count("}")
+    assert all(rule in latex for rule in ("\\toprule", "\\midrule", "\\bottomrule"))
+    widths = {
+        len(line)
+        for line in printed(results, capsys, form="markdown").splitlines()
+        if line.startswith("| ") and "0." in line
+    }
+    assert len(widths) <= 4  # two tables a protocol, each aligned
+
+
+def test_mistakes_are_named(results, tmp_path, capsys):
+    for arguments, message in (
+        (["--protocol", "nope"], "known are authors, paper, torchray"),
+        (["--tolerance", "0"], "counts nothing"),
+        (["--top-k", "0"], "at least 1"),
+        (["--dataset", "imagenet"], "no run of this data set"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            printed(results, capsys, *arguments)
+    with pytest.raises(SystemExit, match="holds no run"):
+        table(["--records", str(tmp_path / "nowhere")])
+
+
+def test_named_protocols_are_those_of_the_config():
+    assert (named_protocol("torchray").average, named_protocol("authors").hit) == ("class", "tolerance")

@@ -122,7 +122,10 @@ function scatterChart(holder, view, methods, look, width) {
     root.append(svg("text", { x: x(k), y: bottom + 18, "text-anchor": "middle" }, label));
   }
   root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "seconds per picture"));
-  const taken = [];
+  const taken = methods.map((m, i) => {
+    const cx = x(seconds[i]);
+    return { x0: cx - 6, x1: cx + 6, y0: Math.min(y(m.high ?? m.value), y(m.value) - 6), y1: Math.max(y(m.low ?? m.value), y(m.value) + 6) };
+  });
   methods.forEach((m, i) => {
     const { colour, mark } = look[m.name];
     const cx = x(seconds[i]), cy = y(m.value);
@@ -130,12 +133,16 @@ function scatterChart(holder, view, methods, look, width) {
     if (m.low !== null) group.append(svg("line", { x1: cx, x2: cx, y1: y(m.low), y2: y(m.high), stroke: colour, "stroke-width": 2 }));
     group.append(marker(mark, cx, cy, 6, colour));
     const wide = m.label.length * 6.6;
-    const spots = [[10, 4], [10, -9], [10, 17], [-10 - wide, 4], [-10 - wide, -9], [-10 - wide, 17], [10, 30], [-10 - wide, 30], [10, -22]];
+    const spots = [0, -13, 13, -26, 26, -39, 39].flatMap((dy) => [[10, 4 + dy], [-10 - wide, 4 + dy]]);
     const box = ([dx, dy]) => ({ x0: cx + dx, x1: cx + dx + wide, y0: cy + dy - 11, y1: cy + dy + 3 });
     const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 12 && b.y1 < bottom &&
       taken.every((o) => b.x1 < o.x0 || b.x0 > o.x1 || b.y1 < o.y0 || b.y0 > o.y1);
     const spot = spots.find((s) => free(box(s))) ?? spots[0];
-    taken.push(box(spot), { x0: cx - 7, x1: cx + 7, y0: cy - 7, y1: cy + 7 });
+    taken.push(box(spot));
+    if (Math.abs(spot[1] - 4) > 13) {
+      const from = spot[0] > 0 ? cx + spot[0] - 2 : cx + spot[0] + wide + 2;
+      group.append(svg("line", { x1: cx, y1: cy, x2: from, y2: cy + spot[1] - 4, stroke: colour, "stroke-width": .8 }));
+    }
     group.append(svg("text", { x: cx + spot[0], y: cy + spot[1], class: "name strong" }, m.label));
     const more = `${m.forwards} forward passes${m.memory === null ? "" : `, peak ${m.memory} MB`}`;
     group.append(svg("title", {}, `${m.label}: ${text(m.value)}, ${m.seconds} s per picture, ${more}`));
@@ -145,7 +152,7 @@ function scatterChart(holder, view, methods, look, width) {
 
 function classChart(holder, view, methods, look, width) {
   const { names, n, values } = view.classes;
-  const row = 24, top = 26, left = Math.min(170, 30 + 7 * Math.max(...names.map((name, i) => `${name} ${n[i]}`.length)));
+  const row = 30, top = 30, left = Math.min(170, 30 + 7 * Math.max(...names.map((name, i) => `${name} ${n[i]}`.length)));
   const right = width - 16, bottom = top + names.length * row, height = bottom + 12;
   const distance = view.measure === "distance";
   const all = methods.flatMap((m) => values[m.name].filter((v) => v !== null));
@@ -164,15 +171,16 @@ function classChart(holder, view, methods, look, width) {
     title.append(svg("tspan", { fill: "var(--soft)" }, String(n[i])));
     root.append(title);
   });
-  for (const m of methods) {
+  methods.forEach((m, at) => {
     const group = svg("g", { class: "series", "data-method": m.name });
+    const shift = (at - (methods.length - 1) / 2) * Math.min(3, 16 / methods.length);  // equal values stay apart
     names.forEach((name, i) => {
       const value = values[m.name][i];
       if (value === null) return;
-      const dot = marker(look[m.name].mark, x(value), top + i * row + 4, m.name === "gpnncam" ? 6 : 4.6, look[m.name].colour);
+      const dot = marker(look[m.name].mark, x(value), top + i * row + 4 + shift, m.name === "gpnncam" ? 6 : 4.6, look[m.name].colour);
       dot.append(svg("title", {}, `${name}, ${m.label}: ${distance ? value : percent(value)}`));
       group.append(dot);
     });
     root.append(group);
-  }
+  });
 }

@@ -31,7 +31,7 @@ def views(cells: list[Cell]) -> list[dict]:
                 "dataset": dataset,
                 "model": model,
                 "subset": subset,
-                "pairs": group[0].pairs,
+                "pairs": max([cell.n for cell in group if cell.complete] or [cell.pairs for cell in group]),
                 "classes": _classes(group, rows),
                 "methods": [_method(cell, part) for cell, part in zip(group, rows, strict=True)],
             }

@@ -22,7 +22,7 @@ from eval.protocol import Protocol
 from eval.provenance import weights_digest
 from eval.runner import plan
 
-SIDE = 240  # pixels of a picture's longer side on the page
+SIDE = 208  # pixels of a picture's longer side on the page
 
 
 class Gallery:
@@ -210,5 +210,5 @@ def _small(image: Image.Image) -> Image.Image:
 def encoded(image: Image.Image) -> str:
     """A data: URI, so that the page needs no other file."""
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=82)
+    image.save(data, "JPEG", quality=78)
     return "data:image/jpeg;base64," + base64.b64encode(data.getvalue()).decode()

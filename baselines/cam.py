@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.taps import activations_and_gradients, layer_names
+from baselines.taps import activations_and_gradients, layer_names, many_activations_and_gradients
 
 # Formulas of the library that need activations and gradients only.
 FORMULAS = (
@@ -85,7 +85,14 @@ class CAM:
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
-        read = activations_and_gradients(self.classifier, image, targets, self.layers)
+        return self._maps(activations_and_gradients(self.classifier, image, targets, self.layers))
+
+    def many(self, images: Tensor, targets: Sequence[Tensor], seeds: Sequence[int]) -> list[Tensor]:
+        """The same for images (B,3,H,W) and B targets (K,) in one forward pass; nothing here is drawn from a seed."""
+        read = many_activations_and_gradients(self.classifier, images, targets, self.layers)
+        return [self._maps(one) for one in read]
+
+    def _maps(self, read: list[tuple[Tensor, Tensor]]) -> Tensor:
         maps = fuse([self.map(activations, gradients) for activations, gradients in read], self.fusion, self.gamma)
         return maps.clamp(min=0) if self.relu else maps
 

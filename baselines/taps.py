@@ -74,15 +74,32 @@ def activations_and_gradients(
     image (3,H,W) in [0,1], targets (K,) -> for each layer its activations (1,C,h,w) and gradients (K,C,h,w) of
     `classifier.score`. Each class has a backward pass of its own: its result then does not depend on the others.
     """
+    return many_activations_and_gradients(classifier, image[None], [targets], names)[0]
+
+
+def many_activations_and_gradients(
+    classifier, images: Tensor, targets: Sequence[Tensor], names: Sequence[str]
+) -> list[list[tuple[Tensor, Tensor]]]:
+    """The same for images (B,3,H,W) and their targets, B tensors (K,), in one forward pass; K may differ.
+
+    The k-th classes of all pictures share a backward pass: in eval mode no picture's score depends on another picture.
+    """
+    asked = [each.tolist() for each in targets]
+    most = max(map(len, asked))
     with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
-        output = classifier.network(classifier.normalise(image.detach()))
+        output = classifier.network(classifier.normalise(images.detach()))
         check_reached(names, taps)
         layers = [taps[name] for name in names]
-        rows = []
-        for position, target in enumerate(targets.tolist()):
-            rows.append(
-                torch.autograd.grad(
-                    classifier.score(output, target).sum(), layers, retain_graph=position + 1 < len(targets)
-                )
-            )
-    return [(layer.detach(), torch.cat(grads)) for layer, grads in zip(layers, zip(*rows, strict=True), strict=True)]
+        gradients = []
+        for k in range(most):
+            scores = [
+                classifier.score(output[i : i + 1], each[k]).sum() for i, each in enumerate(asked) if k < len(each)
+            ]
+            gradients.append(torch.autograd.grad(torch.stack(scores).sum(), layers, retain_graph=k + 1 < most))
+    return [
+        [
+            (layer[i : i + 1].detach(), torch.stack([gradients[k][place][i] for k in range(len(each))]))
+            for place, layer in enumerate(layers)
+        ]
+        for i, each in enumerate(asked)
+    ]

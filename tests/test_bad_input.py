@@ -10,11 +10,11 @@ import pytest
 
 import run
 from eval.records import read_rows
-from tests import bad_input
+from tests import bad_files, bad_input
 from tests.bad_input import BAD, TINY, devkit, voc
 
 ROOT = Path(__file__).parent.parent
-FATAL = bad_input.VOC_FILES | bad_input.COCO_FILES | bad_input.IMAGENET_FILES | bad_input.CHECKPOINTS
+FATAL = bad_input.VOC_FILES | bad_files.COCO_FILES | bad_files.IMAGENET_FILES | bad_files.CHECKPOINTS
 
 
 def start(folder, *overrides):
@@ -83,9 +83,9 @@ def test_a_picture(tmp_path, what):
     one_bad_picture(tmp_path, words, [*voc(base), *TINY])
 
 
-@pytest.mark.parametrize("what", bad_input.MAPS)
+@pytest.mark.parametrize("what", bad_files.MAPS)
 def test_a_ready_made_map(tmp_path, what):
-    make, words = bad_input.MAPS[what]
+    make, words = bad_files.MAPS[what]
     one_bad_picture(tmp_path, words, make(tmp_path))
 
 
@@ -145,5 +145,5 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_an_error(tmp_path, 
 
 
 def test_the_corpus_is_as_large_as_promised():
-    parts = (FATAL, bad_input.SETTINGS, bad_input.VOC_XML, bad_input.VOC_PICTURE, bad_input.MAPS)
+    parts = (FATAL, bad_input.SETTINGS, bad_input.VOC_XML, bad_input.VOC_PICTURE, bad_files.MAPS)
     assert sum(map(len, parts)) >= 100

@@ -29,7 +29,7 @@ def html_sheet(sheet: Sheet, digits: int = 4) -> str:
         body.append(f'<tr data-method="{html.escape(name)}"><th scope="row">{html.escape(label)}</th>{cells}</tr>')
     told = "".join(f"<li>{html.escape(note)}</li>" for note in notes(sheet))
     return (
-        f'<figure class="sheet"><div class="scroll"><table><caption>{html.escape(sheet.title)}</caption><thead>'
+        f'<figure class="sheet"><h3>{html.escape(sheet.title)}</h3><div class="scroll"><table><thead>'
         f'<tr><th rowspan="2" scope="col">Method</th>{head}</tr><tr>{subsets}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
         f"{f'<figcaption><ul>{told}</ul></figcaption>' if told else ''}</figure>"

@@ -77,7 +77,7 @@ def page(arguments: argparse.Namespace) -> str:
         title=arguments.title,
         made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=MEASURES[arguments.measure][0],
-        tables=Markup(html_tables(frame)),
+        tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
         runs=[told(run) for run in dict.fromkeys(cell.run for cell in cells)],
         notes=notes,
@@ -92,11 +92,15 @@ def pictures(cells: list[Cell], count: int, recompute: bool):
     """(items, images, notes) of the gallery."""
     from scripts.report.gallery import Gallery  # builds data sets and networks: not for a page without pictures
 
-    gallery, groups = Gallery(count, recompute), {}
+    protocols, sources = {}, {}
     for cell in cells:
-        groups.setdefault((cell.rule.label, cell.run.dataset, cell.model), {}).setdefault(cell.run, cell)
-    for group in groups.values():
-        gallery.add(list(group.values()))
+        protocols.setdefault((cell.run.dataset, cell.model, cell.rule.label), {}).setdefault(cell.run, cell)
+    for (dataset, model, _), group in protocols.items():
+        seeing = frozenset(run.folder for run in group if run.model) or None
+        sources.setdefault((dataset, model, seeing), []).append(list(group.values()))
+    gallery = Gallery(count, recompute)
+    for groups in sources.values():
+        gallery.add(groups)
     return gallery.items, gallery.images, gallery.notes
 
 

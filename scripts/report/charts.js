@@ -132,7 +132,7 @@ function scatterChart(holder, view, methods, look, width) {
     const group = svg("g", { class: "series", "data-method": m.name });
     if (m.low !== null) group.append(svg("line", { x1: cx, x2: cx, y1: y(m.low), y2: y(m.high), stroke: colour, "stroke-width": 2 }));
     group.append(marker(mark, cx, cy, 6, colour));
-    const wide = m.label.length * 6.6;
+    const wide = m.label.length * 7.3;
     const spots = [0, -13, 13, -26, 26, -39, 39].flatMap((dy) => [[10, 4 + dy], [-10 - wide, 4 + dy]]);
     const box = ([dx, dy]) => ({ x0: cx + dx, x1: cx + dx + wide, y0: cy + dy - 11, y1: cy + dy + 3 });
     const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 12 && b.y1 < bottom &&
@@ -183,4 +183,19 @@ function classChart(holder, view, methods, look, width) {
     });
     root.append(group);
   });
+}
+
+function costTable(table, view, methods) {
+  const cell = (tag, text) => Object.assign(document.createElement(tag), { textContent: text });
+  const line = (tag, texts) => {
+    const row = document.createElement("tr");
+    row.append(...texts.map((text, i) => cell(i ? tag : "th", text)));
+    return row;
+  };
+  const value = (m) => (view.measure === "distance" ? `${m.value.toFixed(1)} px` : m.value.toFixed(3));
+  const count = (number) => (number === null ? "–" : number.toLocaleString("en"));
+  const head = document.createElement("thead"), body = document.createElement("tbody");
+  head.append(line("th", ["Per picture", "result", "seconds", "forward passes", "peak memory, MB"]));
+  for (const m of methods) body.append(line("td", [m.label, value(m), String(+m.seconds.toPrecision(2)), count(m.forwards), count(m.memory)]));
+  table.replaceChildren(head, body);
 }

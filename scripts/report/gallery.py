@@ -34,23 +34,29 @@ class Gallery:
         self.items: list[dict] = []
         self.notes: list[str] = []
         self._samples: dict[str, dict] = {}
-        self._chosen: dict[tuple, list[tuple[str, str]]] = {}
 
-    def add(self, cells: list[Cell]) -> None:
-        """The pairs of one protocol, data set and network; cells: one for each method, about all pairs or a subset."""
-        by_run = {cell.run: cell for cell in sorted(cells, key=lambda cell: place(cell.run.method))}
-        first = next(iter(by_run.values()))
-        runs = list(by_run)
+    def add(self, groups: list[list[Cell]]) -> None:
+        """The pairs of one data set and network whose maps come from the same runs.
+
+        groups: for each protocol its cells, one for each method, about all pairs or a subset.
+        """
+        cells = [cell for group in groups for cell in group]
+        runs = sorted({cell.run for cell in cells}, key=lambda run: place(run.method))
         try:
             samples = self._dataset(next((run for run in runs if run.model), runs[0]))
-        except (ValueError, OSError) as error:
-            self._note(f"{first.run.dataset}: no pictures to show. {error}")
+            chosen = choose(cells, self.count)
+            if any(key not in samples for key, _ in chosen):
+                raise ValueError("the data set no longer has the pictures that the rows are about")
+            self._draw(runs, chosen, samples)
+        except (ValueError, OSError, LookupError) as error:
+            self._note(f"{runs[0].dataset}: no pictures to show. {error}")
             return
-        who = first.run.dataset, first.model, frozenset(run.folder for run in runs)
-        if who not in self._chosen:
-            self._chosen[who] = choose(list(by_run.values()), self.count)
-            self._draw(runs, self._chosen[who], samples)
-        for key, label in self._chosen[who]:
+        for group in groups:
+            self._list(sorted(group, key=lambda cell: place(cell.run.method)), chosen, samples)
+
+    def _list(self, cells: list[Cell], chosen: list[tuple[str, str]], samples: dict) -> None:
+        first, by_run = cells[0], {cell.run: cell for cell in cells}
+        for key, label in chosen:
             sample, classes = samples[key]
             width, height = sample.size
             boxes = sample.boxes[sample.labels == classes.index(label)].tolist()
@@ -58,7 +64,7 @@ class Gallery:
             for run, cell in by_run.items():
                 row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)]
                 if len(row):
-                    point = row.iloc[0]
+                    point, name = row.iloc[0], self._name(run, key, label)
                     answers.append(
                         {
                             "method": run.method,
@@ -66,9 +72,7 @@ class Gallery:
                             "y": float(point["y"]),
                             "hit": bool(cell.rule.values(row)[0]) if cell.rule.measure == "hit" else None,
                             "distance": round(float(point["distance"]), 1),
-                            "image": self._name(run, key, label)
-                            if self._name(run, key, label) in self.images
-                            else None,
+                            "image": name if name in self.images else None,
                         }
                     )
             difficult = bool(
@@ -162,7 +166,7 @@ def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterabl
 
 
 def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:
-    """(key, label) of pairs that all methods have, in turns from each way in which hits and misses fall.
+    """(key, label) of pairs that all cells have, in turns from each way in which hits and misses fall.
 
     Every filter "A hits, B misses" finds pairs where there are any; the choice says nothing about how often. Within
     one pattern pairs are drawn from a fixed seed.

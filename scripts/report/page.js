@@ -67,6 +67,7 @@
     curveChart(get("curve"), now, methods, look, room("curve"));
     scatterChart(get("scatter"), now, methods, look, room("scatter"));
     classChart(get("class-chart"), now, methods, look, room("class-chart"));
+    costTable(get("cost"), now, methods);
     const { total, names } = now.classes;
     get("class-note").textContent = (names.length < total ? `The ${names.length} of ${total} classes in which the methods differ most` : "All classes") +
       ", the best understood on top; beside each name its number of pairs.";

@@ -47,7 +47,7 @@ def test_the_tutorial(tmp_path):
         env=os.environ | {"PATH": path, "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     table, comparison = done.stdout[done.stdout.rindex("rows in") :].rsplit("McNemar", 1)

@@ -15,6 +15,7 @@ from pathlib import Path
 import hydra
 import torch
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
@@ -49,7 +50,9 @@ def load_sweep(overrides: list[str]) -> list[tuple[str, DictConfig]]:
     """(name, config) of every job of `python run.py -m OVERRIDES`, an experiment's sweep included; the name says what
     is not alike in all jobs."""
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return jobs_of(hydra.compose("config", overrides=overrides, return_hydra_config=True))
+        # hydra.compose takes no sweeps.
+        config = GlobalHydra.instance().hydra.compose_config("config", overrides, run_mode=RunMode.MULTIRUN)
+        return jobs_of(config)
 
 
 def jobs_of(config: DictConfig) -> list[tuple[str, DictConfig]]:

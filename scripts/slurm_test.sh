@@ -34,7 +34,11 @@ stop() {
     trap - EXIT
     [ $status = 0 ] || tail -n 5 "$folder"/*.log >&2 || true
     if [ -n "${sweeping:-}" ]; then kill "$sweeping" 2> /dev/null || true; fi
-    if [ -n "${started:-}" ]; then scancel --user root --quiet 2> /dev/null || true; sleep 3; fi
+    if [ -n "${started:-}" ]; then
+        scancel --user root --quiet 2> /dev/null || true
+        # Jobs ignore SIGTERM and are killed after KillWait.
+        for _ in $(seq 60); do [ -n "$(squeue --noheader 2> /dev/null)" ] || break; sleep 0.5; done
+    fi
     for pid in ${started:-}; do kill "$pid" 2> /dev/null || true; done
     for pid in ${started:-}; do
         for _ in $(seq 20); do kill -0 "$pid" 2> /dev/null || continue 2; sleep 0.5; done
@@ -104,10 +108,15 @@ CONF
     if grep -vE '^(127\.|\[::1\])' "$folder/listening"; then fail "SLURM listens on more than loopback"; fi
 }
 
-the_python_of() {  # JOB: the process that evaluates it, not its srun
+the_python_of() {  # TASK: the process that evaluates this task of the array, not its srun
     local pid
-    for pid in $(scontrol listpids "$1" 2> /dev/null | awk 'NR > 1 { print $1 }'); do
-        if [[ "$(readlink "/proc/$pid/exe")" == *python* ]]; then echo "$pid"; return; fi
+    for pid in $(pgrep -f submitit.core._submit); do
+        if [[ "$(readlink "/proc/$pid/exe")" == *python* ]] &&
+            tr '\0' '\n' < "/proc/$pid/environ" | grep -qx "SLURM_ARRAY_TASK_ID=$1" &&
+            tr '\0' '\n' < "/proc/$pid/environ" | grep -qxF "SLURM_CONF=$SLURM_CONF"; then
+            echo "$pid"
+            return
+        fi
     done
     return 1
 }
@@ -160,7 +169,7 @@ echo "== on SLURM: the first of three shards told of its time limit, the second 
 sweeping=$!
 until_true 900 "rows of the first two shards" has_rows 1 2
 array=$(squeue --noheader --format %F | sort -u)
-victim=$(the_python_of "${array}_1") || fail "no process of job ${array}_1"
+victim=$(the_python_of 1) || fail "no process of job ${array}_1"
 scancel --signal USR2 "${array}_0" # what SLURM sends signal_delay_s before the limit
 kill -9 "$victim"
 echo "told job ${array}_0, killed process $victim of job ${array}_1"

@@ -123,13 +123,13 @@ def test_a_sweep_in_processes_names_the_killed_one_and_keeps_its_rows(tmp_path):
     (tmp_path / "mine.py").write_text(METHOD)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "run.py", "-m", "method=custom", "method.blind=true", "limit=6"]
-    command += ["method.build._target_=mine.explain", "+method.build.broken=true,false", f"results={tmp_path}"]
+    command += ["method.build._target_=mine.explain", "+method.build.broken=True,False", f"results={tmp_path}"]
     command += ["hydra/launcher=local", "hydra.launcher.processes=2"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "job 2/2" in done.stdout
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
-    assert "broken=true: its process died" in told
+    assert "broken=True: its process died" in told
     pictures = [
         {json.loads(line)["key"] for line in path.read_text().splitlines()}
         for path in tmp_path.glob("records/*/rows.jsonl")

@@ -150,13 +150,13 @@ def test_one_jobs_failure_leaves_the_others_running_and_is_named_at_the_end(tmp_
     (tmp_path / "mine.py").write_text(METHOD)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     method = ("method=custom", "method.blind=true", "method.build._target_=mine.explain")
-    done = sweep(*method, "+method.build.broken=true,false", "limit=4", f"results={tmp_path}")
+    done = sweep(*method, "+method.build.broken=True,False", "limit=4", f"results={tmp_path}")
     assert done.returncode == 1
-    assert "job 1/2 failed: +method.build.broken=true" in done.stdout
-    assert "job 2/2 done: +method.build.broken=false" in done.stdout
+    assert "job 1/2 failed: +method.build.broken=True" in done.stdout
+    assert "job 2/2 done: +method.build.broken=False" in done.stdout
     assert "### Protocol paper" in done.stdout
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
-    assert "broken=true" in told
+    assert "broken=True" in told
     assert "a mistake in the method" in told
     (rows,) = [path for path in tmp_path.glob("records/*/rows.jsonl") if path.stat().st_size]
     assert len(rows.read_text().splitlines()) > 4

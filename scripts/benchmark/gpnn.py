@@ -53,15 +53,14 @@ def speed(side: int, n: int, threads: int, repeat: int, device: str = "cpu", cac
     return case | {"memory_mb": round(_resident_mb() - before)}
 
 
-def first_call(side: int, folder: str | None) -> dict:
-    """The first call of a process; with `folder`, an empty one, compiled code is not found and made."""
-    if folder:
-        os.environ["NUMBA_CACHE_DIR"] = folder
+def first_call(side: int, compiled: bool) -> dict:
+    """The first call of a process, after the imports; `compiled`: whether it finds compiled code on disk."""
     image = pictures(None, 1, side)[0][1]
-    start = perf_counter()
+    start, cpu = perf_counter(), process_time()
     variations(image, 1, 0)
-    kind = "first call, nothing compiled yet" if folder else "first call, compiled code on disk"
-    return {"case": kind, "side": side, "total_seconds": round(perf_counter() - start, 2)}
+    kind = "first call, compiled code on disk" if compiled else "first call, nothing compiled yet"
+    seconds, cpu = perf_counter() - start, process_time() - cpu
+    return {"case": kind, "side": side, "total_seconds": round(seconds, 2), "total_cpu": round(cpu, 2)}
 
 
 def yardstick(side: int, engine: str) -> dict:
@@ -91,8 +90,15 @@ def _alone(function, *arguments) -> dict:
 def _speed_cases(arguments: argparse.Namespace):
     threads = arguments.threads or torch.get_num_threads()
     with tempfile.TemporaryDirectory() as folder:
-        yield _alone(first_call, 224, folder)
-    yield _alone(first_call, 224, None)
+        before = os.environ.get("NUMBA_CACHE_DIR")
+        os.environ["NUMBA_CACHE_DIR"] = folder  # read when numba is imported: the new process inherits it
+        try:
+            cases = [_alone(first_call, 224, False), _alone(first_call, 224, True)]
+        finally:
+            os.environ.pop("NUMBA_CACHE_DIR")
+            if before is not None:
+                os.environ["NUMBA_CACHE_DIR"] = before
+    yield from cases
     for side in arguments.side or [112, 224, 448]:
         yield _alone(speed, side, arguments.n, threads, arguments.repeat)
     side = 224 if not arguments.side else arguments.side[-1]

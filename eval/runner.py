@@ -217,9 +217,10 @@ class Evaluation:
             what = f"{type(error).__name__}: {what}"
         about = f"{self._log.title}: " if self._log.title else ""
         message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in asked)}): {what}"
-        self._log.note(message, error)
+        # An error that a decoding process has sent was not raised here: it says all there is.
+        self._log.note(message, error if error.__traceback__ else None)
         if self.on_error == "stop":
-            more = f" (traceback in {self._log.path})" if self._log.path else ""
+            more = f" (traceback in {self._log.path})" if self._log.path and error.__traceback__ else ""
             raise RuntimeError(message + more) from error
         self.rows.fail(sample.key, message)
         self.failed.append((sample.key, message))

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 
 from eval.job import Outcome, methods_of, prepare, prepare_classifier
 from eval.protocol import Protocol
+from eval.runner import Plan
 from eval.table import print_runs
 
 PICTURES = 4
@@ -21,8 +22,9 @@ def summarise(cfg, outcome: Outcome, build) -> None:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
     if outcome.pairs or not path.exists():
-        _draw(cfg, protocol, path, build)
-    print(f"\nA few pictures with their heat maps and points: {path}")
+        _draw(cfg, protocol, path, build, failed={who for who, _ in outcome.failed})
+    if path.exists():
+        print(f"\nA few pictures with their heat maps and points: {path}")
 
 
 def print_sweep(folders: list[Path], protocols: list) -> None:
@@ -36,12 +38,16 @@ def print_sweep(folders: list[Path], protocols: list) -> None:
             print_runs(folders, protocol, brief=False)
 
 
-def _draw(cfg, protocol: Protocol, path: Path, build) -> None:
+def _draw(cfg, protocol: Protocol, path: Path, build, failed: set[str]) -> None:
     from eval.showcase import choose, showcase  # matplotlib takes a second to import
 
     dataset, planned = prepare(cfg, build)
     classifier = prepare_classifier(cfg, dataset.classes, build)
     planned = planned.askable(classifier.outputs)
+    # A picture that could not be evaluated would fail here too, and hide what is said about it.
+    planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
+    if not planned.entries:
+        return
     methods = {}
     for method in methods_of(cfg):
         blind = method.blind

@@ -111,8 +111,9 @@ def encoded(width=60, height=50, kind="JPEG") -> bytes:
 
 def claims(width: int, height: int) -> bytes:
     """A PNG of a few bytes whose header claims that size."""
-    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    parts = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(bytes(30)))
+    chunks = (struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def broken_png() -> bytes:
@@ -122,7 +123,7 @@ def broken_png() -> bytes:
 
 
 VOC_PICTURE = {
-    "a truncated JPEG": (encoded()[:600], "damaged or truncated"),
+    "a truncated JPEG": (encoded()[:2000], "damaged or truncated"),
     "a JPEG without its end": (encoded()[:-200], "damaged or truncated"),
     "an empty picture": (b"", "no picture in a known format"),
     "a text": (b"this is no picture", "no picture in a known format"),

@@ -141,7 +141,7 @@ def test_the_command_line_says_it_in_one_line_and_exits_with_an_error(tmp_path, 
         (failures,) = tmp_path.glob("results/records/*/failures.jsonl")
         assert json.loads(failures.read_text())["key"] == BAD
     (log,) = tmp_path.glob("results/logs/*.log")
-    assert "Traceback" in log.read_text()
+    assert f"{BAD}.jpg" in log.read_text()
 
 
 def test_the_corpus_is_as_large_as_promised():

@@ -52,7 +52,7 @@ def share_near(own: np.ndarray, other: np.ndarray) -> float:
 
 
 def draw(own: np.ndarray, other: np.ndarray, image, variations: torch.Tensor, title: str, seed: int, path: Path):
-    """t-SNE of both (after PCA's start, perplexity 30 or less) beside the picture and four of its variations."""
+    """t-SNE of both (after PCA's start, perplexity 30 or less) beside the picture and three of its variations."""
     together = np.concatenate([own, other])
     tsne = TSNE(perplexity=min(30, (len(together) - 1) / 3), init="pca", random_state=seed)
     placed = tsne.fit_transform(together)

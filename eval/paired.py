@@ -49,20 +49,23 @@ def compared(
     rule: Rule | None = None,
     subsets=SUBSETS,
     resamples: int = RESAMPLES,
+    against: str | None = None,
 ) -> pd.DataFrame:
     """A line for every two methods of one protocol, data set, network and subset; COLUMNS.
 
-    names: which methods (see `chosen`), each against each other in that order; None: all. A comparison stands on the
+    names: which methods (see `chosen`), each against each other in that order; None: all. against: each only against
+    the runs of that name, which then stand second. A comparison stands on the
     pairs that both have; `left_out` counts pairs of the data set without. difference: average of A minus B's.
     """
     wanted = [run for group in chosen(runs, names) for run in group] if names else list(runs)
-    wanted = list(dict.fromkeys(wanted))
+    reference = chosen(runs, [against])[0] if against else []
+    wanted = list(dict.fromkeys([*wanted, *reference]))
     lines = []
     for each, asked in by_rule(runs, changes, rule):
         methods = [run for run in wanted if run in asked]
         if not names:
             methods.sort(key=lambda run: place(run.method))
-        for a, b in itertools.combinations(methods, 2):
+        for a, b in _couples(methods, reference):
             if a.dataset != b.dataset:
                 continue
             for model in sorted(set(models_of(a, asked)) & set(models_of(b, asked))):
@@ -75,6 +78,13 @@ def compared(
         frame[f"{test}_holm"] = np.nan
         frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
     return frame.sort_values(["protocol", "dataset", "model", "subset"], kind="stable").reset_index(drop=True)
+
+
+def _couples(methods: list[Run], reference: list[Run]):
+    if not reference:
+        return itertools.combinations(methods, 2)
+    others = [run for run in methods if run not in reference]
+    return itertools.product(others, [run for run in methods if run in reference])
 
 
 def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run], resamples: int) -> dict | None:

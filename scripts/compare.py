@@ -10,6 +10,7 @@ Every two of the named methods are compared on each data set, network and subset
 
   python -m scripts.compare gpnncam gradcam
   python -m scripts.compare gpnncam gradcam layercam --dataset pascal --model vgg16 --protocol authors
+  python -m scripts.compare --against "gpnncam [n=20]"         every other one with that one alone
   python -m scripts.compare "gpnncam [n=5]" "gpnncam [n=20]" --subset diff --measure energy
 """
 
@@ -29,14 +30,16 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m scripts.compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="two or more; none: all that have rows")
+    parser.add_argument("--against", metavar="METHOD", help="compare each with this one only")
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: %(default)s")
     add_selection(parser)
     arguments = parser.parse_args(argv)
     try:
-        if len(arguments.methods) == 1:
+        if len(arguments.methods) == 1 and not arguments.against:
             raise ValueError(f"what is {arguments.methods[0]} to be compared with? Name two methods or more, or none")
         runs, changes, rule, subsets = selection(arguments)
-        frame = compared(runs, arguments.methods or None, changes, rule, subsets, arguments.resamples)
+        names, against = arguments.methods or None, arguments.against
+        frame = compared(runs, names, changes, rule, subsets, arguments.resamples, against)
         if frame.empty:
             raise ValueError("no two of these methods have rows of one data set, network and protocol")
         if arguments.strict and frame["left_out"].any():

@@ -58,6 +58,18 @@ def test_many_comparisons_are_corrected_for(results, capsys):
     assert frame.mcnemar_holm[smallest] == pytest.approx(min(1, 12 * frame.mcnemar[smallest]), abs=1e-6)
 
 
+def test_each_against_one_is_corrected_for_those_alone(results, capsys):
+    frame = compared(results, capsys, "--against", "gradcam", "--subset", "all")
+    assert sorted(frame.method_a) == ["center", "gpnncam", "layercam"]
+    assert set(frame.method_b) == {"gradcam"}
+    smallest = frame.mcnemar.idxmin()
+    assert frame.mcnemar_holm[smallest] == pytest.approx(min(1, 3 * frame.mcnemar[smallest]), abs=1e-6)
+    alone = compared(results, capsys, "gpnncam", "--against", "gradcam", "--subset", "all")
+    assert alone[["method_a", "method_b"]].values.tolist() == [["gpnncam", "gradcam"]]
+    with pytest.raises(SystemExit, match="nope"):
+        compared(results, capsys, "--against", "nope")
+
+
 def test_only_pairs_that_both_have_count_and_the_others_are_told(results, capsys):
     content = rows(120, 0.7, 5)
     write_run(results, "scorecam", content[:100], pairs_in_all={"all": len(content), "diff": 1})

@@ -37,25 +37,29 @@ CROP = 72  # stored side of an object's crop; a window of 64 is drawn from it
 
 
 class Stage(NamedTuple):
-    """side: of the network's input, pixels. epochs: passes over the crops or pictures. rate: highest learning rate."""
+    """side: of the network's input, pixels. epochs: passes over the crops or pictures. rate: highest learning rate.
+    shared: VGG16's first fully connected layer sees the mean of all places in place of each."""
 
     name: str
     side: int
     epochs: float
     batch: int
     rate: float
+    shared: bool = False
 
 
 STAGES = {
     "vgg16": (
-        Stage("crops", 64, 4, 32, 3e-3),
-        Stage("half", 112, 3, 32, 1e-3),
-        Stage("full", 224, 1.7, 16, 6e-4),
+        Stage("crops", 64, 4, 32, 1.5e-3, shared=True),
+        Stage("half", 112, 3, 32, 1e-3, shared=True),
+        Stage("full", 224, 2, 16, 8e-4, shared=True),
+        Stage("long", 224, 1, 16, 3e-4),
     ),
     "resnet50": (
         Stage("crops", 64, 4, 32, 2e-3),
         Stage("half", 112, 3, 32, 1.5e-3),
         Stage("full", 224, 1.7, 16, 1e-3),
+        Stage("long", 224, 3, 16, 1e-3),
     ),
 }
 
@@ -90,11 +94,26 @@ def train(name: str, splits: dict[str, Pictures], arguments: argparse.Namespace)
         print(f"{name}: goes on after stage {STAGES[name][finished - 1].name} ({state})")
     for number, stage in enumerate(STAGES[name][finished:], finished):
         start = time.perf_counter()
+        if name == "vgg16":
+            share(network, stage.shared)
         fit(network, stage, splits["train"], arguments, label=f"{name} {stage.name}", seed=arguments.seed + number)
         seconds += time.perf_counter() - start
         torch.save({"finished": number + 1, "seconds": seconds, "network": network.state_dict()}, state)
         if stage.name != "crops":
             publish(name, network, splits, stage, seconds, arguments)
+
+
+def share(network: networks.VGG16, shared: bool) -> None:
+    """Let the first fully connected layer see the mean over all places (shared), or each with weights of its own.
+
+    Six thousand pictures do not show every class in each of the 49 places. So what a class looks like is learnt once
+    for all places, and the places come apart only in the end, from equal weights: the function does not jump.
+    """
+    weight = network.classifier[0].weight
+    places = weight.detach().view(len(weight), -1, 49)
+    places.copy_(places.mean(2, keepdim=True).expand_as(places))
+    pool = nn.AdaptiveAvgPool2d(7)
+    network.avgpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample(size=7)) if shared else pool
 
 
 def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: str, seed: int) -> None:
@@ -106,12 +125,15 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: 
         inputs, labels = smaller(pictures.pixels, factor), pictures.truth
     steps = max(1, round(arguments.effort * stage.epochs * len(inputs) / stage.batch))
     # Weight decay is for filters; biases and batch norm's vectors are free of it.
-    matrices = [p for p in network.parameters() if p.dim() > 1]
+    # The 49 copies of a shared weight move together: their sum, which is what counts, shall not move 49 times as far.
+    copies = [network.classifier[0].weight] if stage.shared else []
+    matrices = [p for p in network.parameters() if p.dim() > 1 and all(p is not copy for copy in copies)]
     vectors = [p for p in network.parameters() if p.dim() <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
-    )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, stage.rate, total_steps=steps, pct_start=0.2)
+    groups = [(matrices, 0.02, stage.rate), (vectors, 0.0, stage.rate), (copies, 0.02, stage.rate / 49)]
+    groups = [group for group in groups if group[0]]
+    optimiser = torch.optim.AdamW([{"params": members, "weight_decay": decay} for members, decay, _ in groups])
+    rates = [rate for *_, rate in groups]
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.2)
     network.train()
     running, bar = None, tqdm(range(steps), desc=label)
     for _, (images, truth) in zip(bar, batches(inputs, labels, stage, arguments.device, seed), strict=False):

@@ -54,7 +54,7 @@ def test_classes_that_a_resample_lacks_are_left_out_of_its_mean():
 def test_intervals_cover_as_often_as_they_say(by_class):
     # Pairs of one picture hang together: an interval that took them as independent would cover far less.
     rng = np.random.default_rng(11)
-    covered, runs = 0, 1500
+    covered, runs = 0, 800
     for _ in range(runs):
         skill = rng.beta(2.1, 0.9, 150)
         pictures = np.repeat(np.arange(150), 3)
@@ -67,7 +67,7 @@ def test_intervals_cover_as_often_as_they_say(by_class):
 
 def test_paired_intervals_cover_as_often_as_they_say():
     rng = np.random.default_rng(5)
-    covered, runs = 0, 1000
+    covered, runs = 0, 800
     for _ in range(runs):
         ease = rng.random(200)
         pictures = np.repeat(np.arange(200), 2)

@@ -36,3 +36,12 @@ def test_committed_weights_tell_the_classes_apart(name):
         there.extend(scores[np.unique(sample.labels[~sample.hard])])
         absent.extend(np.delete(scores, np.unique(sample.labels)))
     assert np.mean(np.array(there)[:, None] > np.array(absent)) > 0.8
+
+
+@pytest.mark.xfail(
+    strict=True, reason="trained too briefly so far: 0.73 (ResNet50) and 0.51 (VGG16) of the 0.90 wanted"
+)
+@pytest.mark.parametrize("name", BUILD)
+def test_committed_weights_are_good(name):
+    with safe_open(networks.weights(name), "pt") as file:
+        assert float(file.metadata()["test_map"]) >= 0.9

@@ -96,3 +96,17 @@ def test_the_loss_falls(cache):
     before = loss()
     train_demo.fit(network, Stage("half", 112, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
     assert loss() < 0.6 * before
+
+
+def test_sharing_places_and_parting_them_keep_the_function():
+    torch.manual_seed(0)
+    network = networks.VGG16(batch_norm=True).eval()
+    train_demo.share(network, True)
+    images = torch.randn(2, 3, 224, 224)
+    with torch.no_grad():
+        shared, written = network(images), network.folded()(images)
+        train_demo.share(network, False)
+        parted = network(images)
+    assert isinstance(network.avgpool, torch.nn.AdaptiveAvgPool2d)
+    torch.testing.assert_close(written, shared, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(parted, shared, rtol=1e-4, atol=1e-5)

@@ -65,26 +65,23 @@ class Progress:
             result = "failed" if self.ended[number]["error"] else "done"
             elapsed = time.monotonic() - self.started
             line = f"job {len(self.ended)}/{len(self.jobs)} {result}: {job.name}; {duration(elapsed)} elapsed"
-            left = self.left(elapsed)
-            lines.append(line if left is None else f"{line}, about {duration(left)} left")
+            left, whole = self.left(elapsed)
+            if left or whole:
+                line += f", {'about' if whole else 'at least'} {duration(left)} left"
+            lines.append(line)
         return lines
 
-    def left(self, elapsed: float) -> float | None:
-        """Seconds to the end: what a pair took the method so far (an unknown method: the slowest known, as a cheap
-        one says nothing of a dear one), times the pairs left, over as many jobs at a time as were seen. None until
-        a job evaluated something."""
+    def left(self, elapsed: float) -> tuple[float, bool]:
+        """(seconds to the end, whether that is all): what a pair took each method so far, times its pairs left, over
+        as many jobs at a time as were seen. Methods that have not run yet are left out: their pace is unknown."""
         spent, done = defaultdict(float), defaultdict(int)
         for number, end in self.ended.items():
             spent[self.jobs[number].method] += end["seconds"]
             done[self.jobs[number].method] += end["pairs"]
-        paces = {method: spent[method] / done[method] for method in done if done[method]}
-        open_jobs = [job for number, job in enumerate(self.jobs) if number not in self.ended]
-        if not any(job.left for job in open_jobs):
-            return 0.0
-        if not paces or elapsed <= 0:
-            return None
-        work = sum(job.left * paces.get(job.method, max(paces.values())) for job in open_jobs)
-        return work / max(1.0, sum(spent.values()) / elapsed)
+        to_do = [job for number, job in enumerate(self.jobs) if number not in self.ended and job.left]
+        known = [job for job in to_do if done[job.method]]
+        work = sum(job.left * spent[job.method] / done[job.method] for job in known)
+        return work / max(1.0, sum(spent.values()) / max(elapsed, 1e-9)), len(known) == len(to_do)
 
     def tell(self) -> None:
         """Print the news."""

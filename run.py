@@ -158,6 +158,11 @@ class Sweep(Callback):
         failures = self.progress.failures()
         for failure in failures:
             print(f"failed: {failure}", file=sys.stderr)
+        if config.get("against"):
+            from scripts.compare import main as compare
+
+            print()
+            compare(["--records", str(Path(config.results) / "records"), "--against", config.against])
         if failures:
             sys.exit(1)
 

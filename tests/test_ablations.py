@@ -1,0 +1,44 @@
+"""The ablations as experiments: each composes, builds, and has the variant that the others are compared with."""
+
+import subprocess
+import sys
+
+import pytest
+
+import run
+from gpnncam.cam import GPNNCAM
+from tests.small_network import classifier
+
+ABLATIONS = sorted(path.stem for path in (run.ROOT / "conf" / "experiment").glob("ablation_*.yaml"))
+
+
+def test_all_five_are_there():
+    assert [f"ablation_{name}" for name in ("count", "layers", "phase1", "sigma", "variations")] == ABLATIONS
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_variants_build_and_the_reference_is_the_default(name):
+    jobs = run.load_sweep([f"experiment={name}"])
+    default = run.load(["method=gpnncam"]).method.build
+    swept = ("n", "depth", "phase1", "sigma", "noise", "source")
+    found = []
+    for _, cfg in jobs:
+        assert isinstance(run.build_method(cfg.method, classifier(), ()), GPNNCAM)
+        assert cfg.results == f"results/{name}"
+        changed = {key for _, other in jobs for key in swept if other.method.build[key] != cfg.method.build[key]}
+        told = ", ".join(f"{key}={cfg.method.build[key]}" for key in sorted(changed))
+        if f"gpnncam [{told}]" == cfg.against:
+            found.append(cfg)
+    assert len(found) == 1, "none or several variants bear the name of `against`"
+    # All three layers are what depth: null means.
+    differs = {key for key in default if default[key] != found[0].method.build[key]}
+    assert differs <= {"depth"}
+
+
+def test_a_sweep_ends_in_comparisons_with_its_reference(tmp_path):
+    settings = ["method=center,random", "+against=center", "dataset=demo", "limit=12", f"results={tmp_path}"]
+    command = [sys.executable, "run.py", "-m", *settings]
+    done = subprocess.run(command, cwd=run.ROOT, capture_output=True, text=True, check=True, timeout=300)
+    ending = done.stdout.partition("difference")[2]
+    assert "Random" in ending
+    assert "Holm: corrected for 2 comparisons" in ending

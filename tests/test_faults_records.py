@@ -64,17 +64,20 @@ def check(folder, acknowledged):
     assert not list(folder.glob(".rows.parquet.*"))
 
 
-def number_of_calls(monkeypatch, folder):
+def calls(monkeypatch, folder):
+    """Names of the system calls of the whole work, in order."""
     disk, acknowledged = killed(monkeypatch, folder, "picture", None, False)
     assert acknowledged == list(PICTURES)
     assert len(disk.calls) > 100
     assert disk.calls.count("write") > 9
-    return len(disk.calls)
+    return disk.calls
 
 
 @pytest.mark.parametrize("ending", ["kill", "kill in a write", "power loss", "power loss with zeros"])
 def test_died_at_every_system_call(monkeypatch, tmp_path, ending):
-    for dies_at in range(1, 1 + number_of_calls(monkeypatch, tmp_path / "whole")):
+    for dies_at, name in enumerate(calls(monkeypatch, tmp_path / "whole"), 1):
+        if ending == "kill in a write" and name != "write":
+            continue
         folder = tmp_path / str(dies_at) / "run"
         disk, acknowledged = killed(monkeypatch, folder, "picture", dies_at, ending == "kill in a write")
         if ending.startswith("power"):

@@ -85,15 +85,14 @@ def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
 def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
     """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
     generator = np.random.default_rng(seed)
-    total, kinds_ = int(groups.pictures.sum()), len(groups.pictures)
-    ends = np.cumsum(groups.pictures)
-    size = max(1, CHUNK // max(total if 4 * kinds_ > total else 1, kinds_, groups.counts.shape[1]))
+    total, count = int(groups.pictures.sum()), len(groups.pictures)
+    kind_of = np.repeat(np.arange(count), groups.pictures)
+    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
     for start in range(0, resamples, size):
         block = min(size, resamples - start)
-        if 4 * kinds_ > total:  # nearly every picture is a kind of its own: drawing pictures is faster
-            drawn = np.searchsorted(ends, generator.integers(total, size=(block, total)), side="right")
-            drawn += np.arange(block)[:, None] * kinds_
-            yield np.bincount(drawn.ravel(), minlength=block * kinds_).reshape(block, kinds_).astype(float)
+        if 4 * count > total:  # nearly every picture is a kind of its own: drawing pictures is faster
+            drawn = (kind_of[generator.integers(total, size=total)] for _ in range(block))
+            yield np.stack([np.bincount(kinds_, minlength=count) for kinds_ in drawn]).astype(float)
         else:
             yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
 

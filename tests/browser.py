@@ -24,9 +24,9 @@ class Browser:
         self._in, theirs_out = os.pipe()
 
         def pipes():  # Chromium reads commands from descriptor 3 and writes answers to 4
-            spare = os.dup(theirs_out)
-            os.dup2(theirs_in, 3)
-            os.dup2(spare, 4)
+            spare = os.dup(theirs_in), os.dup(theirs_out)  # they may be 3 or 4 themselves, and closed on exec
+            os.dup2(spare[0], 3)
+            os.dup2(spare[1], 4)
 
         self._process = subprocess.Popen(
             [

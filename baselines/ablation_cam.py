@@ -58,16 +58,29 @@ class AblationCAM:
         """Scores (K,C) of the classes with each of the layer's channels zeroed in turn."""
         columns = []
         for chosen in torch.arange(count).split(self.batch):
-
-            def ablate(_module, _inputs, output, chosen=chosen):
-                batch = output.repeat(len(chosen), 1, 1, 1)
-                batch[torch.arange(len(chosen)), chosen] = 0
-                return batch
-
-            handle = self.classifier.module(name).register_forward_hook(ablate)
-            try:
-                output = self.classifier.network(pixels)
-            finally:
-                handle.remove()
+            output = self._without(pixels, name, chosen)
             columns.append(torch.stack([self.classifier.score(output, target) for target in targets.tolist()]))
         return torch.cat(columns, 1)
+
+    def _without(self, pixels: Tensor, name: str, chosen: Tensor) -> Tensor:
+        """The network's output, a row for each of the chosen channels of the layer zeroed."""
+        count = len(chosen)
+
+        def ablate(_module, _inputs, output):
+            batch = output.repeat(count // len(output), 1, 1, 1)
+            batch[torch.arange(count), chosen] = 0
+            return batch
+
+        handle = self.classifier.module(name).register_forward_hook(ablate)
+        try:
+            output = self.classifier.network(pixels)
+            # Counted as whole pictures although the layers below ran once: no method looks cheaper than it may be.
+            self.classifier.images_seen += count - len(pixels)
+        except RuntimeError as error:
+            # In a shortcut's layer the block's other branch, still one picture, cannot take up a sum of many in place.
+            if "broadcast" not in str(error):
+                raise
+            output = self.classifier.network(pixels.expand(count, -1, -1, -1))
+        finally:
+            handle.remove()
+        return output

@@ -118,6 +118,8 @@ def prepare(cfg: DictConfig, build):
 
     def make():
         dataset = build.build_dataset(cfg)
+        for note in getattr(dataset, "notes", ()):
+            print(f"{cfg.dataset.name}: {note}")
         return dataset, plan(dataset, cfg.on_error)
 
     settings = OmegaConf.to_container(cfg.dataset.build, resolve=True)

@@ -78,9 +78,15 @@ def select(planned: Plan, subset: str, limit: int | None, shard: tuple[int, int]
 
     A shard takes every n-th picture of the data set, so all finish at about the same time, and an annotation that one
     process cannot read moves no other picture to another shard. ValueError if a row was made on another
-    annotation of its picture: the data changed under a run.
+    annotation of its picture, or on a picture that is not there: the data changed under a run.
     """
     done = {(row["key"], row["label"]): row for row in rows}
+    strange = {row["key"] for row in rows} - {sample.key for _, sample, _ in planned.entries}
+    if strange and not planned.failed:
+        raise ValueError(
+            f"{len(strange)} pictures of the run's rows, {min(strange)} among them, are not in this data set; give it "
+            "another dataset.name, or write to another results=DIR"
+        )
     left = []
     for index, sample, asked in planned.entries:
         if limit is not None and index >= limit:

@@ -187,7 +187,9 @@ def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: tor
             def nearest(query, keys, weight, field, salt, level=level, radius=radius, grid=grid):
                 if level.exact:
                     return _exact(query, keys, weight)
-                return _search(query, keys, weight, field, grid, radius, own, salt)
+                for again in range(1 if unit is None else 2):  # scores with weights are less smooth: one is not enough
+                    field, score = _search(query, keys, weight, field, grid, radius, own, salt + again)
+                return field, score
 
             if unit is not None:
                 reverse, distance = nearest(keys, patches, None, reverse, salt + 2)

@@ -103,6 +103,11 @@ class GPNNCAM:
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """(3,H,W), (K,) int -> (K,h,w) float32 at the last layer's resolution; larger = more important."""
+        # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
+        with torch.inference_mode(False):
+            return self._explain(image.clone() if image.is_inference() else image, targets)
+
+    def _explain(self, image: Tensor, targets: Tensor) -> Tensor:
         self.seconds = dict.fromkeys(STEPS, 0.0)
         seed = int(torch.randint(2**63 - 1, ()))
         with self._timed("generation", image.device):

@@ -46,7 +46,8 @@ def _completeness(query, keys, reverse, exact, step, radius, state, unit):
     if exact:
         patchmatch.exact(keys, query, None, reverse, distances)
     else:
-        patchmatch.sweep(keys, query, None, reverse, distances, step % 2 == 1, radius, state)
+        for backward in (step % 2 == 1, step % 2 == 0):  # both ways: weights make mistakes here count twice
+            patchmatch.sweep(keys, query, None, reverse, distances, backward, radius, state)
     return (1 / (unit + distances)).astype(np.float32)
 
 
@@ -82,6 +83,8 @@ def _vary(rows: list[_Rows], seed: int, settings: Settings) -> tuple[np.ndarray,
                 changed = patchmatch.exact(query, keys, weight, field, scores)
             else:
                 changed = patchmatch.sweep(query, keys, weight, field, scores, step % 2 == 1, radius, state)
+                if weight is not None:
+                    changed += patchmatch.sweep(query, keys, weight, field, scores, step % 2 == 0, radius, state)
             patchmatch.average(field, here.values, total, query)
             if step and changed < FEW_CHANGES * h * w:
                 break

@@ -104,7 +104,8 @@ def first_field(query: np.ndarray, level: Level, alpha: float | None) -> np.ndar
     Every product and sum is a whole number below 2^53, so no order of summation can change the outcome.
     """
     q, k = unfold(query), unfold(level.image.astype(np.float64))
-    scores = (q * q).sum(1)[:, None] + (k * k).sum(1)[None, :] - 2 * (q @ k.T)
+    # Not `q @ k.T`: the threads of BLAS would go on spinning on the cores that the search needs.
+    scores = (q * q).sum(1)[:, None] + (k * k).sum(1)[None, :] - 2 * np.einsum("ij,kj->ik", q, k)
     if alpha is not None:
         scores /= alpha * k.shape[1] * 255**2 + scores.min(0)
     rows, columns = np.divmod(scores.argmin(1), level.grid[1])

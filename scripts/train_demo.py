@@ -1,11 +1,11 @@
 """Trains the built-in data's classifiers and writes eval/networks/demo_vgg16.safetensors and demo_resnet50.safetensors.
 
-    python -m scripts.train_demo                        # both, about 20 minutes each on two cores
+    python -m scripts.train_demo                        # both, about 45 minutes, a network on each of two cores
     python -m scripts.train_demo --network resnet50 --device cuda
 
 As the paper's networks are trained on single objects (ImageNet) and then tuned to scenes (VOC, COCO), so are these:
-first on crops with one object each (cross entropy), then on whole pictures with a label per class (binary cross
-entropy), at half and at full resolution. Picture-level labels only: no network is told where an object is in a scene.
+first on crops with one object each (cross entropy), then on windows of the scenes and at last on whole scenes, with a
+label per class (binary cross entropy). A label says what a crop, a window or a scene shows, never where in it.
 The pictures are rendered once into --cache. After every stage the state is kept there, and a second call goes on
 behind the last finished stage. Weights are written after each stage on whole pictures, with their measured mean
 average precision on the test split, seed, command and versions in the metadata.
@@ -16,7 +16,6 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,15 +24,14 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 from sklearn.metrics import average_precision_score
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from eval.datasets.demo import CLASSES, Demo
 from eval.networks import demo as networks
+from scripts.demo_batches import crop_batches, normalised, scene_batches
 from scripts.demo_pictures import Pictures, load
-
-CROP = 72  # stored side of an object's crop; a window of 64 is drawn from it
 
 
 class Stage(NamedTuple):
@@ -51,15 +49,14 @@ class Stage(NamedTuple):
 STAGES = {
     "vgg16": (
         Stage("crops", 64, 4, 32, 1.5e-3, shared=True),
-        Stage("half", 112, 3, 32, 1e-3, shared=True),
-        Stage("full", 224, 2, 16, 8e-4, shared=True),
-        Stage("long", 224, 1, 16, 3e-4),
+        Stage("windows", 112, 8, 32, 1.5e-3, shared=True),
+        Stage("scenes", 224, 3, 16, 1e-3, shared=True),
+        Stage("places", 224, 1, 16, 3e-4),
     ),
     "resnet50": (
         Stage("crops", 64, 4, 32, 2e-3),
-        Stage("half", 112, 3, 32, 1.5e-3),
-        Stage("full", 224, 1.7, 16, 1e-3),
-        Stage("long", 224, 3, 16, 1e-3),
+        Stage("windows", 112, 8, 32, 2e-3),
+        Stage("scenes", 224, 4, 16, 1e-3),
     ),
 }
 
@@ -96,10 +93,12 @@ def train(name: str, splits: dict[str, Pictures], arguments: argparse.Namespace)
         start = time.perf_counter()
         if name == "vgg16":
             share(network, stage.shared)
+        if number:
+            rescale(network, STAGES[name][number - 1], stage)
         fit(network, stage, splits["train"], arguments, label=f"{name} {stage.name}", seed=arguments.seed + number)
         seconds += time.perf_counter() - start
         torch.save({"finished": number + 1, "seconds": seconds, "network": network.state_dict()}, state)
-        if stage.name != "crops":
+        if stage.side == splits["test"].pixels.shape[1]:
             publish(name, network, splits, stage, seconds, arguments)
 
 
@@ -116,14 +115,28 @@ def share(network: networks.VGG16, shared: bool) -> None:
     network.avgpool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Upsample(size=7)) if shared else pool
 
 
+def rescale(network: nn.Module, before: Stage, after: Stage) -> None:
+    """Let the head see an object at the next stage's size of input as it saw it at this one's.
+
+    The head reads the mean over all places: in a picture of four times the area an object's share of that mean is a
+    quarter, so the weights grow by four. Behind the crops, a choice between classes becomes a yes or no for each:
+    what all classes' weights share goes, and few classes are there at a time.
+    """
+    head = network.classifier if hasattr(network, "classifier") else [network.fc]
+    first, last = head[0], head[-1]
+    with torch.no_grad():
+        first.weight *= (after.side / before.side) ** 2
+        if before.name == "crops":
+            last.weight -= last.weight.mean(0)
+            last.bias.fill_(-2.5)
+
+
 def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: str, seed: int) -> None:
     """One stage: AdamW, the learning rate up and down in one cycle."""
-    if stage.name == "crops":
-        inputs, labels = crops(pictures)
-    else:
-        factor = pictures.pixels.shape[1] // stage.side
-        inputs, labels = smaller(pictures.pixels, factor), pictures.truth
-    steps = max(1, round(arguments.effort * stage.epochs * len(inputs) / stage.batch))
+    crops = stage.name == "crops"
+    source = (crop_batches if crops else scene_batches)(pictures, stage.side, stage.batch, seed)
+    count = len(pictures.boxes) if crops else len(pictures.pixels)
+    steps = max(1, round(arguments.effort * stage.epochs * count / stage.batch))
     # Weight decay is for filters; biases and batch norm's vectors are free of it.
     # The 49 copies of a shared weight move together: their sum, which is what counts, shall not move 49 times as far.
     copies = [network.classifier[0].weight] if stage.shared else []
@@ -135,10 +148,10 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: 
     rates = [rate for *_, rate in groups]
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.2)
     network.train()
-    running, bar = None, tqdm(range(steps), desc=label)
-    for _, (images, truth) in zip(bar, batches(inputs, labels, stage, arguments.device, seed), strict=False):
-        output = network(images)
-        if stage.name == "crops":
+    running, bar = None, tqdm(range(steps), desc=label, mininterval=5)
+    for _, (images, truth) in zip(bar, source, strict=False):
+        output, truth = network(images.to(arguments.device)), truth.to(arguments.device)
+        if crops:
             loss = F.cross_entropy(output, truth, label_smoothing=0.05)
         else:
             known = (truth >= 0).float()
@@ -153,58 +166,11 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: 
     bar.close()
 
 
-def crops(pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
-    """Squares of CROP pixels around each unflagged object, (M,CROP,CROP,3) uint8, and its class (M,)."""
-    side = pictures.pixels.shape[1]
-    out = np.empty((len(pictures.boxes), CROP, CROP, 3), np.uint8)
-    for crop, (index, _, x0, y0, x1, y1) in zip(out, pictures.boxes.tolist(), strict=True):
-        size = min(side, round(1.3 * max(x1 - x0, y1 - y0)))
-        x, y = (min(max(0, (low + high - size) // 2), side - size) for low, high in ((x0, x1), (y0, y1)))
-        cv2.resize(pictures.pixels[index, y : y + size, x : x + size], (CROP, CROP), crop, interpolation=cv2.INTER_AREA)
-    return out, pictures.boxes[:, 1].astype(np.int64)
-
-
-def smaller(pixels: np.ndarray, factor: int) -> np.ndarray:
-    """(N,S,S,3) -> (N,S/factor,S/factor,3) uint8, means of factor x factor pixels."""
-    if factor == 1:
-        return pixels
-    size = (pixels.shape[2] // factor, pixels.shape[1] // factor)
-    return np.stack([cv2.resize(picture, size, interpolation=cv2.INTER_AREA) for picture in pixels])
-
-
-def batches(inputs: np.ndarray, labels: np.ndarray, stage: Stage, device: str, seed: int) -> Iterator[tuple]:
-    """Endless shuffled batches (B,3,side,side) normalised and their labels; mirrored, shifted, brightened at random."""
-    rng = np.random.Generator(np.random.PCG64(seed))
-    reach = max(inputs.shape[1] - stage.side, stage.side // 14)  # pixels of shift; what moves in is mirrored
-    border = reach - (inputs.shape[1] - stage.side)
-    while True:
-        order = rng.permutation(len(inputs))
-        for start in range(0, len(order) - stage.batch + 1, stage.batch):
-            chosen = np.sort(order[start : start + stage.batch])
-            batch = np.empty((stage.batch, stage.side, stage.side, 3), np.uint8)
-            for to, index in zip(batch, chosen, strict=True):
-                picture = inputs[index][:, :: rng.choice((-1, 1))]
-                if border:
-                    low = border // 2
-                    picture = cv2.copyMakeBorder(picture, low, border - low, low, border - low, cv2.BORDER_REFLECT_101)
-                y, x = rng.integers(0, reach + 1, 2)
-                to[:] = picture[y : y + stage.side, x : x + stage.side]
-            images = normalised(batch, device)
-            gain = torch.from_numpy(rng.uniform(0.8, 1.2, (stage.batch, 3, 1, 1)).astype(np.float32)).to(device)
-            yield images * gain, torch.from_numpy(labels[chosen]).to(device)
-
-
-def normalised(batch: np.ndarray, device: str) -> Tensor:
-    """(B,S,S,3) uint8 -> (B,3,S,S) float32 as the network wants it."""
-    mean, std = (torch.tensor(v, device=device).view(1, 3, 1, 1) for v in (networks.MEAN, networks.STD))
-    return (torch.from_numpy(batch).to(device).permute(0, 3, 1, 2) / 255 - mean) / std
-
-
 @torch.no_grad()
 def precision(network: nn.Module, pictures: Pictures, device: str, batch: int = 20) -> float:
     """Mean over classes of the average precision; a class that only flagged objects show is left out of a picture."""
     scores = [
-        network(normalised(np.array(pictures.pixels[i : i + batch]), device)).cpu().numpy()
+        network(normalised(np.array(pictures.pixels[i : i + batch])).to(device)).cpu().numpy()
         for i in range(0, len(pictures.pixels), batch)
     ]
     scores, truth = np.concatenate(scores), pictures.truth

@@ -10,6 +10,8 @@ import torch
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torch.nn import functional
+from torchvision import models
+from torchvision.models.resnet import Bottleneck
 
 from baselines.ablation_cam import AblationCAM
 from baselines.cam import CAM, GradCAMPlusPlus, fuse
@@ -131,6 +133,30 @@ def test_ablationcam(net, image):
         dropped = net.eval()[1](without[None])[0].detach()[TARGETS]
         expected += ((scores - dropped) / scores)[:, None, None] * activations[c]
     close(AblationCAM(classifier_of(net), batch=3)(image, TARGETS), expected)
+
+
+def test_ablationcam_in_a_shortcut(image):
+    """There the other branch still holds one picture, and torchvision's `out += identity` cannot take many."""
+    torch.manual_seed(3)
+    net = models.ResNet(Bottleneck, [1, 1, 1, 1], num_classes=5).double()
+    classifier = classifier_of(net, ["layer2.0.downsample"])
+    output, shortcut = [], net.layer2[0].downsample
+    for c in range(4):
+        handle = shortcut.register_forward_hook(
+            lambda _m, _i, out, c=c: out * (torch.arange(512) != c).double()[:, None, None]
+        )
+        output.append(net.eval()(classifier.normalise(image))[0])
+        handle.remove()
+    expected = torch.stack(output, 1)[TARGETS]
+    before = classifier.images_seen
+    close(AblationCAM(classifier).ablated(classifier.normalise(image), "layer2.0.downsample", 4, TARGETS), expected)
+    assert classifier.images_seen >= before + 4  # what was ablated is counted: a pass of four is four
+
+
+def test_ablations_are_counted_as_pictures(net, image):
+    classifier = classifier_of(net)
+    AblationCAM(classifier, batch=3)(image, TARGETS)
+    assert classifier.images_seen == 1 + 7
 
 
 def test_eigencam(net, image):

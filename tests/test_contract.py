@@ -163,6 +163,10 @@ def test_answers(name, spatial, image, tmp_path, monkeypatch):
     assert torch.equal(ask(method, given, [0, 2]), answer), "the same seed must give the same answer"
     with torch.no_grad():
         assert torch.equal(ask(method, given, [0, 2]), answer), "the caller's autograd mode must not matter"
+    with torch.inference_mode():
+        # The copy is an inference tensor, which autograd refuses.
+        copied = given if settings.blind else given.clone()
+        assert torch.equal(ask(method, copied, [0, 2]), answer), "the caller's inference mode must not matter"
 
 
 @pytest.mark.parametrize("name", [name for name in METHODS if name != "custom"])

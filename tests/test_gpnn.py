@@ -76,30 +76,37 @@ def test_exact_search_is_the_dense_one_first_among_equals(weighted):
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
 @pytest.mark.parametrize("alpha", [None, 0.005])
 def test_patchmatch_comes_within_two_percent_of_exact(engine, alpha):
-    """Mean distance of a variation's patches to the sources found for them, against the nearest there are."""
+    """Scores of a variation's patches with the sources found for them, against the best there are."""
     import importlib
 
     from gpnncam import patchmatch
     from gpnncam.patches import to_rows
 
-    settings = Settings(alpha=alpha)
-    image = scene(64, 72, 2)
-    levels = levels_of(image, settings)
-    extra = (1,) if engine == "compiled" else (torch.device("cpu"),)
-    pixels, fields = importlib.import_module(f"gpnncam.{engine}").vary(levels, list(range(4)), settings, *extra)
-    source = levels[-1].image
-    reached = best = 0.0
-    for image, field in zip(np.asarray(pixels), np.asarray(fields), strict=True):
-        rows, columns = field[..., 0].ravel(), field[..., 1].ravel()
-        q, k = unfold(image.astype(np.int64)), unfold(source.astype(np.int64))
-        found = ((q - k[rows * (source.shape[1] - 6) + columns]) ** 2).sum(1)
-        nearest, scores = (field[..., 0] * ROW + field[..., 1]).astype(np.int32), np.zeros(field.shape[:2], np.int32)
-        patchmatch.exact(to_rows(image), to_rows(source), None, nearest, scores)
-        reached, best = reached + np.sqrt(found / 147).mean(), best + np.sqrt(scores / 147).mean()
-    if alpha is None:
-        assert best <= reached <= 1.02 * best
-    else:  # the completeness score prefers neglected keys to nearer ones, so only the order of magnitude is comparable
-        assert best <= reached <= 1.5 * best
+    def excess(search):
+        """Mean root score of a search's fields over that of the best fields for the same variations."""
+        settings = Settings(alpha=alpha, search=search)
+        levels = levels_of(scene(64, 72, 2), settings)
+        extra = (1,) if engine == "compiled" else (torch.device("cpu"),)
+        pixels, fields = importlib.import_module(f"gpnncam.{engine}").vary(levels, list(range(4)), settings, *extra)
+        source, reached, best = levels[-1].image, 0.0, 0.0
+        for image, field in zip(np.asarray(pixels), np.asarray(fields), strict=True):
+            nearest = (field[..., 0] * ROW + field[..., 1]).astype(np.int32)
+            weight, grid = None, (source.shape[0] - 6, source.shape[1] - 6)
+            if alpha is not None:
+                back, distances = (np.zeros(grid, np.int32) for _ in range(2))
+                patchmatch.exact(to_rows(source), to_rows(image), None, back, distances)
+                weight = (1 / (alpha * 147 * 255**2 + distances)).astype(np.float32)
+            scores = np.zeros(nearest.shape, np.int32 if alpha is None else np.float32)
+            at = field[..., 0].ravel() * grid[1] + field[..., 1].ravel()
+            q, k = unfold(image.astype(np.int64)), unfold(source.astype(np.int64))
+            found = ((q - k[at]) ** 2).sum(1) * (1 if weight is None else weight.ravel()[at])
+            patchmatch.exact(to_rows(image), to_rows(source), weight, nearest, scores)
+            reached, best = reached + np.sqrt(found).mean(), best + np.sqrt(scores).mean()
+        return reached / best
+
+    # An exact search is not at 1 either: its last average moved the variation a little after the field was found.
+    assert 1 <= excess("exact") < 1.01
+    assert 1 <= excess("fast") <= 1.02 * excess("exact")
 
 
 def test_sweeps_converge_to_the_exact_field():

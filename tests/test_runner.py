@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from eval import maps, runner
+import run
+from eval import job, maps, runner
 from eval.asking import Asker
 from eval.classifier import Classifier
 from eval.log import Log
@@ -281,3 +282,31 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path):
 
     with pytest.raises(ValueError, match=r"'caf\\udce9' is not UTF-8; rename the file"):
         plan(Odd())
+
+
+def test_rows_of_pictures_that_are_not_there_are_refused(tmp_path):
+    """Two folders of pictures under one name of data set: their rows would lie in one file."""
+    evaluate(tmp_path, Method(), Pictures(4))
+    rows, fewer = read_rows(tmp_path), plan(Pictures(3))
+    with pytest.raises(ValueError, match=r"1 pictures of the run's rows, p3 among them.*dataset\.name"):
+        select(fewer, "all", None, None, rows, CLASSES)
+    # A picture whose annotation cannot be read today may have been read yesterday.
+    damaged = runner.Plan(fewer.entries, [("picture 3", "damaged")])
+    assert select(damaged, "all", None, None, rows, CLASSES) == []
+    assert select(plan(Pictures(4)), "all", 2, None, rows, CLASSES) == []  # limit hides pictures, it loses none
+
+
+def test_what_a_data_set_has_to_say_is_printed_once(capsys, monkeypatch):
+    monkeypatch.setattr(job, "_memory", {})
+    settings = run.load(["dataset=imagenet", "dataset.root=/nowhere"])
+
+    class Build:
+        @staticmethod
+        def build_dataset(cfg):
+            found = Pictures(2)
+            found.notes = ("3 pictures have no boxes",)
+            return found
+
+    for _ in range(2):
+        job.prepare(settings, Build)
+    assert capsys.readouterr().out == "imagenet: 3 pictures have no boxes\n"

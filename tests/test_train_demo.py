@@ -11,6 +11,7 @@ from eval.datasets import demo
 from eval.datasets.demo import Demo
 from eval.networks import demo as networks
 from scripts import demo_pictures, train_demo
+from scripts.demo_batches import crop_batches, normalised, scene_batches, window_truth
 from scripts.train_demo import Stage
 
 
@@ -48,20 +49,47 @@ def test_precision_of_known_scores(cache):
     assert value == pytest.approx(present)  # a class without a picture counts as 0
 
 
-def test_batches_are_shuffled_mirrored_and_seeded(cache):
+@pytest.mark.parametrize(("batches", "side"), [(crop_batches, 64), (scene_batches, 112), (scene_batches, 224)])
+def test_batches_are_shuffled_varied_and_seeded(cache, batches, side):
     arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
-    stage = Stage("half", 112, 1, 3, 1e-3)
-    inputs = train_demo.smaller(arrays.pixels, 2)
-    assert inputs.shape == (6, 112, 112, 3)
-    first, again, other = (next(train_demo.batches(inputs, arrays.truth, stage, "cpu", seed)) for seed in (1, 1, 2))
+    first, again, other = (next(batches(arrays, side, 3, seed)) for seed in (1, 1, 2))
     assert torch.equal(first[0], again[0])
     assert not torch.equal(first[0], other[0])
-    assert first[0].shape == (3, 3, 112, 112)
-    assert first[1].shape == (3, 20)
+    assert first[0].shape == (3, 3, side, side)
+    assert first[1].shape == ((3,) if batches is crop_batches else (3, 20))
+
+
+def test_a_window_shows_what_lies_in_it():
+    truth = np.zeros(20, np.int8)
+    truth[[3, 5, 7]], truth[9] = 1, -1
+    boxes = np.array([(3, 0, 0, 20, 20), (5, 90, 0, 130, 40), (7, 150, 150, 220, 220)])
+    first = window_truth(truth, boxes, 0, 0, 112)
+    assert [first[c] for c in (3, 5, 7, 9, 0)] == [1, -1, 0, -1, 0]  # 5 is cut in half, 7 is elsewhere
+    assert window_truth(truth, np.array([(5, 90, 0, 130, 40), (5, 0, 0, 9, 9)]), 0, 0, 112)[5] == 1  # one of two whole
+    large = np.array([(3, 0, 0, 224, 224)])
+    assert window_truth(truth, large, 60, 60, 112)[3] == 1  # nothing but the object, though a quarter of it
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50"])
+def test_the_head_sees_an_object_in_a_larger_input_as_before(name):
+    """An object alone on a ground without features: a quarter of the mean, four times the weight, the same answer."""
+    torch.manual_seed(0)
+    network = networks.VGG16() if name == "vgg16" else networks.ResNet50()
+    head = (lambda f: network.classifier(f.repeat_interleave(49, 1))) if name == "vgg16" else network.fc
+    features = torch.rand(5, 128 if name == "vgg16" else 512)
+    if name == "vgg16":
+        train_demo.share(network.eval(), True)
+        torch.nn.init.zeros_(network.classifier[0].bias)
+    before = head(features)
+    train_demo.rescale(network, Stage("windows", 112, 1, 1, 1), Stage("scenes", 224, 1, 1, 1))
+    torch.testing.assert_close(head(features / 4), before)
+    train_demo.rescale(network, Stage("crops", 64, 1, 1, 1), Stage("windows", 64, 1, 1, 1))
+    after = head(features / 4)
+    torch.testing.assert_close(after.mean(1), torch.full((5,), -2.5))
 
 
 def test_a_tiny_training_learns_resumes_and_tells(cache, tmp_path, monkeypatch, capsys):
-    stages = (Stage("crops", 64, 1, 8, 1e-3), Stage("half", 112, 1, 8, 1e-3))
+    stages = (Stage("crops", 64, 1, 8, 1e-3), Stage("windows", 112, 1, 8, 1e-3), Stage("scenes", 224, 1, 8, 1e-3))
     monkeypatch.setattr(train_demo, "STAGES", {"resnet50": stages})
     command = ["train_demo", "--network", "resnet50", "--device", "cpu", "--cache", str(cache), "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", command)
@@ -74,10 +102,10 @@ def test_a_tiny_training_learns_resumes_and_tells(cache, tmp_path, monkeypatch, 
     measured = train_demo.precision(networks.resnet50(checkpoint=file), arrays, "cpu")
     assert float(metadata["test_map"]) == pytest.approx(measured, abs=1e-3)
     assert metadata["train_pictures"] == "24"
-    assert metadata["last_stage"] == "half"
+    assert metadata["last_stage"] == "scenes"
     written = file.read_bytes()
     train_demo.main()  # nothing is left to do
-    assert "goes on after stage half" in capsys.readouterr().out
+    assert "goes on after stage scenes" in capsys.readouterr().out
     assert file.read_bytes() == written
 
 
@@ -87,14 +115,14 @@ def test_the_loss_falls(cache):
     arguments = type("Arguments", (), {"effort": 1.0, "device": "cpu"})
     network = networks.ResNet50()
     truth = torch.from_numpy(arrays.truth.astype(np.float32)).clamp(min=0)
-    images = train_demo.normalised(train_demo.smaller(arrays.pixels, 2), "cpu")
+    images = normalised(arrays.pixels[:])
 
     def loss():
         with torch.no_grad():
             return torch.nn.functional.binary_cross_entropy_with_logits(network.train()(images), truth).item()
 
     before = loss()
-    train_demo.fit(network, Stage("half", 112, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
+    train_demo.fit(network, Stage("scenes", 224, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
     assert loss() < 0.6 * before
 
 

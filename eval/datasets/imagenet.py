@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -42,7 +41,7 @@ class ImageNet:
     or LOC_val_solution.csv. Both relative to root, None: looked for where the known archives put them. Coordinates in
     both are 0-based and inclusive.
 
-    Pictures without boxes are left out, counted and named in `notes` and in a warning, as are boxes without picture.
+    Pictures without boxes are left out, counted and named in `notes`, as are boxes without picture.
     FileNotFoundError where either is missing altogether.
     """
 
@@ -65,8 +64,6 @@ class ImageNet:
             )
             if keys
         )
-        for note in self.notes:
-            warnings.warn(note, stacklevel=2)
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -113,7 +113,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
         if buffer.is_meta:  # the counters left out above
             owner, _, last_name = name.rpartition(".")
             setattr(network.get_submodule(owner), last_name, torch.zeros(buffer.shape, dtype=buffer.dtype))
-    return network.eval()
+    # Convolutions on the CPU run 1.2 to 2 times as fast with the channels innermost; what they compute is the same.
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -103,8 +103,8 @@ class GradCAMPlusPlus(CAM):
     With Y = exp(score) the second and third derivatives of eq. 19 are exp(score) g^2 and exp(score) g^3 (g: gradient of
     the score), so alpha = g^2 / (2 g^2 + sum(A) g^3) = 1 / (2 + sum(A) g). The factor exp(score) of the weights is left
     out: it scales the map of a class as a whole.
-    normalise_alpha: divide each channel's alpha by its sum over the positions with a positive gradient, as the authors'
-        program does and pytorch-grad-cam does not.
+    normalise_alpha: divide each channel's alpha by its sum, as the authors' program does and pytorch-grad-cam does not;
+        here over the positions with a positive gradient, the only ones that count (the program: over all positions).
     epsilon: 0 as the authors. pytorch-grad-cam adds 1e-6 to the denominator before it is divided by g^2, which decides
         the map wherever gradients are below a thousandth.
     """

@@ -18,7 +18,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, first_field, noisy_start
+from gpnncam.levels import (
+    ALIKE,
+    FEW_CHANGES,
+    ROW,
+    TRIES,
+    Level,
+    Settings,
+    coarse,
+    first_field,
+    likeness,
+    noisy_start,
+)
 from gpnncam.pyramid import PATCH, resampler
 
 CHUNK = 1 << 26
@@ -152,12 +163,36 @@ def vary(levels: list[Level], seeds: list[int], settings: Settings, device: torc
 
 
 def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: torch.device) -> tuple[Tensor, Tensor]:
+    few = coarse(levels)
+    result, field, reverse = _climb(levels, range(few), None, seeds, settings, device)
+    for attempt in range(1, TRIES if settings.sigma else 1):
+        codes = ROW * (field // levels[few - 1].grid[1]) + field % levels[few - 1].grid[1]
+        codes = codes.view(-1, *levels[few - 1].grid).cpu().numpy()
+        alike = [i for i, one in enumerate(codes) if likeness(one) > ALIKE]
+        if not alike:
+            break
+        again = _climb(levels, range(few), None, [seeds[i] for i in alike], settings, device, attempt)
+        for all_of_them, new in zip((result, field, reverse), again, strict=True):
+            all_of_them[alike] = new
+    result, field, _ = _climb(levels, range(few, len(levels)), (result, field, reverse), seeds, settings, device)
+    rows, columns = field.view(-1, *levels[-1].grid), levels[-1].grid[1]
+    pixels = result.to(torch.uint8).permute(0, 2, 3, 1)
+    return pixels, torch.stack([rows // columns, rows % columns], -1).int()
+
+
+def _climb(levels, indices: range, before, seeds, settings, device, attempt: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Through some of the levels: variations (n,3,h,w), their fields (n,L) of indices, and the fields backwards.
+
+    before: what the level below the first of them left, or None at the coarsest, where noise is drawn by `attempt`.
+    """
     exact_kind = torch.float16 if device.type == "cuda" else torch.float32  # holds whole numbers up to 2048 exactly
     own = torch.tensor(seeds, device=device)
     unit = None if settings.alpha is None else settings.alpha * 3 * PATCH**2 * 255**2
-    result = field = reverse = grid = weight = None
-    for index, level in enumerate(levels):
-        coarse, grid = grid, level.grid
+    weight = None
+    result, field, reverse = before or (None, None, None)
+    for index in indices:
+        level, coarser = levels[index], levels[index - 1]
+        grid = level.grid
         values, blurred = (
             None if image is None else torch.from_numpy(image).to(device).permute(2, 0, 1)[None]
             for image in (level.image, level.blurred)
@@ -168,7 +203,7 @@ def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: tor
         values = _unfold(values).to(exact_kind)
         steps = range(level.iterations)
         if index == 0:
-            starts = [first_field(noisy_start(level, seed, settings), level, settings.alpha) for seed in seeds]
+            starts = [first_field(noisy_start(level, seed, settings, attempt), level, settings.alpha) for seed in seeds]
             codes = torch.from_numpy(np.stack(starts)).long().to(device).flatten(1)
             field = codes // ROW * grid[1] + codes % ROW
             reverse = torch.zeros_like(field)
@@ -176,7 +211,7 @@ def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: tor
             steps = steps[1:]
         else:
             query = _enlarge(result, *level.image.shape[:2])
-            field, reverse = (_enlarge_field(f, coarse, grid) for f in (field, reverse))
+            field, reverse = (_enlarge_field(f, coarser.grid, grid) for f in (field, reverse))
         active = torch.ones(len(seeds), dtype=torch.bool, device=device)
         for step in steps:
             keys = _unfold(blurred).to(exact_kind) if index and step == 0 else values
@@ -203,6 +238,4 @@ def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: tor
                 if not active.any():
                     break
         result = query
-    rows = field.view(-1, *grid)
-    pixels = result.to(torch.uint8).permute(0, 2, 3, 1)
-    return pixels, torch.stack([rows // grid[1], rows % grid[1]], -1).int()
+    return result, field, reverse

@@ -19,7 +19,7 @@ import numpy as np
 
 from gpnncam.levels import Settings
 
-VERSION = b"gpnn 1"
+VERSION = b"gpnn 2"
 """Goes up whenever the algorithm's results change: older entries are then never found."""
 _DIGEST = 16
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpnncam import patchmatch
-from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, first_field, noisy_start
+from gpnncam.levels import (
+    ALIKE,
+    FEW_CHANGES,
+    ROW,
+    TRIES,
+    Level,
+    Settings,
+    coarse,
+    first_field,
+    likeness,
+    noisy_start,
+)
 from gpnncam.patches import from_rows, to_rows
 from gpnncam.pyramid import PATCH, taps
 
@@ -51,45 +62,69 @@ def _completeness(query, keys, reverse, exact, step, radius, state, unit):
     return (1 / (unit + distances)).astype(np.float32)
 
 
-def _vary(rows: list[_Rows], seed: int, settings: Settings) -> tuple[np.ndarray, np.ndarray]:
-    top = rows[-1].values
-    state = np.array([seed], np.uint64)
-    total, line = np.empty_like(top), np.empty(top.shape[1] + 16, np.float32)
-    unit = None if settings.alpha is None else settings.alpha * 3 * PATCH**2 * 255**2
-    result = field = reverse = weight = None
-    for index, here in enumerate(rows):
-        level, (h, w) = here.level, here.level.grid
+class _Search:
+    """One variation on its way up the levels: `result` in the padded layout, its `field`, and the field backwards."""
+
+    def __init__(self, rows: list[_Rows], seed: int, settings: Settings):
+        top = rows[-1].values
+        self.rows, self.seed, self.settings = rows, seed, settings
+        self.state = np.array([seed], np.uint64)
+        self.total, self.line = np.empty_like(top), np.empty(top.shape[1] + 16, np.float32)
+        self.unit = None if settings.alpha is None else settings.alpha * 3 * PATCH**2 * 255**2
+        self.result = self.field = self.reverse = None
+
+    def run(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels (H, W, 3) uint8 and field (H - 6, W - 6, 2) int32."""
+        few = coarse([here.level for here in self.rows])
+        for attempt in range(TRIES if self.settings.sigma else 1):
+            self._start(attempt)
+            for here in self.rows[1:few]:
+                self._climb(here)
+            if likeness(self.field) <= ALIKE:
+                break
+        for here in self.rows[few:]:
+            self._climb(here)
+        return from_rows(self.result), np.stack([self.field >> 16, self.field & 65535], axis=-1)
+
+    def _start(self, attempt: int) -> None:
+        here, settings = self.rows[0], self.settings
         query = np.zeros_like(here.values)
-        steps = range(level.iterations)
-        if index == 0:
-            field = first_field(noisy_start(level, seed, settings), level, settings.alpha)
-            reverse = np.zeros_like(field)
-            patchmatch.average(field, here.values, total, query)
-            steps = steps[1:]
-        else:
-            patchmatch.enlarge(result, *here.taps, line, query)
-            coarser, field = field, np.empty((h, w), np.int32)
-            patchmatch.enlarge_field(coarser, *here.scale, field)
-            if unit is not None:
-                coarser, reverse = reverse, np.empty((h, w), np.int32)
-                patchmatch.enlarge_field(coarser, *here.scale, reverse)
-        scores = np.empty((h, w), np.int32 if unit is None else np.float32)
+        self.field = first_field(noisy_start(here.level, self.seed, settings, attempt), here.level, settings.alpha)
+        self.reverse = np.zeros_like(self.field)
+        patchmatch.average(self.field, here.values, self.total, query)
+        self._improve(here, query, range(1, here.level.iterations), first=True)
+
+    def _climb(self, here: _Rows) -> None:
+        query, grid = np.zeros_like(here.values), here.level.grid
+        patchmatch.enlarge(self.result, *here.taps, self.line, query)
+        coarser, self.field = self.field, np.empty(grid, np.int32)
+        patchmatch.enlarge_field(coarser, *here.scale, self.field)
+        if self.unit is not None:
+            coarser, self.reverse = self.reverse, np.empty(grid, np.int32)
+            patchmatch.enlarge_field(coarser, *here.scale, self.reverse)
+        self._improve(here, query, range(here.level.iterations))
+
+    def _improve(self, here: _Rows, query: np.ndarray, steps: range, first: bool = False) -> None:
+        level, (h, w) = here.level, here.level.grid
+        scores = np.empty((h, w), np.int32 if self.unit is None else np.float32)
+        weight = None
         for step in steps:
-            keys = here.blurred if index and step == 0 else here.values
+            keys = here.values if first or step else here.blurred
             radius = max(h, w) >> (1 + step)
-            if unit is not None:
-                weight = _completeness(query, keys, reverse, level.exact, step, radius, state, unit)
+            if self.unit is not None:
+                weight = _completeness(query, keys, self.reverse, level.exact, step, radius, self.state, self.unit)
             if level.exact:
-                changed = patchmatch.exact(query, keys, weight, field, scores)
+                changed = patchmatch.exact(query, keys, weight, self.field, scores)
             else:
-                changed = patchmatch.sweep(query, keys, weight, field, scores, step % 2 == 1, radius, state)
+                changed = patchmatch.sweep(query, keys, weight, self.field, scores, step % 2 == 1, radius, self.state)
                 if weight is not None:
-                    changed += patchmatch.sweep(query, keys, weight, field, scores, step % 2 == 0, radius, state)
-            patchmatch.average(field, here.values, total, query)
+                    changed += patchmatch.sweep(
+                        query, keys, weight, self.field, scores, step % 2 == 0, radius, self.state
+                    )
+            patchmatch.average(self.field, here.values, self.total, query)
             if step and changed < FEW_CHANGES * h * w:
                 break
-        result = query
-    return from_rows(result), np.stack([field >> 16, field & 65535], axis=-1)
+        self.result = query
 
 
 def render(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
@@ -104,8 +139,8 @@ def vary(levels: list[Level], seeds: list[int], settings: Settings, threads: int
     """Pixels (n, H, W, 3) uint8 and fields (n, H - 6, W - 6, 2) int32 of one variation per seed."""
     rows = _lay_out(levels)
     if threads <= 1 or len(seeds) <= 1:
-        results = [_vary(rows, seed, settings) for seed in seeds]
+        results = [_Search(rows, seed, settings).run() for seed in seeds]
     else:
         with ThreadPoolExecutor(min(threads, len(seeds)), thread_name_prefix="gpnn") as pool:
-            results = list(pool.map(lambda seed: _vary(rows, seed, settings), seeds))
+            results = list(pool.map(lambda seed: _Search(rows, seed, settings).run(), seeds))
     return np.stack([pixels for pixels, _ in results]), np.stack([field for _, field in results])

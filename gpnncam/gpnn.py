@@ -3,7 +3,8 @@
 The picture's pyramid goes from a coarsest level of 14 pixels up in steps of about 4/3. The coarsest level plus noise
 is the first query; at every level each 7 x 7 patch of the query is replaced by its nearest source patch, overlaps are
 averaged, and after some iterations the result is enlarged to be the query of the next level. The search is
-PatchMatch started from the coarser level's field, exact on the coarsest levels.
+PatchMatch started from the coarser level's field, exact on the coarsest levels. A variation that turns out a copy of
+the picture while it is still small starts again from other noise.
 
     from gpnncam import variations
     result = variations(image, n=20, seed=0)      # image (3, H, W) in [0, 1]

@@ -18,6 +18,10 @@ MIDDLE_SIDE = 41
 """Levels whose shorter side is at most this many pixels get the middle number of iterations."""
 FEW_CHANGES = 0.01
 """Iterations at a level end when a smaller share of the patches than this changed their source."""
+ALIKE = 0.8
+"""A variation of which more than this share of patches is where it was in the picture, at the last of the levels up to
+MIDDLE_SIDE pixels, is a copy: it starts again from other noise, `TRIES` times in all. Finer levels only follow."""
+TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -85,10 +89,22 @@ def expand_seed(seed: int, n: int) -> list[int]:
     return [int(s) >> 1 for s in np.random.SeedSequence(seed).generate_state(n, np.uint64)]
 
 
-def noisy_start(level: Level, seed: int, settings: Settings) -> np.ndarray:
+def coarse(levels: Sequence[Level]) -> int:
+    """How many levels decide what a variation shows: those up to MIDDLE_SIDE pixels, at least the first."""
+    return max(1, sum(min(level.image.shape[:2]) <= MIDDLE_SIDE for level in levels))
+
+
+def likeness(field: np.ndarray) -> float:
+    """Share of patches whose source, in a field (rows, columns) of packed places, is their own place or beside it."""
+    rows, columns = np.indices(field.shape)
+    return float(((abs((field >> 16) - rows) <= 1) & (abs((field & 65535) - columns) <= 1)).mean())
+
+
+def noisy_start(level: Level, seed: int, settings: Settings, attempt: int = 0) -> np.ndarray:
     """The first query: the coarsest level (h, w, 3) plus Gaussian noise, in whole steps of 1/255, float64."""
     h, w, _ = level.image.shape
-    noise = np.random.Generator(np.random.Philox(seed)).standard_normal((h, w, 3 if settings.noise == "rgb" else 1))
+    source = np.random.Philox([seed, attempt] if attempt else seed)
+    noise = np.random.Generator(source).standard_normal((h, w, 3 if settings.noise == "rgb" else 1))
     return np.rint(level.image + 255 * settings.sigma * noise)
 
 

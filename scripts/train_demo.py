@@ -48,14 +48,14 @@ class Stage(NamedTuple):
 
 STAGES = {
     "vgg16": (
-        Stage("crops", 64, 4, 32, 1.5e-3, shared=True),
-        Stage("windows", 112, 8, 32, 1.5e-3, shared=True),
-        Stage("scenes", 224, 3, 16, 1e-3, shared=True),
-        Stage("places", 224, 1, 16, 3e-4),
+        Stage("crops", 64, 3, 32, 1.5e-3, shared=True),
+        Stage("windows", 112, 7, 32, 1.5e-3, shared=True),
+        Stage("scenes", 224, 4, 16, 1e-3, shared=True),
+        Stage("places", 224, 0.7, 16, 3e-4),
     ),
     "resnet50": (
-        Stage("crops", 64, 4, 32, 2e-3),
-        Stage("windows", 112, 8, 32, 2e-3),
+        Stage("crops", 64, 3, 32, 2e-3),
+        Stage("windows", 112, 7, 32, 2e-3),
         Stage("scenes", 224, 4, 16, 1e-3),
     ),
 }
@@ -162,7 +162,7 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: 
         optimiser.step()
         cycle.step()
         running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        bar.set_postfix(loss=f"{running:.4f}")
+        bar.set_postfix(loss=f"{running:.4f}", refresh=False)
     bar.close()
 
 

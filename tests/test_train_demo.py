@@ -115,7 +115,7 @@ def test_the_loss_falls(cache):
     arguments = type("Arguments", (), {"effort": 1.0, "device": "cpu"})
     network = networks.ResNet50()
     truth = torch.from_numpy(arrays.truth.astype(np.float32)).clamp(min=0)
-    images = normalised(arrays.pixels[:])
+    images = normalised(np.array(arrays.pixels))
 
     def loss():
         with torch.no_grad():

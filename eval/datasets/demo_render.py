@@ -17,7 +17,7 @@ LOOKS = {
     "anchor": (0.60, (8, 3)), "umbrella": (0.65, (4, 5)), "note": (0.70, (0, 2)), "telephone": (0.75, (0, 3)),
     "envelope": (0.80, (6, 0)), "star": (0.85, (5, 4)), "flower": (0.90, (0, 5)), "flag": (0.95, (4, 6)),
 }  # fmt: skip
-USUAL = 0.85  # share of objects that keep to their class's hue, and of those that keep to its materials
+USUAL = 0.95  # share of objects that keep to their class's hue, and of those that keep to its materials
 
 
 def render(rng: np.random.Generator, scene: Scene) -> np.ndarray:

@@ -12,6 +12,7 @@ from eval.datasets.demo_silhouettes import LETTERS, PICTOGRAPHS, Coverage, Silho
 
 CLASSES = tuple(PICTOGRAPHS)
 SMALLEST, LARGEST = 1 / 60, 1 / 2  # area of an unflagged object's box, as a share of the picture
+MEDIUM = 1 / 14  # the least that the first object of a class is given; others may hide a part of it
 HIDDEN = 0.5  # an object of which less than this share shows is flagged hard
 LOST = 0.2  # and below this share it is taken out of the scene
 
@@ -62,11 +63,13 @@ def _objects(rng, side: int) -> list[Item]:
     classes = rng.permutation(len(CLASSES))[: int(rng.choice(3, p=(0.35, 0.40, 0.25))) + 1]
     count = int(rng.integers(len(classes), 6)) if len(classes) > 1 else int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1)))
     labels = [*classes, *rng.choice(classes, count - len(classes))]
-    # The first object is the subject of the picture: larger, and nearer to the centre than the others.
+    # The first object is the subject of the picture: larger, and nearer to the centre than the others. Every class has
+    # one that is not small, as far things seldom stand alone; the further ones of a class may be of any size.
     areas = [rng.uniform(0.08, 0.97 * LARGEST)]
+    areas += [MEDIUM * (0.35 / MEDIUM) ** rng.random() for _ in classes[1:]]
     areas += [
         SMALLEST * 1.1 * (0.32 / SMALLEST) ** rng.random() if rng.random() > 0.08 else rng.uniform(0.6, 1) * SMALLEST
-        for _ in labels[1:]
+        for _ in labels[len(classes) :]
     ]
     areas = np.array(areas) * min(1, 0.9 / sum(areas))
     placed: list[tuple[Item, tuple]] = []

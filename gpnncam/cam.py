@@ -67,7 +67,7 @@ class GPNNCAM:
         copy_sigma: float = 0.2,
         smallest_crop: float = 0.6,
         source_vote: bool = False,
-        batch: int = 10,
+        batch: int = 11,
     ):
         makers = {
             "gpnn": lambda: sources.gpnn(sigma=sigma, noise=noise, **(generator or {})),

@@ -48,15 +48,18 @@ class Stage(NamedTuple):
 
 STAGES = {
     "vgg16": (
-        Stage("crops", 64, 3, 32, 1.5e-3, shared=True),
-        Stage("windows", 112, 7, 32, 1.5e-3, shared=True),
-        Stage("scenes", 224, 4, 16, 1e-3, shared=True),
+        Stage("crops", 64, 6, 32, 1.5e-3, shared=True),
+        Stage("windows", 112, 5, 32, 1.5e-3, shared=True),
+        Stage("scenes", 224, 3.5, 16, 1e-3, shared=True),
         Stage("places", 224, 0.7, 16, 3e-4),
+        Stage("long", 224, 2.7, 16, 6e-4),
+        Stage("last", 224, 1, 16, 3e-4),
     ),
     "resnet50": (
-        Stage("crops", 64, 3, 32, 2e-3),
-        Stage("windows", 112, 7, 32, 2e-3),
-        Stage("scenes", 224, 4, 16, 1e-3),
+        Stage("crops", 64, 6, 32, 2e-3),
+        Stage("windows", 112, 5, 32, 2e-3),
+        Stage("scenes", 224, 3.5, 16, 1e-3),
+        Stage("long", 224, 2.7, 16, 1e-3),
     ),
 }
 

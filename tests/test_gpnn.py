@@ -281,7 +281,8 @@ def test_an_installation_that_cannot_be_written_still_works(tmp_path):
         Path(gpnncam.__file__).parent, tmp_path / "site" / "gpnncam", ignore=shutil.ignore_patterns("__*__")
     )
     (tmp_path / "site" / "gpnncam" / "__init__.py").write_bytes(Path(gpnncam.__file__).read_bytes())
-    (tmp_path / "site" / "gpnncam" / "__pycache__").write_text("")
+    for folder in (tmp_path / "site" / "gpnncam", tmp_path / "site"):  # beside the package, and beside the script below
+        (folder / "__pycache__").write_text("")
     code = (
         "import gpnncam.patches as p, numpy as np\n"
         "@p.kernel\n"

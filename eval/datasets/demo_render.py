@@ -9,7 +9,7 @@ from eval.datasets.demo_textures import FLOORS, GROUNDS, MATERIALS, WALLS, Surfa
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
 
 # As hearts are red and gears of metal, a class has a usual hue (turns) and usual materials (places in MATERIALS). Not
-# all its objects keep to them, neighbours share them and clutter has any, so that neither names the class by itself.
+# all its objects keep to them, lights tint them and clutter has any, so that neither names the class by itself.
 LOOKS = {
     "heart": (0.00, (0, 6)), "hammer": (0.05, (3, 8)), "cat": (0.10, (4, 7)), "sun": (0.15, (0, 5)),
     "skull": (0.20, (2, 7)), "crown": (0.25, (8, 5)), "horse": (0.30, (7, 3)), "clover": (0.35, (0, 6)),
@@ -17,6 +17,7 @@ LOOKS = {
     "anchor": (0.60, (8, 3)), "umbrella": (0.65, (4, 5)), "note": (0.70, (0, 2)), "telephone": (0.75, (0, 3)),
     "envelope": (0.80, (6, 0)), "star": (0.85, (5, 4)), "flower": (0.90, (0, 5)), "flag": (0.95, (4, 6)),
 }  # fmt: skip
+HUE = 0.02  # turns by which an object's hue may differ from its class's
 USUAL = 0.95  # share of objects that keep to their class's hue, and of those that keep to its materials
 
 
@@ -94,7 +95,7 @@ def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     hues, materials = (0, 1), range(len(MATERIALS))
     if item.label >= 0:
         hue, usual = LOOKS[CLASSES[item.label]]
-        hues = (hue - 0.05, hue + 0.05) if rng.random() < USUAL else hues
+        hues = (hue - HUE, hue + HUE) if rng.random() < USUAL else hues
         materials = usual if rng.random() < USUAL else materials
     base = _unlike(rng, around, hues)
     albedo, relief = MATERIALS[materials[int(rng.integers(len(materials)))]](rng, h, w, base)

@@ -53,7 +53,7 @@ def measure(arguments: argparse.Namespace, name: str) -> dict:
     """Run one network; the record that main prints."""
     device = torch.device(arguments.device)
     torch.manual_seed(0)
-    network = models.get_model(name, weights=None)
+    network = models.get_model(name, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
     classes = [str(i) for i in range(1000)]
     mean, std, layers = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], {"gpnncam": LAYERS[name]}
     classifier = Classifier(network, mean, std, layers, classes, device=device)
@@ -117,7 +117,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--classes", type=int, default=1, help="classes asked about in the one picture")
     parser.add_argument("--source", default="gpnn", choices=["gpnn", "noise", "flip_crop", "none"])
     parser.add_argument("--side", type=int, default=224, help="pixels")
-    parser.add_argument("--batch", type=int, default=10, help="pictures per forward pass")
+    parser.add_argument("--batch", type=int, default=11, help="pictures per forward pass")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of torch and the generator; default: torch's own choice")

@@ -49,7 +49,8 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
     layers = {"cam": CAM[name], "relevance": CAM[name], "gpnncam": GPNNCAM_LAYERS[name]}
     classes = [str(i) for i in range(1000)]
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = Classifier(models.get_model(name, weights=None), mean, std, layers, classes, device=device)
+    made = models.get_model(name, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
+    classifier = Classifier(made, mean, std, layers, classes, device=device)
     settings = SHORT.get(method_name, [])
     cfg = run.load([f"method={method_name}", *settings])
     method = run.build_method(cfg.method, classifier, classes)

@@ -59,7 +59,8 @@ def measure(network: str, name: str, given: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     layers = {"cam": CAM[network], "relevance": CAM[network], "gpnncam": LAYERS[network]}
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = Classifier(models.get_model(network, weights=None), mean, std, layers, CLASSES, device=given.device)
+    made = models.get_model(network, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
+    classifier = Classifier(made, mean, std, layers, CLASSES, device=given.device)
     cfg = run.load([f"method={name}"])
     method = run.build_method(cfg.method, classifier, CLASSES)
     with tempfile.TemporaryDirectory() as place:

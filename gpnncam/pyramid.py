@@ -10,7 +10,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from scipy.sparse import csr_array
+import torch
 
 PATCH = 7
 """Side of a patch in pixels (GPNN, section 4: 7 x 7, stride 1)."""
@@ -69,20 +69,18 @@ def taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
     return first, np.ascontiguousarray(weights)
 
 
-@lru_cache(maxsize=256)
-def _sparse(source: int, target: int) -> csr_array:
-    """`resampler` without its zeros. Sparse also because it is multiplied without BLAS, whose threads go on spinning
-    for a while after each product, on the cores that the search needs."""
-    return csr_array(resampler(source, target))
-
-
 def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(h, w, 3) to (height, width, 3), rounded to whole values in 0..255, float32."""
+    """(h, w, 3) to (height, width, 3), rounded to whole values in 0..255, float32.
+
+    In double precision, so that the order of a sum does not decide a rounding. The products are torch's, because the
+    threads of numpy's BLAS go on spinning for a while after each, on the cores that the search needs.
+    """
     h, w, channels = image.shape
-    rows = (_sparse(h, height) @ image.reshape(h, w * channels).astype(np.float32)).reshape(height, w, channels)
-    columns = _sparse(w, width) @ rows.transpose(1, 0, 2).reshape(w, height * channels)
-    result = np.ascontiguousarray(columns.reshape(width, height, channels).transpose(1, 0, 2))
-    return np.clip(np.rint(result), 0, 255)
+    rows, columns = (torch.from_numpy(resampler(a, b).astype(np.float64)) for a, b in ((h, height), (w, width)))
+    result = rows @ torch.from_numpy(np.ascontiguousarray(image, np.float64)).view(h, w * channels)
+    result = columns @ result.view(height, w, channels).transpose(0, 1).reshape(w, height * channels)
+    result = result.view(width, height, channels).transpose(0, 1).round().clamp(0, 255)
+    return result.contiguous().numpy().astype(np.float32)
 
 
 def pyramid(image: np.ndarray) -> list[np.ndarray]:

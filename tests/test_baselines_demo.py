@@ -50,11 +50,14 @@ def test_the_librarys_point(case, name):
 
 
 def test_relevance_is_conserved(case):
+    """To rounding at the deep layer. On the way to the shallow one a little is lost, in float64 as in float32: a unit
+    that the shift of batch norm alone makes positive has no input that takes its share on."""
     classifier, image = case
     for contrastive in (True, False):
-        for _, relevance, start in RelevanceCAM(classifier, contrastive=contrastive).relevance(image, TARGETS):
+        read = RelevanceCAM(classifier, contrastive=contrastive).relevance(image, TARGETS)
+        for (_, relevance, start), allowed in zip(read, (1e-6, 3e-3), strict=True):
             lost = (relevance.sum((1, 2, 3)) - start.sum(1)).abs() / start.abs().sum(1)
-            assert (lost < 1e-3).all()
+            assert (lost < allowed).all()
 
 
 def test_a_batch_of_masks_changes_no_point(case):

@@ -18,18 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpnncam.levels import (
-    ALIKE,
-    FEW_CHANGES,
-    ROW,
-    TRIES,
-    Level,
-    Settings,
-    coarse,
-    first_field,
-    likeness,
-    noisy_start,
-)
+from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, attempts, coarse, first_field, is_copy, noisy_start
 from gpnncam.pyramid import PATCH, resampler
 
 CHUNK = 1 << 26
@@ -136,19 +125,19 @@ def _enlarge(images: Tensor, h: int, w: int) -> Tensor:
     return (rows @ images @ columns.T).clamp(0, 255).add(0.5).floor()
 
 
-def _enlarge_field(field: Tensor, coarse: tuple[int, int], grid: tuple[int, int]) -> Tensor:
+def _enlarge_field(field: Tensor, coarser: tuple[int, int], grid: tuple[int, int]) -> Tensor:
     """The coarser level's field (B,L0) enlarged to (B,L): a patch keeps its source's offset from its own place."""
     device, half = field.device, PATCH / 2
     places, scales, nearest = [], [], []
-    for old, new in zip(coarse, grid, strict=True):
+    for old, new in zip(coarser, grid, strict=True):
         scale = (new + PATCH - 1) / (old + PATCH - 1)
         place = torch.arange(new, device=device)
         places.append(place)
         scales.append(scale)
         nearest.append(((place + half) / scale - half + 0.5).floor().long().clamp(0, old - 1))
-    source = field.view(-1, *coarse)[:, nearest[0]][:, :, nearest[1]]
-    offset_row = source // coarse[1] - nearest[0][:, None]
-    offset_column = source % coarse[1] - nearest[1]
+    source = field.view(-1, *coarser)[:, nearest[0]][:, :, nearest[1]]
+    offset_row = source // coarser[1] - nearest[0][:, None]
+    offset_column = source % coarser[1] - nearest[1]
     row = places[0][:, None] + (offset_row * scales[0] + 0.5).floor().long()
     column = places[1] + (offset_column * scales[1] + 0.5).floor().long()
     return (row.clamp(0, grid[0] - 1) * grid[1] + column.clamp(0, grid[1] - 1)).flatten(1)
@@ -165,10 +154,10 @@ def vary(levels: list[Level], seeds: list[int], settings: Settings, device: torc
 def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: torch.device) -> tuple[Tensor, Tensor]:
     few = coarse(levels)
     result, field, reverse = _climb(levels, range(few), None, seeds, settings, device)
-    for attempt in range(1, TRIES if settings.sigma else 1):
+    for attempt in attempts(settings)[1:]:
         codes = ROW * (field // levels[few - 1].grid[1]) + field % levels[few - 1].grid[1]
         codes = codes.view(-1, *levels[few - 1].grid).cpu().numpy()
-        alike = [i for i, one in enumerate(codes) if likeness(one) > ALIKE]
+        alike = [i for i, one in enumerate(codes) if is_copy(one)]
         if not alike:
             break
         again = _climb(levels, range(few), None, [seeds[i] for i in alike], settings, device, attempt)

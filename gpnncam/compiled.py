@@ -11,18 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpnncam import patchmatch
-from gpnncam.levels import (
-    ALIKE,
-    FEW_CHANGES,
-    ROW,
-    TRIES,
-    Level,
-    Settings,
-    coarse,
-    first_field,
-    likeness,
-    noisy_start,
-)
+from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, attempts, coarse, first_field, is_copy, noisy_start
 from gpnncam.patches import from_rows, to_rows
 from gpnncam.pyramid import PATCH, taps
 
@@ -76,11 +65,11 @@ class _Search:
     def run(self) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (H, W, 3) uint8 and field (H - 6, W - 6, 2) int32."""
         few = coarse([here.level for here in self.rows])
-        for attempt in range(TRIES if self.settings.sigma else 1):
+        for attempt in attempts(self.settings):
             self._start(attempt)
             for here in self.rows[1:few]:
                 self._climb(here)
-            if likeness(self.field) <= ALIKE:
+            if not is_copy(self.field):
                 break
         for here in self.rows[few:]:
             self._climb(here)
@@ -89,7 +78,8 @@ class _Search:
     def _start(self, attempt: int) -> None:
         here, settings = self.rows[0], self.settings
         query = np.zeros_like(here.values)
-        self.field = first_field(noisy_start(here.level, self.seed, settings, attempt), here.level, settings.alpha)
+        start = noisy_start(here.level, self.seed, settings, attempt)
+        self.field = first_field(start, here.level, settings.alpha)
         self.reverse = np.zeros_like(self.field)
         patchmatch.average(self.field, here.values, self.total, query)
         self._improve(here, query, range(1, here.level.iterations), first=True)

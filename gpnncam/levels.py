@@ -100,6 +100,16 @@ def likeness(field: np.ndarray) -> float:
     return float(((abs((field >> 16) - rows) <= 1) & (abs((field & 65535) - columns) <= 1)).mean())
 
 
+def attempts(settings: Settings) -> range:
+    """How often a variation may start; without noise every start is the same."""
+    return range(TRIES if settings.sigma else 1)
+
+
+def is_copy(field: np.ndarray) -> bool:
+    """Whether the field (rows, columns) of the last of the `coarse` levels makes the picture itself."""
+    return likeness(field) > ALIKE
+
+
 def noisy_start(level: Level, seed: int, settings: Settings, attempt: int = 0) -> np.ndarray:
     """The first query: the coarsest level (h, w, 3) plus Gaussian noise, in whole steps of 1/255, float64."""
     h, w, _ = level.image.shape

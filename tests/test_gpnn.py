@@ -221,7 +221,7 @@ def test_no_variation_is_a_copy_of_the_picture(engine, monkeypatch):
         return [likeness(field[..., 0] * ROW + field[..., 1]) for field in np.asarray(fields)]
 
     assert max(alike()) < 0.85
-    monkeypatch.setattr(module, "TRIES", 1)
+    monkeypatch.setattr(gpnncam.levels, "TRIES", 1)
     assert max(alike()) > 0.95
 
 

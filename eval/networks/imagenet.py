@@ -36,6 +36,11 @@ def build(
     return fill(_empty(arch, classes), state, path)
 
 
+def untrained(arch: str) -> nn.Module:
+    """torchvision's network with random weights, laid out in memory as `build` lays out trained ones: to be timed."""
+    return models.get_model(arch, weights=None).eval().to(memory_format=torch.channels_last)
+
+
 def _empty(arch: str, classes: int) -> nn.Module:
     # These two were trained on (x - 0.5) / 0.5 and convert the usual normalisation themselves, where they are told to.
     extra = {"transform_input": True, "init_weights": False} if arch in ("googlenet", "inception_v3") else {}

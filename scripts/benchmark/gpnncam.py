@@ -18,9 +18,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torchvision import models
 
 from eval.classifier import Classifier
+from eval.networks.imagenet import untrained
 from gpnncam.cam import GPNNCAM, STEPS
 
 LAYERS = {
@@ -53,7 +53,7 @@ def measure(arguments: argparse.Namespace, name: str) -> dict:
     """Run one network; the record that main prints."""
     device = torch.device(arguments.device)
     torch.manual_seed(0)
-    network = models.get_model(name, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
+    network = untrained(name)
     classes = [str(i) for i in range(1000)]
     mean, std, layers = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], {"gpnncam": LAYERS[name]}
     classifier = Classifier(network, mean, std, layers, classes, device=device)

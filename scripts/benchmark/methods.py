@@ -21,10 +21,10 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
-from torchvision import models
 
 import run
 from eval.classifier import Classifier
+from eval.networks.imagenet import untrained
 from scripts.benchmark.gpnncam import LAYERS as GPNNCAM_LAYERS
 from scripts.benchmark.gpnncam import picture, resident_gb
 
@@ -49,8 +49,7 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
     layers = {"cam": CAM[name], "relevance": CAM[name], "gpnncam": GPNNCAM_LAYERS[name]}
     classes = [str(i) for i in range(1000)]
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    made = models.get_model(name, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
-    classifier = Classifier(made, mean, std, layers, classes, device=device)
+    classifier = Classifier(untrained(name), mean, std, layers, classes, device=device)
     settings = SHORT.get(method_name, [])
     cfg = run.load([f"method={method_name}", *settings])
     method = run.build_method(cfg.method, classifier, classes)

@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from torchvision import models
 
 import run
 from eval.classifier import Classifier
 from eval.datasets.pictures import Picture
 from eval.loader import decoded
+from eval.networks.imagenet import untrained
 from eval.protocol import Input
 from eval.records import Rows
 from eval.runner import Evaluation
@@ -59,8 +59,7 @@ def measure(network: str, name: str, given: argparse.Namespace) -> dict:
     torch.manual_seed(0)
     layers = {"cam": CAM[network], "relevance": CAM[network], "gpnncam": LAYERS[network]}
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    made = models.get_model(network, weights=None).to(memory_format=torch.channels_last)  # as loaded networks are
-    classifier = Classifier(made, mean, std, layers, CLASSES, device=given.device)
+    classifier = Classifier(untrained(network), mean, std, layers, CLASSES, device=given.device)
     cfg = run.load([f"method={name}"])
     method = run.build_method(cfg.method, classifier, CLASSES)
     with tempfile.TemporaryDirectory() as place:

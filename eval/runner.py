@@ -233,7 +233,7 @@ class Evaluation:
         self._log.advance(len(asked))
 
 
-FEW = 64  # pictures
+FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
 
 
 def _synchronize() -> None:

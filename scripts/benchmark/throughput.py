@@ -142,7 +142,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--method", nargs="+", default=list(PAPER), metavar="NAME")
     parser.add_argument("--pictures", type=int, help="measured per method; default: 256 on a GPU, 2 without")
     parser.add_argument("--batch", type=int, help="pictures per call; default: 32 on a GPU, 1 without")
-    parser.add_argument("--workers", type=int, default=1, help="processes that decode (from 64 pictures on)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that decode (from 128 pictures on)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(argv)
     cuda = torch.device(given.device).type == "cuda"

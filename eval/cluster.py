@@ -14,6 +14,7 @@ from pathlib import Path
 import submitit
 import torch
 
+from eval.settings import cores
 from eval.sweep import Progress, note, waves
 
 # Named alike for every cluster by submitit; all others are SLURM's own.
@@ -41,9 +42,9 @@ def launch(cluster: str, call: Callable, arguments: dict[int, tuple], settings: 
 def _local(call, arguments, settings, tick):
     executor = submitit.LocalExecutor(settings["submitit_folder"], max_num_timeout=settings["max_num_timeout"])
     gpus = _gpus()
-    count = min(settings.get("processes") or len(gpus) or os.cpu_count(), len(arguments))
+    count = min(settings.get("processes") or len(gpus) or cores(), len(arguments))
     # Several processes that each use every core would stand in each other's way.
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, os.cpu_count() // count)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     waiting, running = list(arguments), {}
     while waiting or running:
         for slot in range(count):

@@ -16,7 +16,7 @@ from eval.protocol import Protocol
 from eval.provenance import weights_digest
 from eval.records import Rows, read_rows
 from eval.runner import Evaluation, Plan, plan, select
-from eval.settings import SUBSETS, device_of, shard_of, validate
+from eval.settings import SUBSETS, device_of, shard_of, validate, workers_of
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
             dataset.classes,
             cfg.seed,
             on_error=cfg.on_error,
-            workers=cfg.workers,
+            workers=workers_of(cfg.workers, device_of(cfg.device)),
             batch_pictures=cfg.batch_pictures,
             save_maps=cfg.save_maps,
             log=Log(log, title, sum(len(asked) for _, _, asked in left)),

@@ -1,7 +1,6 @@
 """What made a number: versions, commit, hardware, weights. Stands beside the rows of every run."""
 
 import hashlib
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -10,6 +9,8 @@ from pathlib import Path
 
 import torch
 from torch import nn
+
+from eval.settings import cores
 
 PACKAGES = ("torch", "torchvision", "numpy", "numba", "grad-cam", "captum", "zennit", "hydra-core", "pillow")
 
@@ -54,4 +55,4 @@ def _git(*arguments: str) -> str | None:
 def _hardware(device: str) -> str:
     if torch.device(device).type == "cuda":
         return torch.cuda.get_device_name(torch.device(device))
-    return f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, {torch.get_num_threads()} threads"
+    return f"{platform.machine()}, {cores()} cores, {torch.get_num_threads()} threads"

@@ -1,5 +1,7 @@
 """Checks of the plain settings of a run, before any work."""
 
+import os
+
 import torch
 
 from eval.journal import SYNCS
@@ -30,6 +32,22 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
     return int(number), int(count)
 
 
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def workers_of(asked: int | None, device: str) -> int:
+    """Processes that decode ahead: `asked`, or, if None, what keeps `device` busy.
+
+    A network on the CPU needs one at most. A process delivers about 140 pictures/s (`scripts.benchmark data`), a large
+    card takes about 400/s by the fastest methods: four, as far as there are cores beside the one that feeds the card.
+    """
+    if asked is not None:
+        return asked
+    return max(1, min(4, cores() - 1)) if torch.device(device).type == "cuda" else 1
+
+
 def validate(cfg) -> None:
     """ValueError names the first setting whose value cannot be meant; cfg as conf/config.yaml."""
     device_of(str(cfg.device))
@@ -44,6 +62,6 @@ def validate(cfg) -> None:
         raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
     for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
         value = cfg[name]
-        if (value is None and name == "limit") or (type(value) is int and value >= least):
+        if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")

@@ -19,6 +19,7 @@ from tqdm import tqdm
 import run
 from eval.loader import decoded
 from eval.sample import Sample, pairs
+from eval.settings import cores
 
 # Pictures, pairs, difficult pairs of complete data sets; None: not known for certain. VOC2007 test was counted on the
 # published annotations, ILSVRC2012 val has one class per picture and so no difficult pair.
@@ -126,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         cfg = run.load(options.settings)
         dataset = run.build_dataset(cfg)
-        report = check(dataset, cfg.workers, not options.no_pictures)
+        report = check(dataset, cores() if cfg.workers is None else cfg.workers, not options.no_pictures)
     except run.EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,5 @@
 """The built-in training pictures as arrays, rendered once by all cores and kept: training reads them many times."""
 
-import os
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.datasets.demo import CLASSES, Demo
+from eval.settings import cores
 
 CHUNK = 50
 
@@ -30,7 +30,7 @@ def load(dataset: Demo, folder: Path, jobs: int | None = None) -> Pictures:
     pixels, rest = folder / f"{stem}.npy", folder / f"{stem}.npz"
     if not (pixels.is_file() and rest.is_file()):
         folder.mkdir(parents=True, exist_ok=True)
-        _render(dataset, pixels, rest, jobs or os.cpu_count())
+        _render(dataset, pixels, rest, jobs or cores())
     arrays = np.load(rest)
     return Pictures(np.load(pixels, mmap_mode="r"), arrays["truth"], arrays["boxes"])
 

@@ -30,10 +30,23 @@ def test_every_method_that_sees_is_measured():
     assert not {"center", "random", "maps", "custom"} & set(names)
 
 
-def test_the_table(record):
-    lines = markdown([json.dumps(record | {"settings": ["method.build.masks=400"]})]).splitlines()
-    assert len(lines) == 3
-    assert lines[2].startswith("| mobilenet_v2 | Occlusion (masks=400) | ")
-    assert " | 10 | " in lines[2]
+def test_the_table_has_a_line_per_method_and_the_networks_side_by_side(record):
+    def line(**changes):
+        return json.dumps(record | changes)
+
+    short = ["method.build.masks=400"]
+    lines = [line(), line(label="RISE", settings=short), line(label="RISE", settings=short, network="vgg16", passes=7)]
+    head, _, occlusion, rise = markdown(lines).splitlines()
+    assert "mobilenet_v2: pictures" in head
+    assert "vgg16: pictures" in head
+    assert occlusion.startswith("| Occlusion | ")
+    assert occlusion.endswith(" |  |  |  |  |")
+    assert rise.startswith("| RISE (masks=400) | ")
+    cells = [cell.strip() for cell in rise.split("|")]
+    titles = [cell.strip() for cell in head.split("|")]
+    assert cells[titles.index("mobilenet_v2: pictures")] == "10"
+    assert cells[titles.index("vgg16: pictures")] == "7"
     with pytest.raises(ValueError, match="line 1 is no record"):
         markdown(['{"network": "vgg16"}'])
+    with pytest.raises(ValueError, match="line 2: Occlusion on mobilenet_v2 is there twice"):
+        markdown([line(), line()])

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 import run
 from eval.job import network_settings
 from eval.protocol import Protocol
-from eval.settings import validate
+from eval.settings import cores, validate, workers_of
 
 CONF = Path(__file__).parent.parent / "conf"
 CHOICES = [
@@ -85,3 +85,13 @@ def test_a_cell_of_the_paper_in_the_sweep_has_its_published_number():
     for _, cfg in run.load_sweep(["experiment=paper_table"]):
         if cfg.method.name != "center":
             assert published(cfg.dataset.name, "all", cfg.model.name, cfg.method.name, "paper"), cfg.method.name
+
+
+def test_decoding_processes_follow_the_device_unless_they_are_set(monkeypatch):
+    assert 1 <= cores() <= 4096
+    assert workers_of(0, "cuda") == 0
+    assert workers_of(7, "cpu") == 7
+    assert workers_of(None, "cpu") == 1
+    for have, expected in ((1, 1), (2, 1), (3, 2), (64, 4)):
+        monkeypatch.setattr("eval.settings.cores", lambda have=have: have)
+        assert workers_of(None, "cuda:1") == expected

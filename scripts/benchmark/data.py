@@ -11,7 +11,6 @@ waits. Then one line in which the consumer really takes that time per picture: i
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -25,6 +24,7 @@ from eval.datasets.pictures import Picture
 from eval.loader import decoded
 from eval.protocol import Input
 from eval.sample import Sample
+from eval.settings import cores
 
 # GradCAM on ResNet50, the fastest method that needs a network, takes about this many pictures a second on a large card.
 GPU = 400.0
@@ -73,8 +73,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--count", type=int, default=400, help="pictures (400)")
     parser.add_argument("--repeats", type=int, default=3, help="the median counts (3)")
     parser.add_argument("--gpu", type=float, default=GPU, help=f"pictures/s of the consumer ({GPU:.0f})")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, cores}))
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, cores()}))
     options = parser.parse_intermixed_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         samples, source = _samples(options, Path(folder))
@@ -85,7 +84,7 @@ def main(arguments: list[str]) -> int:
             one = found / max(workers, 1) if workers <= 1 else one
             needed = int(-(-options.gpu // one)) if one else None
             told = {"workers": workers, "pictures_per_second": round(found, 1), "workers_for_gpu": needed}
-            print(json.dumps(told | {"pictures": len(samples), "cores": cores}), flush=True)
+            print(json.dumps(told | {"pictures": len(samples), "cores": cores()}), flush=True)
         # Half of what the workers deliver: the consumer is the bottleneck if decoding overlaps with it at all.
         workers, each = max(options.workers), 2 / found
         speed, waited = rate(samples, prepare, workers, each)

@@ -31,6 +31,13 @@ from scripts.benchmark.gpnncam import picture, resident_gb
 CAM = {"resnet50": ["layer4"], "vgg16": ["features.29"], "vgg16_bn": ["features.42"], "mobilenet_v2": ["features.18"]}
 # What takes minutes is measured in part; the record says so.
 SHORT = {"rise": ["method.build.masks=400"]}
+# Of the README's table: its columns for each network.
+COLUMNS = {
+    "seconds": ("seconds", ".2f"),
+    "pictures": ("passes", ",d"),
+    "forward passes": ("ratio", ",.1f"),
+    "GB": ("memory_gb", ".2f"),
+}
 METHODS = Path(run.ROOT / "conf" / "method")
 
 
@@ -111,21 +118,24 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
 
 
 def markdown(lines: list[str]) -> str:
-    """The table of a file of records; ValueError names a line that is none."""
-    rows = []
+    """The table of a file of records, a line per method; ValueError names a line that is none, or is there twice."""
+    cells: dict[str, dict[str, list[str]]] = {}
     for number, line in enumerate(lines, 1):
         try:
             record = json.loads(line)
-            note = (
-                f" ({', '.join(part.rsplit('.', 1)[-1] for part in record['settings'])})" if record["settings"] else ""
-            )
-            cells = [record["network"], record["label"] + note, f"{record['seconds']:.2f}", str(record["passes"])]
-            rows.append([*cells, f"{record['ratio']:.2f}", f"{record['memory_gb']:.2f}"])
+            notes = ", ".join(part.rsplit(".", 1)[-1] for part in record["settings"])
+            name, network = record["label"] + f" ({notes})" * bool(notes), record["network"]
+            numbers = [f"{record[key]:{how}}" for key, how in COLUMNS.values()]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} is no record of this benchmark: {error}") from error
-    head = ["network", "method", "seconds", "pictures through the network", "in plain forward passes", "memory, GB"]
-    table = [head, ["---", "---", "--:", "--:", "--:", "--:"], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in table)
+        if network in cells.setdefault(name, {}):
+            raise ValueError(f"line {number}: {name} on {network} is there twice")
+        cells[name][network] = numbers
+    networks = list(dict.fromkeys(network for found in cells.values() for network in found))
+    head = ["method", *(f"{network}: {column}" for network in networks for column in COLUMNS)]
+    empty = [""] * len(COLUMNS)
+    rows = [[name, *(n for network in networks for n in found.get(network, empty))] for name, found in cells.items()]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] + ["--:"] * (len(head) - 1), *rows])
 
 
 def _child(pipe, *what) -> None:

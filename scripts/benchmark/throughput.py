@@ -30,6 +30,7 @@ from eval.protocol import Input
 from eval.records import Rows
 from eval.runner import Evaluation
 from eval.sample import Pair, Sample
+from eval.settings import workers_of
 from scripts.benchmark.gpnncam import LAYERS
 from scripts.benchmark.methods import CAM
 
@@ -142,10 +143,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--method", nargs="+", default=list(PAPER), metavar="NAME")
     parser.add_argument("--pictures", type=int, help="measured per method; default: 256 on a GPU, 2 without")
     parser.add_argument("--batch", type=int, help="pictures per call; default: 32 on a GPU, 1 without")
-    parser.add_argument("--workers", type=int, default=1, help="processes that decode (from 128 pictures on)")
+    parser.add_argument("--workers", type=int, help="processes that decode (from 128 pictures on); default: as run.py")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     given = parser.parse_args(argv)
     cuda = torch.device(given.device).type == "cuda"
+    given.workers = workers_of(given.workers, given.device)
     given.pictures = given.pictures or (256 if cuda else 2)
     given.batch = given.batch or (32 if cuda else 1)
     context, records, failed = multiprocessing.get_context("spawn"), [], 0

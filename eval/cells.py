@@ -68,16 +68,17 @@ def table_cells(
     """The cells of all runs.
 
     rule: score the runs that fit its protocol's input by it; None: each run by the protocols it was asked under, with
-    `changes`. A method that looks at no network stands under every network that its data set has under that protocol.
+    `changes`. A method that looks at no network stands under every network that its data set has under that protocol,
+        with the pairs that this network can be asked about.
     resamples: of the bootstrap; 0 leaves the intervals out (nan).
     """
     cells = []
     for each, asked in by_rule(runs, changes, rule):
         for run in asked:
             for model in models_of(run, asked):
-                ranks = ranks_for(model, run, asked) if each.top_k and run.model is None else None
+                scope = scope_of(run, model, asked, each.top_k)
                 cells += [
-                    _cell(run, each, subset, model, ranks, resamples) for subset in subsets if _asked(run, subset)
+                    _cell(run, each, subset, model, scope, resamples) for subset in subsets if _asked(run, subset)
                 ]
     return cells
 
@@ -99,20 +100,36 @@ def models_of(run: Run, others: list[Run]) -> list[str]:
     return sorted({other.model for other in others if other.model and other.dataset == run.dataset}) or [""]
 
 
-def ranks_for(model: str, run: Run, others: list[Run]) -> pd.Series | None:
-    """rank by (key, label) as a network saw it, for a method that asked none; None if there is no such network.
+@dataclass(frozen=True)
+class Scope:
+    """What a run is held to in a network's column: pairs, how many there are by subset; for a method that asked no
+    network also the classes that the network can be asked about (None: all) and its rank by (key, label), if known."""
 
-    From all runs of that network on that data set; ValueError if they disagree, for then they are not one network.
+    pairs: dict[str, int]
+    classes: frozenset[str] | None = None
+    ranks: pd.Series | None = None
+
+
+def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scope:
+    """The scope of a run in the column of a network among `others`.
+
+    ValueError if runs of that network disagree about ranks, for then they are not one network. If they can be asked
+    about different classes, a blind method is held to those of the run with the fewest pairs.
     """
-    found = [other.rows for other in others if other.model == model and other.dataset == run.dataset]
-    if not found:
-        return None
-    ranks = pd.concat([rows[["key", "label", "rank"]] for rows in found]).drop_duplicates()
-    if ranks.duplicated(["key", "label"]).any():
-        raise ValueError(
-            f"{run.dataset}: the runs of {model} disagree about the ranks of classes, so {run.method} has no top-k"
-        )
-    return ranks.set_index(["key", "label"])["rank"]
+    seeing = [other for other in others if other.model == model and other.dataset == run.dataset]
+    if run.model is not None or not seeing:
+        return Scope(run.info["pairs"])
+    ranks = None
+    if top_k:
+        ranks = pd.concat([other.rows[["key", "label", "rank"]] for other in seeing]).drop_duplicates()
+        if ranks.duplicated(["key", "label"]).any():
+            raise ValueError(
+                f"{run.dataset}: the runs of {model} disagree about the ranks of classes, so {run.method} has no top-k"
+            )
+        ranks = ranks.set_index(["key", "label"])["rank"]
+    narrow = min(seeing, key=lambda other: other.info["pairs"]["all"])
+    outputs = zip(narrow.info["classes"], narrow.info["identity"]["model"]["outputs"], strict=True)
+    return Scope(narrow.info["pairs"], frozenset(name for name, found in outputs if found), ranks)
 
 
 def _asked(run: Run, subset: str) -> bool:
@@ -123,20 +140,22 @@ def _asked(run: Run, subset: str) -> bool:
     return bool(run.rows["difficult"].any()) if subset == "diff" else not only_difficult
 
 
-def selected(run: Run, subset: str, top_k: int | None, ranks: pd.Series | None) -> tuple[pd.DataFrame, int, int]:
+def selected(run: Run, subset: str, top_k: int | None, scope: Scope) -> tuple[pd.DataFrame, int, int]:
     """(rows that count, rows of the subset, rows among them whose rank is not known)."""
     rows = run.rows if subset == "all" else run.rows[run.rows["difficult"]]
+    if scope.classes is not None:
+        rows = rows[rows["label"].isin(scope.classes)]
     if top_k is None:
         return rows, len(rows), 0
     known = rows["rank"]
     if run.model is None:
         pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
-        known = pd.Series(np.nan if ranks is None else ranks.reindex(pairs).to_numpy(), rows.index)
+        known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
     return rows[known < top_k], len(rows), int(known.isna().sum())
 
 
-def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None, resamples: int) -> Cell:
-    rows, count, unranked = selected(run, subset, rule.top_k, ranks)
+def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples: int) -> Cell:
+    rows, count, unranked = selected(run, subset, rule.top_k, scope)
     values = rule.values(rows)
     accuracy = low = high = np.nan
     if len(values) and np.isfinite(values).all():
@@ -160,7 +179,7 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, ranks: pd.Series | None
         low=low,
         high=high,
         rows=count,
-        pairs=run.info["pairs"][subset],
+        pairs=scope.pairs[subset],
         unranked=unranked,
         failed=len(run.failures),
         constant=int(rows["constant"].sum()),

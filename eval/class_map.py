@@ -19,7 +19,8 @@ def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int
     """For each class, the indices of the network's outputs that stand for it; [] for a class that cannot be asked.
 
     class_map: None: output i is class i. "imagenet", "voc_to_imagenet", "coco_to_imagenet": built in. Else a JSON or
-    YAML file {class name: output index, list of indices, or {"outputs": [...]}}; [] says that no output fits.
+    YAML file {class name: output index, list of indices, or {"outputs": [...]}}; no output fits a class whose list is
+        empty or that is not there (but an entry that is nearly the name of such a class is an error).
     n_outputs: how many outputs the network has, None: not known, not checked.
     ValueError names the class, index or setting that does not fit.
     """
@@ -31,12 +32,14 @@ def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int
             )
         return [[index] for index in range(len(classes))]
     source, entries = _entries(classes, class_map)
-    lost = [name for name in classes if name not in entries]
-    if lost:
-        near = difflib.get_close_matches(lost[0], entries, n=3)
-        hint = f"; near to the first: {', '.join(near)}" if near else ""
-        raise ValueError(f"{source} does not say what stands for {', '.join(map(repr, lost[:5]))} ([]: nothing){hint}")
-    found = [_indices(entries[name], n_outputs, f"{source}, class {name!r}") for name in classes]
+    more = [name for name in entries if name not in classes]
+    for name in classes:
+        if name not in entries and (near := difflib.get_close_matches(name, more, n=1, cutoff=0.75)):
+            raise ValueError(
+                f"{source} does not say what stands for {name!r}, but has {near[0]!r}, which is no class of the data "
+                f"set; if nothing stands for {name!r}, say so: []"
+            )
+    found = [_indices(entries.get(name, []), n_outputs, f"{source}, class {name!r}") for name in classes]
     if not any(found):
         raise ValueError(f"{source}: no class of the data set has an output")
     return found

@@ -130,7 +130,16 @@ def prepare_classifier(cfg: DictConfig, classes, build) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
     settings = OmegaConf.to_container(network_settings(cfg), resolve=True)
     settings = [settings, cfg.model.class_map, list(classes), cfg.device]
-    return _kept("classifier", settings, lambda: build.build_classifier(cfg, classes))
+
+    def make():
+        classifier = build.build_classifier(cfg, classes)
+        lost = [name for name, outputs in zip(classes, classifier.outputs, strict=True) if not outputs]
+        if lost:
+            print(f"{cfg.model.name}: no output stands for {len(lost)} of {len(classes)} classes, whose pairs are not "
+                  f"asked: {', '.join(lost)}")  # fmt: skip
+        return classifier
+
+    return _kept("classifier", settings, make)
 
 
 _memory = {}

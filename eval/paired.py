@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from eval.cells import SUBSETS, by_rule, models_of, ranks_for, selected
+from eval.cells import SUBSETS, by_rule, models_of, scope_of, selected
 from eval.layout import place
 from eval.loaded import Run
 from eval.rules import Changes, Rule
@@ -88,10 +88,11 @@ def _couples(methods: list[Run], reference: list[Run]):
 
 
 def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run], resamples: int) -> dict | None:
-    sides = []
+    sides, pairs = [], []
     for run in (a, b):
-        ranks = ranks_for(model, run, asked) if rule.top_k and run.model is None else None
-        rows, _, _ = selected(run, subset, rule.top_k, ranks)
+        scope = scope_of(run, model, asked, rule.top_k)
+        rows, _, _ = selected(run, subset, rule.top_k, scope)
+        pairs.append(scope.pairs[subset])
         values = pd.Series(rule.values(rows), pd.MultiIndex.from_frame(rows[["key", "label"]]))
         sides.append(values.dropna())
     both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
@@ -100,7 +101,7 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run],
     keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
     classes = labels if rule.protocol.average == "class" else None
     found = compare(keys, both["a"], both["b"], classes, resamples=resamples)
-    left_out = a.info["pairs"][subset] - len(both) if rule.top_k is None else max(map(len, sides)) - len(both)
+    left_out = (max(pairs) if rule.top_k is None else max(map(len, sides))) - len(both)
     return {
         "protocol": rule.label,
         "dataset": a.dataset,

@@ -46,12 +46,15 @@ def write_run(
     pairs_in_all: dict | None = None,
     seed: int = 0,
     weights: str = "0123456789abcdef",
+    unasked=(),
 ) -> Path:
     """A finished run's folder. model None: a blind method. settings: the method's own. pairs_in_all: how many pairs
-    the data set has by subset, where not all of them are in `content`."""
+    the data set has by subset, where not all of them are in `content`. unasked: classes without an output."""
+    classes = sorted({row["label"] for row in content})
+    outputs = [[] if name in unasked else [index] for index, name in enumerate(classes)]
     who = runs.identity(
         {"name": dataset, "domain": "voc", "build": {"_target_": "eval.datasets.voc.VOC"}},
-        model and {"name": model, "weights": weights},
+        model and {"name": model, "weights": weights, "outputs": outputs},
         {
             "name": method,
             "label": method.upper(),
@@ -62,9 +65,9 @@ def write_run(
         seed,
     )
     folder = runs.folder(results, who)
-    counts = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
     config = config or {"dataset": who["dataset"], "model": {"name": model, "class_map": None, "variant": "voc"}}
-    classes = sorted({row["label"] for row in content})
+    content = [row for row in content if model is None or row["label"] not in unasked]
+    counts = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
     with Rows(folder) as out:
         for protocol in protocols:
             runs.describe(folder, who, config, protocol, pairs_in_all or counts, classes, "cpu")

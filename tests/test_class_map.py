@@ -94,6 +94,11 @@ def test_classes_with_two_meanings_must_choose():
         outputs(["car"], "imagenet")
 
 
+def test_a_class_that_a_map_leaves_out_has_no_output(tmp_path):
+    (tmp_path / "m.json").write_text('{"a": 3, "zebra": 0}')
+    assert outputs(["a", "giraffe"], tmp_path / "m.json", 4) == [[3], []]
+
+
 def test_without_a_map_outputs_are_classes():
     assert outputs(["a", "b"], None, 2) == [[0], [1]]
     with pytest.raises(ValueError, match=r"1000 outputs, the data set 2 classes; set model\.class_map=FILE"):
@@ -112,8 +117,8 @@ def test_a_file_of_ones_own(tmp_path, name, text):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("{a: 3}", "does not say what stands for 'bee'.*nothing"),
-        ("{a: 3, beee: 1}", "near to the first: beee"),
+        ("{a: 3, beee: 1}", r"does not say what stands for 'bee', but has 'beee'.*say so: \[\]"),
+        ("{cow: 3}", "no class of the data set has an output"),
         ("{a: 3, bee: 4}", r"class 'bee': output 4, but the network has 4 outputs"),
         ("{a: 3, bee: -1}", "class 'bee': output -1"),
         ("{a: 3, bee: [1, 1]}", "class 'bee': an output is listed twice"),

@@ -79,6 +79,15 @@ def test_only_pairs_that_both_have_count_and_the_others_are_told(results, capsys
         compared(results, capsys, "gradcam", "scorecam", "--strict")
 
 
+def test_pairs_that_the_network_cannot_be_asked_about_are_not_left_out(tmp_path, capsys):
+    write_run(tmp_path, "gradcam", rows(60, 0.5, 1), unasked=("class2",))
+    write_run(tmp_path, "center", rows(60, 0.4, 3, blind=True), model=None)
+    for order in (("gradcam", "center"), ("center", "gradcam")):
+        line = compared(tmp_path, capsys, *order, "--subset", "all").iloc[0]
+        asked = [row for row in rows(60, 0.5, 1) if row["label"] != "class2"]
+        assert (line.n, line.left_out) == (len(asked), 0)
+
+
 def test_a_measure_that_is_no_verdict_has_no_mcnemar(results, capsys):
     line = compared(results, capsys, "gpnncam", "gradcam", "--measure", "energy", "--subset", "all").iloc[0]
     a, b = pd.DataFrame(rows(120, 0.85, 2)).energy, pd.DataFrame(rows(120, 0.6, 1)).energy

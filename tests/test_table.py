@@ -118,6 +118,21 @@ def test_top_k_takes_the_rank_of_a_blind_method_from_a_run_of_the_network(result
     assert (alone.n, alone.unranked, alone.complete) == (0, len(plain), False)
 
 
+def test_a_blind_method_is_held_to_the_pairs_that_the_network_can_be_asked_about(tmp_path, capsys):
+    content = rows(60, 0.5, 1)
+    write_run(tmp_path, "gradcam", content, unasked=("class1", "class3"))
+    write_run(tmp_path, "center", rows(60, 0.4, 3, blind=True), model=None)
+    plain = pd.DataFrame(rows(60, 0.4, 3, blind=True))
+    plain = plain[~plain.label.isin(["class1", "class3"])]
+    for subset, part in (("all", plain), ("diff", plain[plain.difficult])):
+        for more in ((), ("--top-k", "2")):
+            frame = printed(tmp_path, capsys, "--protocol", "paper", *more)
+            found, seeing = cell(frame, "center", subset), cell(frame, "gradcam", subset)
+            assert (found.n, found.rows, found.pairs) == (seeing.n, seeing.rows, seeing.pairs)
+            assert found.complete
+            assert more or found.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
+
+
 def test_incomplete_cells_are_marked_not_ranked_and_refused_on_demand(results, capsys):
     content = rows(60, 1.0, 4)
     write_run(results, "layercam", content[:30], pairs_in_all={"all": len(content), "diff": 50})

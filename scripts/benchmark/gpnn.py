@@ -6,7 +6,8 @@
 
 One JSON line per case. Every speed case runs in a process of its own. `seconds` is the wall clock per variation, the
 picture's preparation included, the fastest of the repetitions and their median; `cpu` the processor time of all threads
-per variation; `memory_mb` the highest resident memory less what was resident after the imports and the first call.
+per variation; `memory_mb` the highest resident memory less what was resident after the imports and the first call;
+`cache_kb` what a variation takes in the cache.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from time import perf_counter, process_time
 import torch
 
 from gpnncam import variations
+from gpnncam.cache import Cache
 from scripts.gpnn_quality import compare, pictures
 
 
@@ -48,9 +50,10 @@ def speed(side: int, n: int, threads: int, repeat: int, device: str = "cpu", cac
                 torch.cuda.synchronize()
             walls.append((perf_counter() - wall) / n)
             cpus.append((process_time() - cpu) / n)
+        size = {"cache_kb": round(Cache(folder).size() / n / repeat / 1000, 1)} if cache else {}
     case = {"case": "cached" if cache else "variations", "side": side, "n": n, "threads": threads, "device": device}
     case |= {"seconds": round(min(walls), 4), "median": round(statistics.median(walls), 4), "cpu": round(min(cpus), 4)}
-    return case | {"memory_mb": round(_resident_mb() - before)}
+    return case | {"memory_mb": round(_resident_mb() - before)} | size
 
 
 def first_call(side: int, compiled: bool) -> dict:

@@ -153,7 +153,7 @@ function scatterChart(holder, view, methods, look, width) {
 function classChart(holder, view, methods, look, width) {
   const { names, n, values } = view.classes;
   const row = 30, top = 30, left = Math.min(170, 30 + 7 * Math.max(...names.map((name, i) => `${name} ${n[i]}`.length)));
-  const right = width - 16, bottom = top + names.length * row, height = bottom + 12;
+  const right = width - 20, bottom = top + names.length * row, height = bottom + 12;
   const distance = view.measure === "distance";
   const all = methods.flatMap((m) => values[m.name].filter((v) => v !== null));
   const steps = distance ? ticks(0, Math.max(...all)) : [0, 0.25, 0.5, 0.75, 1];

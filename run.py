@@ -121,10 +121,27 @@ def job(cfg: DictConfig) -> Outcome:
     return evaluate_job(cfg, build=sys.modules[__name__])
 
 
+def ends_the_sweep(method):
+    """Hydra makes a warning of an error in a callback and goes on; here it ends the sweep, with exit status 1."""
+
+    @functools.wraps(method)
+    def guarded(self, *arguments, **settings):
+        try:
+            return method(self, *arguments, **settings)
+        except EXPECTED as error:
+            sys.exit(f"error: {error}")
+        except Exception:
+            traceback.print_exc()
+            sys.exit(1)
+
+    return guarded
+
+
 class Sweep(Callback):
     """A multirun: checks every job before the first one starts, says how far it is, names those that failed after the
     others have run, and makes the exit status say so."""
 
+    @ends_the_sweep
     def on_multirun_start(self, config: DictConfig, **_) -> None:
         from scripts.preflight import preflight
 
@@ -152,6 +169,7 @@ class Sweep(Callback):
         if os.getpid() == self.process:  # elsewhere, the process that waits tells
             self.progress.tell()
 
+    @ends_the_sweep
     def on_multirun_end(self, config: DictConfig, **_) -> None:
         self.progress.tell()
         print_sweep(self.progress.folders(), self.protocols)

@@ -167,6 +167,20 @@ def test_one_jobs_failure_leaves_the_others_running_and_is_named_at_the_end(tmp_
     assert len(rows.read_text().splitlines()) > 4
 
 
+@pytest.mark.parametrize("error", [ValueError("the rows are damaged"), ZeroDivisionError("a mistake of ours")])
+def test_an_error_after_the_last_job_is_no_warning(error, capsys):
+    class Broken:
+        def tell(self):
+            raise error
+
+    sweep = run.Sweep()
+    sweep.progress = Broken()
+    with pytest.raises(SystemExit) as ended:
+        sweep.on_multirun_end(config=None)
+    assert ended.value.code
+    assert str(error) in f"{ended.value.code} {capsys.readouterr().err}"
+
+
 def test_a_sweep_that_lacks_something_starts_nothing(tmp_path):
     done = sweep("method=center", "dataset=demo,pascal", "dataset.root=nowhere", f"results={tmp_path}")
     assert done.returncode == 1

@@ -1,5 +1,6 @@
 """The paper's layout of a table frame: methods down, (data set, network, subset) across, one sheet a protocol."""
 
+import re
 from dataclasses import dataclass
 
 import pandas as pd
@@ -25,12 +26,14 @@ def named(name: str) -> str:
     return NAMES.get(name, name)
 
 
-def place(method: str) -> tuple[int, str]:
-    """Sort key of a method's name, with or without a variant."""
+def place(method: str) -> tuple[int, tuple]:
+    """Sort key of a method's name, with or without a variant; numbers in it go by value: n=5 before n=20."""
     name = method.partition(" [")[0]
+    # split leaves texts at even places and numbers at odd ones, so that like is compared with like
+    parts = tuple(float(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", method)))
     if name in FIRST:
-        return FIRST.index(name), method
-    return len(FIRST) + (name == LAST), method
+        return FIRST.index(name), parts
+    return len(FIRST) + (name == LAST), parts
 
 
 @dataclass(frozen=True)

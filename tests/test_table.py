@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from eval.layout import place
 from eval.loaded import load_runs, named_protocol
 from eval.published import published, read_published
 from scripts.table import main as table
@@ -175,6 +176,19 @@ def test_a_changed_protocol_is_named_as_such(tmp_path, capsys):
     frame = printed(tmp_path, capsys)
     assert set(frame.protocol) == {"torchray [input.side=448]"}
     assert frame.published.isna().all()
+
+
+def test_variants_go_by_the_value_of_their_numbers_and_the_paper_s_method_closes_the_table():
+    names = [
+        "center",
+        "gradcam",
+        "rise [masks=9]",
+        "rise [masks=10]",
+        "gpnncam",
+        "gpnncam [n=5]",
+        "gpnncam [n=20, sigma=0.75]",
+    ]
+    assert sorted([*names[::-1], "gpnncam [n=20, sigma=3.0]"], key=place) == [*names, "gpnncam [n=20, sigma=3.0]"]
 
 
 def test_variants_of_a_method_are_told_apart_by_what_differs(results, capsys):

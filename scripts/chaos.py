@@ -66,7 +66,7 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
         if living[place].is_alive():
             living[place].kill()
             living[place].join()
-            done += 1
+            done += living[place].exitcode != 0  # one that ended by itself at that very moment was not killed
         elif living[place].exitcode == 0 and all(process.exitcode == 0 for process in living[:-1]):
             raise RuntimeError(f"everything was finished after {done} kills: give more --pictures or --seconds")
         for number, process in enumerate(living):

@@ -87,8 +87,17 @@ def test_a_cell_of_the_paper_in_the_sweep_has_its_published_number():
             assert published(cfg.dataset.name, "all", cfg.model.name, cfg.method.name, "paper"), cfg.method.name
 
 
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 5, 9}, raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert cores() == 3
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert cores() == 64
+    monkeypatch.setattr("os.cpu_count", lambda: None)
+    assert cores() == 1
+
+
 def test_decoding_processes_follow_the_device_unless_they_are_set(monkeypatch):
-    assert 1 <= cores() <= 4096
     assert workers_of(0, "cuda") == 0
     assert workers_of(7, "cpu") == 7
     assert workers_of(None, "cpu") == 1

@@ -69,7 +69,7 @@ def table_cells(
 
     rule: score the runs that fit its protocol's input by it; None: each run by the protocols it was asked under, with
     `changes`. A method that looks at no network stands under every network that its data set has under that protocol,
-        with the pairs that this network can be asked about.
+    with the pairs that this network can be asked about.
     resamples: of the bootstrap; 0 leaves the intervals out (nan).
     """
     cells = []

@@ -20,7 +20,7 @@ def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int
 
     class_map: None: output i is class i. "imagenet", "voc_to_imagenet", "coco_to_imagenet": built in. Else a JSON or
     YAML file {class name: output index, list of indices, or {"outputs": [...]}}; no output fits a class whose list is
-        empty or that is not there (but an entry that is nearly the name of such a class is an error).
+    empty or that is not there (but an entry that is nearly the name of such a class is an error).
     n_outputs: how many outputs the network has, None: not known, not checked.
     ValueError names the class, index or setting that does not fit.
     """

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 
-from eval.cells import SUBSETS, by_rule, models_of, scope_of, selected
+from eval.cells import SUBSETS, Scope, by_rule, models_of, scope_of, selected
 from eval.layout import place
 from eval.loaded import Run
 from eval.rules import Changes, Rule
@@ -69,8 +69,9 @@ def compared(
             if a.dataset != b.dataset:
                 continue
             for model in sorted(set(models_of(a, asked)) & set(models_of(b, asked))):
+                scopes = [scope_of(run, model, asked, each.top_k) for run in (a, b)]
                 for subset in subsets:
-                    line = _line(a, b, each, model, subset, asked, resamples)
+                    line = _line(a, b, each, model, subset, scopes, resamples)
                     lines += [line] if line else []
     frame = pd.DataFrame(lines, columns=COLUMNS).astype({"only_a": "Int64", "only_b": "Int64", "mcnemar": float})
     for test in ("mcnemar", "flip"):
@@ -87,12 +88,10 @@ def _couples(methods: list[Run], reference: list[Run]):
     return itertools.product(others, [run for run in methods if run in reference])
 
 
-def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run], resamples: int) -> dict | None:
-    sides, pairs = [], []
-    for run in (a, b):
-        scope = scope_of(run, model, asked, rule.top_k)
+def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scope], resamples: int) -> dict | None:
+    sides = []
+    for run, scope in zip((a, b), scopes, strict=True):
         rows, _, _ = selected(run, subset, rule.top_k, scope)
-        pairs.append(scope.pairs[subset])
         values = pd.Series(rule.values(rows), pd.MultiIndex.from_frame(rows[["key", "label"]]))
         sides.append(values.dropna())
     both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
@@ -101,7 +100,7 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run],
     keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
     classes = labels if rule.protocol.average == "class" else None
     found = compare(keys, both["a"], both["b"], classes, resamples=resamples)
-    left_out = (max(pairs) if rule.top_k is None else max(map(len, sides))) - len(both)
+    there = [scope.pairs[subset] for scope in scopes] if rule.top_k is None else map(len, sides)
     return {
         "protocol": rule.label,
         "dataset": a.dataset,
@@ -111,7 +110,7 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, asked: list[Run],
         "method_b": b.method,
         "n": len(both),
         "pictures": keys.nunique(),
-        "left_out": left_out,
+        "left_out": max(there) - len(both),
         "accuracy_a": found.average_a,
         "accuracy_b": found.average_b,
         "difference": found.difference,

@@ -23,11 +23,11 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-import run
-from eval.job import prepare
-from eval.locks import Held
-from eval.records import compact, read_rows
-from eval.runner import TIMING
+from eval.files.locks import Held
+from eval.records.rows import compact, read_rows
+from eval.records.schema import TIMING
+from eval.running.config import load
+from eval.running.job import evaluate_job, prepare_dataset
 
 PATIENCE = 600.0  # seconds after the last kill
 
@@ -55,8 +55,8 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
     torch.set_num_threads(1)  # forked processes must not inherit a pool of threads that they do not have
     draw = random.Random(seed)
     disturbed = jobs(folder / "disturbed", pictures, seconds, network)
-    work = [(run.job, run.load(overrides)) for many in disturbed.values() for overrides in many]
-    prepare(work[0][1], run)  # once, before the forks
+    work = [(evaluate_job, load(overrides)) for many in disturbed.values() for overrides in many]
+    prepare_dataset(work[0][1])  # once, before the forks
     work.append((compact_all, folder / "disturbed"))
     living = [start(*each) for each in work]
     done, restarts = 0, 0
@@ -83,7 +83,7 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
             process.join(PATIENCE)
     for many in jobs(folder / "calm", pictures, 0.0, network).values():
         overrides = [override for override in many[0] if not override.startswith("shard=")]
-        calm = start(run.job, run.load(overrides))
+        calm = start(evaluate_job, load(overrides))
         calm.join(PATIENCE)
     rows = 0
     for name in disturbed:

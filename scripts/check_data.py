@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 from tqdm import tqdm
 
-import run
-from eval.loader import decoded
-from eval.sample import Sample, pairs
-from eval.settings import cores
+from eval.files.places import cores
+from eval.game.sample import Sample, pairs
+from eval.running.build import build_dataset
+from eval.running.config import EXPECTED, load
+from eval.running.decoding import decoded
 
 # Pictures, pairs, difficult pairs of complete data sets; None: not known for certain. VOC2007 test was counted on the
 # published annotations, ILSVRC2012 val has one class per picture and so no difficult pair.
@@ -125,10 +126,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", type=int, default=20, metavar="N", help="name at most N bad pictures of a kind (20)")
     options = parser.parse_intermixed_args(arguments)
     try:
-        cfg = run.load(options.settings)
-        dataset = run.build_dataset(cfg)
+        cfg = load(options.settings)
+        dataset = build_dataset(cfg)
         report = check(dataset, cores() if cfg.workers is None else cfg.workers, not options.no_pictures)
-    except run.EXPECTED as error:
+    except EXPECTED as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines(report, cfg.dataset.name, options.list)))

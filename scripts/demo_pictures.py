@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from eval.datasets.demo import CLASSES, Demo
-from eval.settings import cores
+from eval.files.places import cores
 
 CHUNK = 50
 

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import torch
 
-import run
-from eval import runner
-from eval.records import read_rows
-from eval.runner import TIMING
+from eval.records.rows import read_rows
+from eval.records.schema import TIMING
+from eval.running import runner
+from eval.running.config import load
+from eval.running.job import evaluate_job
 
 
 def variants(pictures: int) -> dict[str, tuple[list[list[str]], int]]:
@@ -43,7 +44,7 @@ def rows(folder: Path, calls: list[list[str]], threads: int, common: list[str]) 
     torch.set_num_threads(threads)
     for overrides in calls:
         with contextlib.redirect_stdout(sys.stderr):
-            run.job(run.load([*common, f"results={folder}", *overrides]))
+            evaluate_job(load([*common, f"results={folder}", *overrides]))
     (found,) = folder.glob("records/*")
     return {(row["key"], row["label"]): row for row in read_rows(found)}
 

@@ -4,8 +4,9 @@
 #
 #   bash scripts/slurm_test.sh [SETTING=VALUE ...]      more settings for the sweep; PYTHON=... for another python
 #
-# Installs slurmctld, slurmd, slurm-client and munge with apt-get where they are missing (they stay installed, none is
-# enabled or left running), starts them on loopback with their files in a temporary folder, and stops by PID what it
+# Installs slurmctld, slurmd, slurm-client and munge with apt-get where they are missing. They stay installed, and Debian
+# enables their services, so that they would start at the next boot: `systemctl disable munge slurmctld slurmd` keeps
+# them from it. This script starts them on loopback, with their files in a temporary folder, and stops by PID what it
 # started.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -133,14 +134,14 @@ same_rows() {  # FOLDER: against the undisturbed run
 import sys
 from pathlib import Path
 
-from eval.records import read_rows
-from eval.runner import TIMING
-from eval.runs import find
+from eval.records.rows import read_rows
+from eval.records.loading import load_runs
+from eval.records.schema import TIMING
 
 def rows(results):
-    (run,) = find(Path(results))
-    kept = [{name: value for name, value in row.items() if name not in TIMING} for row in read_rows(run["folder"])]
-    return run["folder"].name, sorted(kept, key=lambda row: (row["key"], row["label"]))
+    ((run,), _) = load_runs(Path(results) / "records")
+    kept = [{name: value for name, value in row.items() if name not in TIMING} for row in read_rows(run.folder)]
+    return run.folder.name, sorted(kept, key=lambda row: (row["key"], row["label"]))
 
 expected, found = rows(sys.argv[1]), rows(sys.argv[2])
 if not expected[1] or expected != found:
@@ -164,7 +165,7 @@ sweeping=
 
 start_slurm
 echo "== on SLURM: the first of three shards told of its time limit, the second killed"
-"$python" run.py "${job[@]}" results="$folder/slurm" hydra/launcher=slurm hydra.launcher.cpus_per_task=1 \
+"$python" run.py "${job[@]}" results="$folder/slurm" launcher=slurm launcher.cpus_per_task=1 \
     > "$folder/sweep.log" 2>&1 &
 sweeping=$!
 until_true 900 "rows of the first two shards" has_rows 1 2

@@ -225,5 +225,5 @@ SETTINGS = {
     "method.build._target_=no_such_module.Method": "no_such_module",
     "dataset.build._target_=eval.datasets.none.None": "eval.datasets.none",
     "+dataset.build.colours=3": "colours",
-    "+dataset.build.count=0": "0",
+    "dataset.build.count=0": "0",
 }

@@ -7,7 +7,7 @@ what had been synced: data by fsync of the file, names (created, replaced, remov
 import os
 
 COUNTED = ("open", "write", "fsync", "ftruncate", "close", "unlink", "replace", "mkdir", "pread", "fstat", "symlink")
-MODULES = ("eval.journal", "eval.records", "eval.locks")
+MODULES = ("eval.files.journal", "eval.records.rows", "eval.files.locks")
 
 
 class Killed(BaseException):
@@ -120,4 +120,4 @@ def put_in(monkeypatch, disk):
     """Let the modules that write use this disk, as a new process would: without locks of its own."""
     for module in MODULES:
         monkeypatch.setattr(f"{module}.os", disk)
-    monkeypatch.setattr("eval.locks._held", set())
+    monkeypatch.setattr("eval.files.locks._held", set())

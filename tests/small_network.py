@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 
 SIDE = 32
 

@@ -1,15 +1,16 @@
 """Writes runs in the suite's own format without a network: seeded rows, or real rows of seeded heat maps."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from eval import maps, runs
-from eval.pointing import observe
-from eval.protocol import Input
-from eval.records import Rows
-from eval.sample import pairs
+from eval.game.protocol import Input, named_protocol
+from eval.game.sample import pairs
+from eval.measures.builtin import cases_of, observe
+from eval.records import maps, runs
+from eval.records.rows import Rows
 
 SQUASHED = {"mode": "squash", "side": 224, "antialias": True, "spatial": False, "smooth": 0.0}
 TORCHRAY = {"mode": "shorter_side", "side": 224, "antialias": False, "spatial": True, "smooth": 0.02}
@@ -27,7 +28,14 @@ def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind:
             row |= {"x": 3.0, "y": 4.0, "inside": hit, "distance": 0.0 if hit else float(rng.integers(1, 60))}
             row |= {"ties": 1, "constant": False, "energy": None if blind else round(float(rng.random()), 6)}
             row |= {f"cover{p}": None if blind else round(float(rng.random()), 6) for p in (5, 10, 20)}
-            row |= {"area": 0.2, "width": 100, "height": 80, "score": None if blind else 1.5}
+            row |= {
+                "region": "0" * 16,
+                "picture": None,
+                "area": 0.2,
+                "width": 100,
+                "height": 80,
+                "score": None if blind else 1.5,
+            }
             row |= {"rank": None if blind else rank, "forwards": 0 if blind else 2.0}
             found.append(row | {"seconds": 0.01, "memory_mb": 500})
     return found
@@ -47,30 +55,29 @@ def write_run(
     seed: int = 0,
     weights: str = "0123456789abcdef",
     unasked=(),
+    unreadable: int = 0,
 ) -> Path:
     """A finished run's folder. model None: a blind method. settings: the method's own. pairs_in_all: how many pairs
     the data set has by subset, where not all of them are in `content`. unasked: classes without an output."""
     classes = sorted({row["label"] for row in content})
     outputs = [[] if name in unasked else [index] for index, name in enumerate(classes)]
     who = runs.identity(
-        {"name": dataset, "domain": "voc", "build": {"_target_": "eval.datasets.voc.VOC"}},
+        {"name": dataset, "build": {"_target_": "eval.datasets.voc.VOC"}},
         model and {"name": model, "weights": weights, "outputs": outputs},
-        {
-            "name": method,
-            "label": method.upper(),
-            "blind": model is None,
-            "build": {"_target_": "x.y", **(settings or {})},
-        },
+        {"name": method, "blind": model is None, "build": {"_target_": "x.y", **(settings or {})}},
         (source or SQUASHED) if model else None,
         seed,
     )
     folder = runs.folder(results, who)
-    config = config or {"dataset": who["dataset"], "model": {"name": model, "class_map": None, "variant": "voc"}}
+    config = config or {"dataset": {"name": dataset, "domain": "voc"}}
+    config.setdefault("model", {"name": model, "class_map": None, "variant": "voc"})
     content = [row for row in content if model is None or row["label"] not in unasked]
     counts = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
+    rules = [asdict(named_protocol(name)) for name in protocols]
     with Rows(folder) as out:
-        for protocol in protocols:
-            runs.describe(folder, who, config, protocol, pairs_in_all or counts, classes, "cpu")
+        for rule in rules:
+            label = method.upper()
+            runs.describe(folder, who, config, rule, pairs_in_all or counts, unreadable, classes, "cpu", label)
         out.append(content)
     return folder
 
@@ -94,11 +101,14 @@ def rows_of_maps(dataset, folder: Path, sharpness: float, seed: int) -> list[dic
             continue
         heats = torch.stack(heats)
         labels = [dataset.classes[pair.label] for pair in asked]
-        maps.save(folder, sample.key, labels, heats)
+        maps.save(folder, sample.key, labels, heats.double().numpy())
         regions = [sample.region(pair.label) for pair in asked]
-        for pair, label, fields in zip(asked, labels, observe(heats, sample.size, regions), strict=True):
+        for pair, label, fields in zip(
+            asked, labels, observe(cases_of(heats.double().numpy(), sample.size, regions)), strict=True
+        ):
             row = {"key": sample.key, "label": label, "difficult": pair.difficult} | fields
-            row |= {"area": 0.1, "width": sample.size[0], "height": sample.size[1], "score": 1.0, "rank": 0}
+            row |= {"region": "0" * 16, "picture": None, "area": 0.1, "width": sample.size[0], "height": sample.size[1]}
+            row |= {"score": 1.0, "rank": 0}
             found.append(row | {"forwards": sharpness, "seconds": 0.01 * sharpness**3, "memory_mb": 600})
     return found
 

@@ -5,11 +5,14 @@ import sys
 
 import pytest
 
-import run
+from eval.files.places import ROOT
+from eval.running.build import build_method
+from eval.running.config import load
 from gpnncam.cam import GPNNCAM
 from tests.small_network import classifier
+from tests.sweeps import load_sweep
 
-ABLATIONS = sorted(path.stem for path in (run.ROOT / "conf" / "experiment").glob("ablation_*.yaml"))
+ABLATIONS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("ablation_*.yaml"))
 
 
 def test_all_five_are_there():
@@ -18,12 +21,12 @@ def test_all_five_are_there():
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_variants_build_and_the_reference_is_the_default(name):
-    jobs = run.load_sweep([f"experiment={name}"])
-    default = run.load(["method=gpnncam"]).method.build
+    jobs = load_sweep([f"experiment={name}"])
+    default = load(["method=gpnncam"]).method.build
     swept = ("n", "depth", "phase1", "sigma", "noise", "source")
     found = []
     for _, cfg in jobs:
-        assert isinstance(run.build_method(cfg.method, classifier(), ()), GPNNCAM)
+        assert isinstance(build_method(cfg.method, classifier(), ()), GPNNCAM)
         assert cfg.results == f"results/{name}"
         changed = {key for _, other in jobs for key in swept if other.method.build[key] != cfg.method.build[key]}
         told = ", ".join(f"{key}={cfg.method.build[key]}" for key in sorted(changed))
@@ -38,7 +41,7 @@ def test_variants_build_and_the_reference_is_the_default(name):
 def test_a_sweep_ends_in_comparisons_with_its_reference(tmp_path):
     settings = ["method=center,random", "+against=center", "dataset=demo", "limit=12", f"results={tmp_path}"]
     command = [sys.executable, "run.py", "-m", *settings]
-    done = subprocess.run(command, cwd=run.ROOT, capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
     ending = done.stdout.partition("difference")[2]
     assert "Random" in ending
     assert "Holm: corrected for 2 comparisons" in ending

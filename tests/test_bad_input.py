@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-import run
-from eval.records import read_rows
+from eval.records.rows import read_rows
+from eval.running.config import EXPECTED, load
+from eval.running.job import evaluate_job
 from tests import bad_files, bad_input
 from tests.bad_input import BAD, TINY, devkit, voc
 
@@ -19,14 +20,14 @@ FATAL = bad_input.VOC_FILES | bad_files.COCO_FILES | bad_files.IMAGENET_FILES | 
 
 
 def start(folder, *overrides, on_error="stop"):
-    cfg = load(("compare=false", "device=cpu", "workers=0", f"results={folder / 'results'}", *overrides))
+    cfg = loaded(("compare=false", "device=cpu", "workers=0", f"results={folder / 'results'}", *overrides))
     cfg.on_error = on_error if cfg.on_error == "stop" else cfg.on_error
-    return run.job(cfg)
+    return evaluate_job(cfg)
 
 
 @functools.lru_cache(maxsize=1)
-def load(overrides):
-    return run.load(list(overrides))
+def loaded(overrides):
+    return load(list(overrides))
 
 
 def rows(folder):
@@ -43,7 +44,7 @@ def check_message(text, words, folder):
 
 def refused(folder, words, overrides):
     """Nothing is evaluated, whatever the policy."""
-    with pytest.raises(run.EXPECTED) as caught:
+    with pytest.raises(EXPECTED) as caught:
         start(folder, *overrides)
     check_message(str(caught.value), words, folder)
     assert rows(folder) == []
@@ -51,7 +52,7 @@ def refused(folder, words, overrides):
 
 def one_bad_picture(folder, words, overrides):
     """The policy decides: stop at it, or skip, count and name it while the others are evaluated."""
-    with pytest.raises(run.EXPECTED) as caught:
+    with pytest.raises(EXPECTED) as caught:
         start(folder, *overrides)
     check_message(str(caught.value), words, folder)
     assert BAD not in {row["key"] for row in rows(folder)}
@@ -112,7 +113,7 @@ def test_a_picture_that_became_a_folder_meanwhile(tmp_path):
 
 def test_a_layer_that_the_network_lacks(tmp_path):
     base = devkit(tmp_path)
-    refused(tmp_path, "no layer '9'; the nearest names are", [*voc(base), *TINY, "model.layers.cam=['9']"])
+    refused(tmp_path, "no layer '9'; near names: 0, 1", [*voc(base), *TINY, "model.layers.cam=['9']"])
 
 
 def test_names_with_spaces_and_of_any_language_are_no_errors(tmp_path):

@@ -18,7 +18,7 @@ from baselines.cam import CAM, GradCAMPlusPlus, fuse
 from baselines.eigen_cam import EigenCAM
 from baselines.score_cam import ScoreCAM
 from baselines.taps import activations_and_gradients
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 
 TARGETS = torch.tensor([1, 3])
 

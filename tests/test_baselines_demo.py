@@ -11,9 +11,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from baselines.cam import CAM
 from baselines.relevance_cam import RelevanceCAM
 from baselines.score_cam import ScoreCAM
-from eval.classifier import Classifier
 from eval.datasets.demo import Demo
 from eval.networks import demo
+from eval.networks.classifier import Classifier
 from tests.test_baselines_cam import as_library
 
 TARGETS = torch.tensor([0, 7, 19])

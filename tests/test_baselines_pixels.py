@@ -14,7 +14,7 @@ from baselines.captum_maps import Gradient, GuidedBackprop, IntegratedGradients,
 from baselines.pixel_maps import blur, join
 from baselines.probability import probability
 from baselines.rise import RISE
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 
 TARGETS = torch.tensor([1, 0])
 

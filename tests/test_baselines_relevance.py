@@ -8,7 +8,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 from torchvision.models.vgg import VGG, make_layers
 
 from baselines.relevance_cam import RelevanceCAM
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 
 
 def classifier_of(net, layers, classes, outputs=None):

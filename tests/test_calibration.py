@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eval.runner import plan
-from run import build_dataset, job, load
+from eval.running.build import build_dataset
+from eval.running.config import load
+from eval.running.job import evaluate_job
+from eval.running.plan import plan
 from scripts.table import main as table
 from tests.voc_devkit import random_annotations, write
 
@@ -26,7 +28,7 @@ CHECKED = {"torchray": (0.6963, 0.4244), "authors": (0.6989, 0.3839), "paper": (
 
 def center_run(root: Path, results: Path):
     cfg = load(["method=center", "dataset=pascal", f"dataset.root={root}", f"results={results}", "protocol=torchray"])
-    assert job(cfg).failed == []
+    assert evaluate_job(cfg).failed == []
     return cfg
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torchvision.models._meta import _IMAGENET_CATEGORIES as NAMES
 
-from eval.class_map import FOLDER, imagenet_classes, outputs
-from eval.classifier import Classifier
 from eval.datasets.voc import CLASSES as VOC
+from eval.networks.class_map import FOLDER, imagenet_classes, outputs
+from eval.networks.classifier import Classifier
 from scripts import make_class_maps
 
 KIT = Path(__file__).parents[2] / "shared" / "data" / "real"

@@ -5,7 +5,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from run import job, load
+from eval.running.config import load
+from eval.running.job import evaluate_job
 from scripts.table import main as table
 
 TABLES = Path(__file__).parents[1] / "results" / "tables"
@@ -19,7 +20,7 @@ def test_the_small_table_comes_out_again(tmp_path, capsys):
     for method in committed["method"].unique():
         (model,) = committed["model"].unique()
         settings = [f"method={method}", f"model={model}", "dataset=demo", f"limit={PICTURES}", "compare=false"]
-        assert job(load([*settings, f"results={tmp_path}", "device=cpu", "workers=0"])).failed == []
+        assert evaluate_job(load([*settings, f"results={tmp_path}", "device=cpu", "workers=0"])).failed == []
     capsys.readouterr()
     table(["--records", str(tmp_path / "records"), "--format", "csv"])
     (tmp_path / "again.csv").write_text(capsys.readouterr().out)

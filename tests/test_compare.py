@@ -20,8 +20,11 @@ def results(tmp_path):
 
 def compared(results, capsys, *arguments) -> pd.DataFrame:
     capsys.readouterr()
-    compare([*arguments, "--records", str(results / "records"), "--resamples", "1000", "--format", "csv"])
-    return pd.read_csv(io.StringIO(capsys.readouterr().out))
+    status = compare([*arguments, "--records", str(results / "records"), "--resamples", "1000", "--format", "csv"])
+    text, errors = capsys.readouterr()
+    if status:
+        raise SystemExit(errors)
+    return pd.read_csv(io.StringIO(text))
 
 
 def test_against_a_plain_count(results, capsys):
@@ -47,7 +50,7 @@ def test_equal_methods_do_not_differ(results, capsys):
     line = compared(results, capsys, "gradcam", "layercam", "--subset", "all").iloc[0]
     assert line.low < 0 < line.high
     assert line.mcnemar > 0.05
-    assert line.flip > 0.05
+    assert line.exchange > 0.05
 
 
 def test_many_comparisons_are_corrected_for(results, capsys):
@@ -93,7 +96,7 @@ def test_a_measure_that_is_no_verdict_has_no_mcnemar(results, capsys):
     a, b = pd.DataFrame(rows(120, 0.85, 2)).energy, pd.DataFrame(rows(120, 0.6, 1)).energy
     assert line.difference == pytest.approx((a - b).mean(), abs=1e-6)
     assert pd.isna(line.mcnemar)
-    assert 0 < line.flip <= 1
+    assert 0 < line.exchange <= 1
 
 
 def test_by_class(results, capsys):

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-import run
-from eval.job import network_settings
-from eval.protocol import Protocol
-from eval.settings import cores, validate, workers_of
+from eval.files.places import cores
+from eval.game.protocol import Protocol
+from eval.running.config import load
+from eval.running.job import network_settings
+from eval.running.settings import validate, workers_of
+from tests.sweeps import load_sweep
 
 CONF = Path(__file__).parent.parent / "conf"
 CHOICES = [
@@ -34,7 +36,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(("group", "name"), CHOICES, ids=["-".join(choice) for choice in CHOICES])
 def test_every_choice_composes_and_opens_with_what_it_is(group, name):
-    cfg = run.load([f"{group}={name}"])
+    cfg = load([f"{group}={name}"])
     validate(cfg)
     if name not in OPEN:
         assert OmegaConf.missing_keys(cfg) == set(), "everything has a value"
@@ -50,7 +52,7 @@ def test_every_choice_composes_and_opens_with_what_it_is(group, name):
 def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"experiment={name}" in text.split("\ndefaults:")[0], "the header has its command"
-    jobs = run.load_sweep([f"experiment={name}"])
+    jobs = load_sweep([f"experiment={name}"])
     names = [job for job, _ in jobs]
     assert len(set(names)) == len(names) > 1
     for _, cfg in jobs:
@@ -60,29 +62,27 @@ def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_tables_experiments_mean_these_runs(name):
-    found = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in run.load_sweep([f"experiment={name}"])]
+    found = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in load_sweep([f"experiment={name}"])]
     expected = EXPECTED[name]
     assert sorted(found) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
     protocol = "torchray" if name.startswith("torchray") else "paper"
-    assert {cfg.protocol.name for _, cfg in run.load_sweep([f"experiment={name}"])} == {protocol}
+    assert {cfg.protocol.name for _, cfg in load_sweep([f"experiment={name}"])} == {protocol}
 
 
 def test_a_part_of_an_experiment_and_its_roots_are_asked_for_on_the_command_line():
-    jobs = run.load_sweep(
-        ["experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2"]
-    )
+    jobs = load_sweep(["experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2"])
     assert len(jobs) == 4
     assert {cfg.dataset.root for _, cfg in jobs} == {"A"}
     assert {cfg.shard for _, cfg in jobs} == {"1/2", "2/2"}
-    (imagenet, *_) = [cfg for _, cfg in run.load_sweep(["experiment=paper_table", "roots.imagenet=B", "roots.pascal=A"])
+    (imagenet, *_) = [cfg for _, cfg in load_sweep(["experiment=paper_table", "roots.imagenet=B", "roots.pascal=A"])
                       if cfg.dataset.name == "imagenet"]  # fmt: skip
     assert imagenet.dataset.root == "B"
 
 
 def test_a_cell_of_the_paper_in_the_sweep_has_its_published_number():
-    from eval.published import published
+    from eval.tables.published import published
 
-    for _, cfg in run.load_sweep(["experiment=paper_table"]):
+    for _, cfg in load_sweep(["experiment=paper_table"]):
         if cfg.method.name != "center":
             assert published(cfg.dataset.name, "all", cfg.model.name, cfg.method.name, "paper"), cfg.method.name
 
@@ -102,5 +102,5 @@ def test_decoding_processes_follow_the_device_unless_they_are_set(monkeypatch):
     assert workers_of(7, "cpu") == 7
     assert workers_of(None, "cpu") == 1
     for have, expected in ((1, 1), (2, 1), (3, 2), (64, 4)):
-        monkeypatch.setattr("eval.settings.cores", lambda have=have: have)
+        monkeypatch.setattr("eval.running.settings.cores", lambda have=have: have)
         assert workers_of(None, "cuda:1") == expected

@@ -10,8 +10,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-import run
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
+from eval.running.build import build_method
+from eval.running.config import load
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "method").glob("*.yaml"))
 METHODS = [path.stem for path in FILES]
@@ -92,7 +93,7 @@ def small_classifier(spatial=False):
 
 @functools.cache
 def configured(name):
-    return run.load([f"method={name}", *SHORT.get(name, [])]).method
+    return load([f"method={name}", *SHORT.get(name, [])]).method
 
 
 def built(name, classifier, folder, monkeypatch):
@@ -105,7 +106,7 @@ def built(name, classifier, folder, monkeypatch):
     settings = configured(name).copy()
     if name == "maps":
         settings.folder = str(folder / "maps")
-    return run.build_method(settings, None if settings.blind else classifier, CLASSES), settings
+    return build_method(settings, None if settings.blind else classifier, CLASSES), settings
 
 
 class BlindSample:

@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools import mask as cocomask
 
 from eval.datasets.coco import Coco
-from eval.sample import pairs
+from eval.game.sample import pairs
 
 
 def coco_content():

@@ -7,9 +7,9 @@ import warnings
 import pytest
 from PIL import Image
 
-from eval.class_map import imagenet_classes
 from eval.datasets.imagenet import ImageNet
-from eval.sample import pairs
+from eval.game.sample import pairs
+from eval.networks.class_map import imagenet_classes
 from tests.voc_devkit import xml
 
 SYNSETS = list(imagenet_classes())

@@ -6,9 +6,10 @@ import shutil
 import pytest
 from PIL import Image
 
-from eval.datasets import download, voc
+from eval.datasets import voc
 from eval.datasets.voc import VOC
-from eval.sample import pairs
+from eval.files import download
+from eval.game.sample import pairs
 from tests.voc_devkit import random_annotations, write, xml
 
 CAT = ("cat", (1, 1, 10, 20), False)

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image, ImageDraw
 
 from eval.datasets.demo import COUNTS, Demo
-from eval.datasets.demo_scene import CLASSES, LARGEST, SMALLEST
-from eval.datasets.demo_silhouettes import PICTOGRAPHS, pictograph, rasterise
-from eval.sample import pairs
+from eval.datasets.demo.scene import CLASSES, LARGEST, SMALLEST
+from eval.datasets.demo.silhouettes import PICTOGRAPHS, pictograph, rasterise
+from eval.game.sample import pairs
 
 ROOT = Path(__file__).parents[1]
 PINNED_BOXES = [

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-import run
 from baselines.cam import CAM, FORMULAS, GradCAMPlusPlus
-from eval import runner
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
+from eval.running import runner
+from eval.running.build import build_method
+from eval.running.config import load
 from scripts import determinism
 from tests.bad_input import TINY, tiny
 
@@ -69,4 +70,4 @@ def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(fo
     assert len(together) == 4
     for image, asked, maps in zip(images, targets, together, strict=True):
         torch.testing.assert_close(maps, method(image, asked), rtol=1e-4, atol=1e-6)
-    assert run.build_method(run.load(["method=gradcam"]).method, classifier, classes).many
+    assert build_method(load(["method=gradcam"]).method, classifier, classes).many

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eval.datasets import download as module
-from eval.datasets.download import Archive, download, extract, open_url
+from eval.files import download as module
+from eval.files.download import Archive, download, extract, open_url
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()

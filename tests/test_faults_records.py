@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from eval import runs
-from eval.records import Rows, compact, read_failures, read_rows, write_json
+from eval.records import runs
+from eval.records.rows import Rows, compact, read_failures, read_rows, write_json
 from tests.disk import Disk, Killed, put_in
 
 PICTURES = {
@@ -90,7 +90,7 @@ def test_died_at_every_system_call(monkeypatch, tmp_path, ending):
 
 def test_syncing_every_second_loses_nothing_by_a_kill_and_at_most_that_second_by_a_power_loss(monkeypatch, tmp_path):
     clock = [0.0]
-    monkeypatch.setattr("eval.journal.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("eval.files.journal.time.monotonic", lambda: clock[0])
     for step, lost in ((0.1, ["picture 0", "picture 1", "picture 2"]), (0.6, ["picture 2"])):
         folder = tmp_path / str(step)
         disk = Disk()
@@ -159,7 +159,7 @@ def test_full_disk_leaves_whole_pictures_and_says_so(monkeypatch, tmp_path, half
 @pytest.mark.parametrize("sync", ["picture", "second"])
 def test_failed_sync_is_never_taken_for_a_written_row(monkeypatch, tmp_path, sync):
     folder = tmp_path / "run"
-    monkeypatch.setattr("eval.journal.PENDING", 100)
+    monkeypatch.setattr("eval.files.journal.PENDING", 100)
     with Rows(folder, None, sync) as rows:
         put_in(monkeypatch, Broken("fsync", 5))
         with pytest.raises(RuntimeError, match=r"rows\.jsonl cannot be written: Input/output error"):

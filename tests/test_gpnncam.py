@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from eval.asking import ask, seed_for
-from eval.classifier import Classifier
 from eval.datasets.demo import Demo
+from eval.game.pointing import upscale
+from eval.game.protocol import Input
 from eval.networks import demo
-from eval.pointing import upscale
-from eval.protocol import Input
+from eval.networks.classifier import Classifier
+from eval.running.calling import call, seed_for
 from gpnncam.cam import GPNNCAM
 from gpnncam.features import features
 from tests.small_network import SIDE, classifier, copies, image, network, random_source
@@ -192,8 +192,8 @@ def test_points_on_the_built_in_data_do_not_depend_on_batch_order_and_threads(na
             found = {}
             for sample in (data[index] for index in indices):
                 targets = torch.tensor(sorted(set(sample.labels.tolist())))
-                maps = ask(method, Input().pixels(sample.image), targets, seed_for(0, sample.key))
-                found[sample.key] = [int(heat.argmax()) for heat in upscale(maps, sample.size)]
+                maps = call(method, Input().pixels(sample.image), targets, seed_for(0, sample.key))
+                found[sample.key] = [upscale(heat, sample.size).peak for heat in maps.numpy()]
             return found
         finally:
             torch.set_num_threads(before)

@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
 
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 from gpnncam.cam import GPNNCAM
 from tests.small_network import SIDE, classifier, copies, gradcam, image, network, positive_pairs, random_source
 

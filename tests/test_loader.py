@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from eval.loader import decoded
-from eval.protocol import Input
-from eval.sample import Sample
+from eval.game.protocol import Input
+from eval.game.sample import Sample
+from eval.running.decoding import decoded
 
 ROOT = Path(__file__).parents[1]
 

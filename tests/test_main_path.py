@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from eval.runner import TIMING
+from eval.records.schema import TIMING
 from tests.voc_devkit import random_annotations, write
 
 ROOT = Path(__file__).parent.parent

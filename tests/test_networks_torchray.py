@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from eval.classifier import Classifier
 from eval.networks import torchray
+from eval.networks.classifier import Classifier
 
 MEAN, STD = [123.68 / 255, 116.779 / 255, 103.939 / 255], [1 / 255] * 3
 VGG = [(0, 64), (2, 64), "pool", (5, 128), (7, 128), "pool", (10, 256), (12, 256), (14, 256), "pool",

@@ -7,8 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from eval.pointing import observe, observe_map, upscale
-from eval.region import Region
+from eval.game.pointing import points_or_maps, upscale
+from eval.game.region import Region
+from eval.measures.builtin import cases_of
+from eval.measures.builtin import observe as observe_cases
+
+
+def observe(answer, size, regions):
+    return observe_cases(cases_of(points_or_maps(answer, len(regions)), size, regions))
+
+
+def observe_map(heat, region):
+    return observe([heat], region.size, [region])[0]
 
 
 def box(x0, y0, x1, y1, size=(8, 6)):
@@ -83,7 +93,7 @@ def test_cover_and_energy_against_a_plain_count(heat, x, y):
 
 def test_upscaling_is_bilinear_with_half_pixel_centres():
     maps = torch.rand(2, 3, 5, generator=torch.Generator().manual_seed(1))
-    up = upscale(maps, (20, 9))
+    up = upscale(maps[1].numpy(), (20, 9)).values
     for row, column in [(0, 0), (4, 7), (8, 19), (3, 12)]:
         y = np.clip((row + 0.5) * 3 / 9 - 0.5, 0, 2)
         x = np.clip((column + 0.5) * 5 / 20 - 0.5, 0, 4)
@@ -92,7 +102,7 @@ def test_upscaling_is_bilinear_with_half_pixel_centres():
         m = maps[1].double().numpy()
         top = m[y0, x0] * (1 - fx) + m[y0, x1] * fx
         bottom = m[y1, x0] * (1 - fx) + m[y1, x1] * fx
-        assert up[1, row, column] == pytest.approx(top * (1 - fy) + bottom * fy, abs=1e-6)
+        assert up[row, column] == pytest.approx(top * (1 - fy) + bottom * fy, abs=1e-6)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 6), (6, 0), (6, 6)])
@@ -101,6 +111,49 @@ def test_a_plateau_at_the_border_is_exactly_flat(corner, value):
     """Beyond the outermost centres a resized map is constant; rounding must not pick a point of it."""
     maps = torch.rand(1, 7, 7, generator=torch.Generator().manual_seed(3)) * 0.1
     maps[0][corner] = value
-    row = observe_map(upscale(maps, (224, 224))[0], box(0, 0, 1, 1, (224, 224)))
+    row = observe_map(maps[0], box(0, 0, 1, 1, (224, 224)))
     assert row["ties"] == 256
     assert (row["y"], row["x"]) == tuple(0 if c == 0 else 208 for c in corner)
+
+
+@given(arrays(np.float64, (5, 7), elements=st.floats(-1e3, 1e3)), st.integers(1, 40), st.integers(1, 40))
+def test_upscaling_against_torch_in_double_precision(grid, width, height):
+    expected = torch.nn.functional.interpolate(torch.from_numpy(grid)[None, None], (height, width), mode="bilinear")
+    np.testing.assert_allclose(upscale(grid, (width, height)).values, expected[0, 0].numpy(), atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1e-60), (1 - 1e-9, 1 - 1e-12), (1000, 1000.00001), (-1e308, 1e308)])
+def test_no_difference_of_double_precision_is_rounded_away(low, high):
+    grid = np.full((20, 30), float(low))
+    grid[12, 17] = high
+    row = observe_map(grid, box(17, 12, 18, 13, (30, 20)))
+    assert (row["x"], row["y"], row["ties"], row["constant"], row["inside"]) == (17, 12, 1, False, True)
+
+
+def test_pixels_of_one_height_left_and_right_of_a_peak_are_a_tie():
+    """The two middle pixels of an even enlargement are equally high; the last bit must choose neither."""
+    for value in np.random.default_rng(0).random(50):
+        grid = np.full((7, 7), value / 3)
+        grid[3, 3] = value
+        assert observe_map(grid, box(0, 0, 1, 1, (224, 224)))["ties"] == 4
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        [[[0.0, 1.0], [0.0, 0.0]]],
+        (np.array([[0, 1], [0, 0]]),),
+        torch.tensor([[[0, 1], [0, 0]]], dtype=torch.bfloat16),
+        torch.tensor([[[False, True], [False, False]]]),
+        [torch.tensor([[0, 1.0], [0, 0]], requires_grad=True)],
+    ],
+)
+def test_answers_of_any_kind_of_real_numbers_are_read(answer):
+    (row,) = observe(answer, (2, 2), [box(1, 0, 2, 1, (2, 2))])
+    assert (row["x"], row["y"], row["inside"]) == (1, 0, True)
+
+
+@pytest.mark.parametrize("answer", [None, "a map", torch.ones(1, 2, 2) * 1j, np.full((1, 2, 2), None), [[1], [1, 2]]])
+def test_answers_that_are_no_real_numbers_are_refused(answer):
+    with pytest.raises(ValueError, match=r"maps are real numbers|returned|expected maps"):
+        observe(answer, (2, 2), [box(1, 0, 2, 1, (2, 2))])

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval import journal, locks, runs
-from eval.journal import Journal
-from eval.records import Rows, compact, read_rows
+from eval.files import journal, locks
+from eval.files.journal import Journal
+from eval.records import runs
+from eval.records.rows import Rows, compact, read_rows
 
 ROOT = Path(__file__).parent.parent
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from eval.records import Rows
+from eval.records.rows import Rows
 with Rows(Path(sys.argv[1])) as rows:
     rows.append([{"key": "first", "label": "cat"}])
     if len(sys.argv) > 2 and os.fork() == 0:
@@ -135,7 +136,7 @@ def written(path, count=3):
     return path.read_bytes()
 
 
-@pytest.mark.parametrize("rest", [b'{"key": "p', b'{"key": "p9", "label": "cat"} \n', b"\0" * 5000, b'{"k\0\0\0"}\n'])
+@pytest.mark.parametrize("rest", [b'{"key": "p', b'{"key": "p9", "label": "cat"} \n', b"\0" * 5000, b'{"k\0\0\0'])
 def test_what_a_kill_or_a_power_loss_leaves_is_cut_off(tmp_path, rest):
     path = tmp_path / "rows.jsonl"
     whole = written(path)
@@ -183,12 +184,18 @@ def test_an_edited_file_is_refused_and_never_cut(tmp_path, content, words):
     assert (tmp_path / "rows.jsonl").read_bytes() == content
 
 
-def test_zeros_far_from_the_end_are_damage(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal, "WINDOW", 100)
-    whole = written(tmp_path / "rows.jsonl", 9)
-    (tmp_path / "rows.jsonl").write_bytes(whole[:40] + b"\0" * 20 + whole[60:])
-    with pytest.raises(ValueError, match=r"line 2 is damaged: it holds zero bytes"):
-        read_rows(tmp_path)
+@pytest.mark.parametrize("where", [0.25, 0.99])
+@pytest.mark.parametrize("count", [1, 20])
+@pytest.mark.parametrize("act", [read_rows, compact, lambda folder: Rows(folder).__enter__()])
+def test_zeros_with_anything_behind_them_are_damage_and_nothing_is_cut(tmp_path, where, count, act):
+    path = tmp_path / "rows.jsonl"
+    whole = written(path, 9)
+    at = int(len(whole) * where) - count
+    path.write_bytes(whole[:at] + b"\0" * count + whole[at + count :])
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"rows\.jsonl is damaged: .*zero bytes, and more.*Nothing of it is cut"):
+        act(tmp_path)
+    assert path.read_bytes() == before
 
 
 def test_opening_a_long_file_reads_its_end_only(tmp_path, monkeypatch):
@@ -283,10 +290,10 @@ def test_a_reader_beside_a_writer_and_a_compaction_misses_and_doubles_nothing(tm
 def test_shards_that_start_at_once_describe_one_run(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "provenance", lambda device: {"hardware": device, "date": os.urandom(4).hex()})
     who = {"dataset": {"name": "d"}, "model": None, "method": {"name": "m"}}
-    protocols = [f"protocol {number}" for number in range(8)]
+    protocols = [{"name": f"protocol {number}"} for number in range(8)]
 
     def start(protocol, device):
-        runs.describe(tmp_path, who, {}, protocol, {"all": 1}, ["cat"], device)
+        runs.describe(tmp_path, who, {}, protocol, {"all": 1, "diff": 0}, 0, ["cat"], device)
 
     threads = [
         threading.Thread(target=start, args=(protocol, f"machine {number % 3}"))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.region import Region
+from eval.game.region import Region
 
 SIDE = 24
 

@@ -9,15 +9,18 @@ import torch
 from PIL import Image
 from torch import nn
 
-import run
-from eval import job, maps, runner
-from eval.asking import Asker
-from eval.classifier import Classifier
-from eval.log import Log
-from eval.protocol import Input
-from eval.records import Rows, read_failures, read_rows
-from eval.runner import TIMING, Evaluation, plan, select
-from eval.sample import Sample
+from eval.game.protocol import Input
+from eval.game.sample import Sample
+from eval.networks.classifier import Classifier
+from eval.records import maps
+from eval.records.rows import Rows, read_failures, read_rows
+from eval.records.schema import TIMING
+from eval.running import build, job
+from eval.running.calling import Caller
+from eval.running.config import load
+from eval.running.log import Log
+from eval.running.plan import Plan, plan, select
+from eval.running.runner import Evaluation
 
 CLASSES = ["cat", "dog", "traffic light", "a/b"]
 
@@ -140,11 +143,11 @@ def test_memory_that_runs_out_halves_the_batch_and_the_run_goes_on(tmp_path, cap
 def test_memory_that_runs_out_on_one_picture_halves_the_methods_own_batch():
     told = []
     method = Method(most=4, batch=64)
-    answer = Asker(method, 1, told.append)([torch.zeros(3, 4, 4)], [torch.tensor([0])], [1])
+    answer = Caller(method, 1, told.append)([torch.zeros(3, 4, 4)], [torch.tensor([0])], [1])
     assert answer[0].shape == (1, 4, 4)
     assert method.batch == 4
     assert len(told) == 4
-    hopeless = Asker(Method(most=0), 4, told.append)([torch.zeros(3, 4, 4)] * 4, [torch.tensor([0])] * 4, [1] * 4)
+    hopeless = Caller(Method(most=0), 4, told.append)([torch.zeros(3, 4, 4)] * 4, [torch.tensor([0])] * 4, [1] * 4)
     assert len(hopeless) == 1
     assert "out of GPU memory even with one picture at a time" in str(hopeless[0])
 
@@ -189,8 +192,8 @@ def test_skipped_pictures_are_counted_named_and_tried_again(tmp_path, size):
         (lambda image, targets: torch.zeros(5, 5), r"got \(5, 5\)"),
         (lambda image, targets: torch.zeros(len(targets) + 1, 5, 5), "expected maps"),
         (lambda image, targets: torch.zeros(len(targets), 0, 5), "empty"),
-        (lambda image, targets: None, "p0"),
-        (lambda image, targets: "a map", "p0"),
+        (lambda image, targets: None, "returned None; it must return maps"),
+        (lambda image, targets: "a map", "maps are real numbers"),
     ],
 )
 def test_an_answer_that_is_no_map_is_an_error_of_its_picture(tmp_path, act, words):
@@ -227,7 +230,7 @@ def test_maps_are_saved_whole_before_the_rows_on_the_methods_own_grid(tmp_path):
         assert np.abs(heat).max() == 1
     assert len(list(tmp_path.glob("maps/*/*.npy"))) == len(read_rows(tmp_path))
     tiny = torch.tensor([[[1e-9, -2e-9], [0, 5e-10]], [[0, 0], [0, 0]]])
-    maps.save(tmp_path, "folder/key", ["cat", "a/b"], tiny)
+    maps.save(tmp_path, "folder/key", ["cat", "a/b"], tiny.double().numpy())
     assert np.load(tmp_path / "maps/folder/key/cat.npy").tolist() == [[0.5, -1], [0, 0.25]]
     assert np.load(tmp_path / "maps/folder/key/a_b.npy").tolist() == [[0, 0], [0, 0]]
     for key in ("../key", "/key", "a/../../key"):
@@ -266,7 +269,7 @@ def test_shards_part_the_pictures_by_their_place_in_the_data_set():
     parts = [[entry[0] for entry in select(planned, "all", None, (i, 3), [], CLASSES)] for i in (1, 2, 3)]
     assert parts == [[0, 3, 6, 9], [1, 4, 7], [2, 5, 8]]
     # One process cannot read an annotation: its own shards keep their other pictures.
-    fewer = runner.Plan([entry for entry in planned.entries if entry[0] != 1], [("picture 1", "damaged")])
+    fewer = Plan([entry for entry in planned.entries if entry[0] != 1], [("picture 1", "damaged")])
     assert [[e[0] for e in select(fewer, "all", None, (i, 3), [], CLASSES)] for i in (1, 2, 3)] == [
         [0, 3, 6, 9],
         [4, 7],
@@ -291,22 +294,21 @@ def test_rows_of_pictures_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"1 pictures of the run's rows, p3 among them.*dataset\.name"):
         select(fewer, "all", None, None, rows, CLASSES)
     # A picture whose annotation cannot be read today may have been read yesterday.
-    damaged = runner.Plan(fewer.entries, [("picture 3", "damaged")])
+    damaged = Plan(fewer.entries, [("picture 3", "damaged")])
     assert select(damaged, "all", None, None, rows, CLASSES) == []
     assert select(plan(Pictures(4)), "all", 2, None, rows, CLASSES) == []  # limit hides pictures, it loses none
 
 
 def test_what_a_data_set_has_to_say_is_printed_once(capsys, monkeypatch):
     monkeypatch.setattr(job, "_memory", {})
-    settings = run.load(["dataset=imagenet", "dataset.root=/nowhere"])
+    settings = load(["dataset=imagenet", "dataset.root=/nowhere"])
 
-    class Build:
-        @staticmethod
-        def build_dataset(cfg):
-            found = Pictures(2)
-            found.notes = ("3 pictures have no boxes",)
-            return found
+    def noted(cfg):
+        found = Pictures(2)
+        found.notes = ("3 pictures have no boxes",)
+        return found
 
+    monkeypatch.setattr(build, "build_dataset", noted)
     for _ in range(2):
-        job.prepare(settings, Build)
+        job.prepare_dataset(settings)
     assert capsys.readouterr().out == "imagenet: 3 pictures have no boxes\n"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.statistics import bootstrap, compare, flip_test, holm, interval, kinds, mcnemar, resampled
+from eval.tables.statistics import bootstrap, compare, exchange_test, holm, interval, kinds, mcnemar, resampled
 
 
 def test_averages_over_pairs_and_over_classes():
@@ -113,21 +113,21 @@ def test_with_one_pair_a_picture_the_exchange_test_is_mcnemar():
     a[:5], b[5:20] = 1, 1
     found = compare(np.arange(100), a, b, resamples=20_000)
     assert (found.only_a, found.only_b) == (5, 15)
-    assert found.flip == pytest.approx(found.mcnemar, abs=0.006)
+    assert found.exchange == pytest.approx(found.mcnemar, abs=0.006)
     assert found.difference == pytest.approx(-0.1)
 
 
 def test_the_exchange_test_is_valid_where_pairs_hang_together():
     # Same skill, but a picture's five pairs go together: McNemar rejects too often, the exchange of pictures does not.
     rng = np.random.default_rng(1)
-    rejected = {"mcnemar": 0, "flip": 0}
+    rejected = {"mcnemar": 0, "exchange": 0}
     pictures = np.repeat(np.arange(60), 5)
     for _ in range(400):
         a, b = (rng.random((2, 60)) < 0.5)[:, pictures]
         found = compare(pictures, a, b, resamples=300)
         rejected["mcnemar"] += found.mcnemar < 0.05
-        rejected["flip"] += found.flip < 0.05
-    assert rejected["flip"] / 400 == pytest.approx(0.05, abs=0.03)
+        rejected["exchange"] += found.exchange < 0.05
+    assert rejected["exchange"] / 400 == pytest.approx(0.05, abs=0.03)
     assert rejected["mcnemar"] / 400 > 0.2
 
 
@@ -144,7 +144,7 @@ def test_the_exchange_test_by_class_against_plain_permutation():
     plain = np.mean(
         [abs(by_class(difference * rng.choice([-1, 1], 30)[pictures])) >= seen - 1e-12 for _ in range(4000)]
     )
-    assert flip_test(kinds(pictures, np.column_stack([a, b]), labels), 8000) == pytest.approx(plain, abs=0.025)
+    assert exchange_test(kinds(pictures, np.column_stack([a, b]), labels), 8000) == pytest.approx(plain, abs=0.025)
 
 
 def test_holm():

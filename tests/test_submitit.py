@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from eval.cluster import launch
-from eval.sweep import Job, Progress
+from eval.sweeps.cluster import launch
+from eval.sweeps.progress import Job, Progress
 
 ROOT = Path(__file__).parent.parent
 # `exec` is what these jobs call, so that their processes import nothing of the suite and start in no time.
@@ -19,15 +19,15 @@ NOTE = "import json, os, time; start = time.time(); time.sleep({pause}); open(r'
 NOTE += "[start, time.time(), os.environ['CUDA_VISIBLE_DEVICES']]))"
 
 
-def settings(folder: Path, **more) -> dict:
-    """As conf/hydra/launcher/local.yaml."""
-    return {"submitit_folder": str(folder / "logs" / "%j"), "timeout_min": 60, "signal_delay_s": 5,
-            "max_num_timeout": 3, "processes": None} | more  # fmt: skip
+def settings(**more) -> dict:
+    """As conf/launcher/local.yaml."""
+    settings = {"cluster": "local", "timeout_min": 60, "signal_delay_s": 5, "max_num_timeout": 3, "processes": None}
+    return settings | more
 
 
 def run_all(folder: Path, codes: list[str], rows=None, call=exec, **more) -> Progress:
     progress = Progress(folder, [Job(f"job{i}", "m", 1, (rows or i,)) for i in range(len(codes))])
-    launch("local", call, {i: (code,) for i, code in enumerate(codes)}, settings(folder, **more), progress)
+    launch(call, {i: (code,) for i, code in enumerate(codes)}, settings(**more), progress)
     return progress
 
 
@@ -124,7 +124,7 @@ def test_a_sweep_in_processes_names_the_killed_one_and_keeps_its_rows(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "run.py", "-m", "method=custom", "method.blind=true", "limit=6"]
     command += ["method.build._target_=mine.explain", "+method.build.broken=True,False", f"results={tmp_path}"]
-    command += ["hydra/launcher=local", "hydra.launcher.processes=2"]
+    command += ["launcher=local", "launcher.processes=2"]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "job 2/2" in done.stdout

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 import run
-from eval.records import write_json
-from eval.sweep import Job, Progress, duration, note, waves
-from scripts.preflight import preflight
+from eval.records.rows import write_json
+from eval.sweeps import sweep as sweep_module
+from eval.sweeps.preflight import preflight
+from eval.sweeps.progress import Job, Progress, duration, note, waves
+from tests.sweeps import load_sweep
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,7 +78,7 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network
     overrides = ["experiment=paper_table", f"results={tmp_path}", "roots.pascal=nowhere", "roots.imagenet=nowhere2"]
     overrides += [f"model.checkpoint={tmp_path / 'missing.pth'}"]
-    found, problems = preflight(run.load_sweep(overrides))
+    found, problems = preflight(load_sweep(overrides))
     assert found == []
     assert len(problems) == 3
     for word in ("nowhere", "nowhere2", "missing.pth", "roots.pascal=DIR", "roots.imagenet=DIR"):
@@ -86,7 +88,7 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
 
 def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
     overrides = ["method=center,random", "model=vgg16,resnet50", "limit=10", f"results={tmp_path}"]
-    found, problems = preflight(run.load_sweep(overrides))
+    found, problems = preflight(load_sweep(overrides))
     assert problems == []
     assert [job.name for job in found] == [
         f"method={method} model={model}" for method in ("center", "random") for model in ("vgg16", "resnet50")
@@ -97,7 +99,7 @@ def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
 
 
 def test_preflight_tells_a_bad_setting_and_a_bad_method_apart_from_a_good_job(tmp_path):
-    found, problems = preflight(run.load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
+    found, problems = preflight(load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
     assert [job.name for job in found] == ["seed=0"]
     assert len(problems) == 1
     assert "seed" in problems[0]
@@ -167,18 +169,20 @@ def test_one_jobs_failure_leaves_the_others_running_and_is_named_at_the_end(tmp_
     assert len(rows.read_text().splitlines()) > 4
 
 
-@pytest.mark.parametrize("error", [ValueError("the rows are damaged"), ZeroDivisionError("a mistake of ours")])
-def test_an_error_after_the_last_job_is_no_warning(error, capsys):
-    class Broken:
-        def tell(self):
-            raise error
+def test_an_error_after_the_last_job_is_the_exit_status(tmp_path, monkeypatch, capsys):
+    def broken(folders, configs):
+        raise ValueError("the rows are damaged")
 
-    sweep = run.Sweep()
-    sweep.progress = Broken()
-    with pytest.raises(SystemExit) as ended:
-        sweep.on_multirun_end(config=None)
-    assert ended.value.code
-    assert str(error) in f"{ended.value.code} {capsys.readouterr().err}"
+    monkeypatch.setattr(sweep_module, "print_sweep", broken)
+    assert run.main(["-m", "method=center,random", "limit=2", f"results={tmp_path}"]) == 1
+    assert "error: the rows are damaged" in capsys.readouterr().err
+
+
+def test_two_sweeps_of_one_second_do_not_share_their_notes(tmp_path):
+    first, second = (sweep_module._log_folder(tmp_path) for _ in range(2))
+    assert first != second
+    assert first.is_dir()
+    assert second.is_dir()
 
 
 def test_a_sweep_that_lacks_something_starts_nothing(tmp_path):

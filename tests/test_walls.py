@@ -12,9 +12,11 @@ ALLOWED = {
     "gpnncam": {"gpnncam"},
     "baselines": {"baselines"},
     "eval": {"eval"},
-    "scripts": {"scripts", "eval", "baselines", "gpnncam", "run"},
-    "run.py": {"eval", "baselines", "gpnncam", "scripts", "run"},  # itself: hydra names its classes run.X
+    "scripts": {"scripts", "eval", "baselines", "gpnncam"},
+    "run.py": {"eval", "baselines", "gpnncam", "scripts"},
 }
+# Rooms of eval/, lowest first: a file imports from its own room and from those before it.
+ROOMS = ("files", "game", "networks", "records", "datasets", "measures", "tables", "running", "sweeps")
 GPNNCAM_NEEDS = {"torch", "numpy", "numba", "llvmlite"}  # llvmlite is numba's own
 
 
@@ -44,10 +46,29 @@ def test_rooms_import_only_what_they_may(room):
     assert not crossed
 
 
-def test_only_run_py_imports_hydra():
-    others = [path for room in ALLOWED if room != "run.py" for path in files(room)]
-    assert [str(path) for path in others for top, _ in imports(path) if top == "hydra"] == []
-    assert "hydra" in {top for top, _ in imports(ROOT / "run.py")}
+def test_rooms_of_eval_import_downwards_alone():
+    assert {path.name for path in (ROOT / "eval").iterdir() if path.is_dir()} - {"__pycache__"} == set(ROOMS)
+    assert [path.name for path in (ROOT / "eval").glob("*.py")] == ["__init__.py"]
+    upwards = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for place, room in enumerate(ROOMS)
+        for path in files(f"eval/{room}")
+        for _, name in imports(path)
+        if name.startswith("eval.") and name.split(".")[1] not in ROOMS[: place + 1]
+    ]
+    assert upwards == []
+
+
+def test_hydra_is_known_where_configs_are_made_alone():
+    places = [str(path.relative_to(ROOT)) for room in ALLOWED for path in files(room) if "hydra" in tops(path)]
+    assert places == ["eval/running/config.py"]
+    names = [name for _, name in imports(ROOT / places[0]) if name.startswith("hydra.")]
+    assert names
+    assert not [name for name in names if any(part.startswith("_") for part in name.split("."))]
+
+
+def tops(path):
+    return {top for top, _ in imports(path)}
 
 
 def test_the_method_needs_torch_and_its_kernel_library_alone():

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 
 from eval.datasets import boxes, pictures
 from eval.datasets.masks import Masks
-from eval.sample import Sample
+from eval.game.sample import Sample
 
 REMEDY = (
     "set dataset.root=DIR (the folder with val2014/ and annotations/instances_val2014.json, from "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from eval.datasets import pictures, voc
 from eval.datasets.coco import Coco
-from eval.sample import Sample
+from eval.game.sample import Sample
 
 REMEDY = (
     "set dataset.root=DIR, a folder with pictures and either a COCO file (*.json) or VOC files (*.xml), and "

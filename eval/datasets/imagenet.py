@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from eval.class_map import imagenet_classes
 from eval.datasets import boxes, pictures, voc
-from eval.sample import Sample
+from eval.game.sample import Sample
+from eval.networks.class_map import imagenet_classes
 
 REMEDY = (
     "set dataset.root=DIR (the folder with the pictures, flat or one folder per synset) and, where they are not found "

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
+from eval.files.download import sha256
+
 # What annotators, cameras and browsers write. Pillow knows more formats; some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
@@ -94,6 +96,10 @@ class Picture:
                 return _rgb(image)
             except (OSError, SyntaxError, ValueError, IndexError, MemoryError, Image.DecompressionBombError) as error:
                 raise ValueError(f"{path} cannot be decoded, the file is damaged or truncated: {error}") from error
+
+    def digest(self) -> str:
+        """Sixteen hex digits of the file's bytes (SHA-256)."""
+        return sha256(inside(self.root, self.name))[:16]
 
 
 def stored_size(root: Path, name: str) -> tuple[int, int]:

@@ -9,8 +9,9 @@ import numpy as np
 from defusedxml import ElementTree
 
 from eval.datasets import boxes, pictures
-from eval.datasets.download import Archive, cache_folder
-from eval.sample import Sample
+from eval.files.download import Archive
+from eval.files.places import cache_folder
+from eval.game.sample import Sample
 
 CLASSES = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",

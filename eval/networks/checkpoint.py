@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from eval.datasets.download import download, sha256
+from eval.files.download import download, sha256
 
 MAX_NAMED = 4
 

@@ -21,10 +21,12 @@ import numpy as np
 from PIL import Image
 
 from eval.datasets.pictures import Picture
-from eval.loader import decoded
-from eval.protocol import Input
-from eval.sample import Sample
-from eval.settings import cores
+from eval.files.places import cores
+from eval.game.protocol import Input
+from eval.game.sample import Sample
+from eval.running.build import build_dataset
+from eval.running.config import load
+from eval.running.decoding import decoded
 
 # GradCAM on ResNet50, the fastest method that needs a network, takes about this many pictures a second on a large card.
 GPU = 400.0
@@ -98,10 +100,9 @@ def _samples(options: argparse.Namespace, folder: Path) -> tuple[list[Sample], I
         return made(folder, options.count), Input()
     from omegaconf import OmegaConf
 
-    import run
-    from eval.protocol import Protocol
+    from eval.game.protocol import Protocol
 
-    cfg = run.load(options.settings)
-    dataset = run.build_dataset(cfg)
+    cfg = load(options.settings)
+    dataset = build_dataset(cfg)
     protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     return [dataset[index] for index in range(min(options.count, len(dataset)))], protocol.input

@@ -19,7 +19,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from eval.classifier import Classifier
+from eval.networks.classifier import Classifier
 from eval.networks.imagenet import untrained
 from gpnncam.cam import GPNNCAM, STEPS
 

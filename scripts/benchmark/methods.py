@@ -21,10 +21,13 @@ from pathlib import Path
 from time import perf_counter, process_time
 
 import torch
+from omegaconf import OmegaConf
 
-import run
-from eval.classifier import Classifier
+from eval.files.places import ROOT
+from eval.networks.classifier import Classifier
 from eval.networks.imagenet import untrained
+from eval.running.build import build_method
+from eval.running.config import load
 from scripts.benchmark.gpnncam import LAYERS as GPNNCAM_LAYERS
 from scripts.benchmark.gpnncam import picture, resident_gb
 
@@ -38,12 +41,12 @@ COLUMNS = {
     "forward passes": ("ratio", ",.1f"),
     "GB": ("memory_gb", ".2f"),
 }
-METHODS = Path(run.ROOT / "conf" / "method")
+METHODS = Path(ROOT / "conf" / "method")
 
 
 def seeing() -> list[str]:
     """Names of the methods that ask the network."""
-    settings = {path.stem: run.OmegaConf.load(path) for path in sorted(METHODS.glob("*.yaml"))}
+    settings = {path.stem: OmegaConf.load(path) for path in sorted(METHODS.glob("*.yaml"))}
     return [name for name, method in settings.items() if not method.get("blind", False) and name != "custom"]
 
 
@@ -58,8 +61,8 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     classifier = Classifier(untrained(name), mean, std, layers, classes, device=device)
     settings = SHORT.get(method_name, [])
-    cfg = run.load([f"method={method_name}", *settings])
-    method = run.build_method(cfg.method, classifier, classes)
+    cfg = load([f"method={method_name}", *settings])
+    method = build_method(cfg.method, classifier, classes)
     image = picture(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
     batch = int(cfg.method.build.get("batch", 1)) if method_name != "ablationcam" else 1

@@ -21,16 +21,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-import run
-from eval.classifier import Classifier
 from eval.datasets.pictures import Picture
-from eval.loader import decoded
+from eval.game.protocol import Input
+from eval.game.sample import Pair, Sample
+from eval.networks.classifier import Classifier
 from eval.networks.imagenet import untrained
-from eval.protocol import Input
-from eval.records import Rows
-from eval.runner import Evaluation
-from eval.sample import Pair, Sample
-from eval.settings import workers_of
+from eval.records.rows import Rows
+from eval.running.build import build_method
+from eval.running.config import load
+from eval.running.decoding import decoded
+from eval.running.runner import Evaluation
+from eval.running.settings import workers_of
 from scripts.benchmark.gpnncam import LAYERS
 from scripts.benchmark.methods import CAM
 
@@ -61,8 +62,8 @@ def measure(network: str, name: str, given: argparse.Namespace) -> dict:
     layers = {"cam": CAM[network], "relevance": CAM[network], "gpnncam": LAYERS[network]}
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     classifier = Classifier(untrained(network), mean, std, layers, CLASSES, device=given.device)
-    cfg = run.load([f"method={name}"])
-    method = run.build_method(cfg.method, classifier, CLASSES)
+    cfg = load([f"method={name}"])
+    method = build_method(cfg.method, classifier, CLASSES)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         warm = min(given.batch, given.pictures)

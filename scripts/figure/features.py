@@ -21,10 +21,11 @@ from omegaconf import OmegaConf
 from sklearn.manifold import TSNE
 from sklearn.neighbors import NearestNeighbors
 
-import run
-from eval.asking import seed_for
-from eval.protocol import Protocol
-from eval.runner import plan
+from eval.game.protocol import Protocol
+from eval.running.build import build_classifier, build_dataset
+from eval.running.calling import seed_for
+from eval.running.config import load
+from eval.running.plan import plan
 from gpnncam import sources
 from gpnncam.features import features
 
@@ -93,9 +94,9 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_intermixed_args(argv)
     if arguments.n < 1:
         raise ValueError(f"--n must be at least 1, not {arguments.n}")
-    cfg = run.load(arguments.overrides)
-    dataset = run.build_dataset(cfg)
-    classifier = run.build_classifier(cfg, dataset.classes)
+    cfg = load(arguments.overrides)
+    dataset = build_dataset(cfg)
+    classifier = build_classifier(cfg, dataset.classes)
     known = {sample.key: sample for _, sample, _ in plan(dataset).entries}
     key = next(iter(known)) if arguments.picture is None else arguments.picture
     if key not in known:

@@ -12,11 +12,12 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-import run
-from eval.protocol import Protocol
-from eval.runner import Plan, plan
-from eval.sample import Pair, Sample
-from eval.showcase import choose, showcase
+from eval.game.protocol import Protocol
+from eval.game.sample import Pair, Sample
+from eval.running.build import build_classifier, build_dataset, build_method
+from eval.running.config import load
+from eval.running.plan import Plan, plan
+from eval.running.showcase import choose, showcase
 
 METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
 
@@ -50,16 +51,16 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_intermixed_args(argv)
     if arguments.count < 1:
         raise ValueError(f"--count must be at least 1, not {arguments.count}")
-    configs = [run.load([f"method={name}", *arguments.overrides]) for name in arguments.methods]
+    configs = [load([f"method={name}", *arguments.overrides]) for name in arguments.methods]
     cfg = configs[0]
-    dataset = run.build_dataset(cfg)
-    classifier = run.build_classifier(cfg, dataset.classes)
+    dataset = build_dataset(cfg)
+    classifier = build_classifier(cfg, dataset.classes)
     methods = {}
     for one in configs:
         blind = one.method.blind
-        made = run.build_method(one.method, None if blind else classifier, dataset.classes)
+        made = build_method(one.method, None if blind else classifier, dataset.classes)
         methods[one.method.get("label") or one.method.name] = made, blind
-    planned = plan(dataset).askable(classifier.outputs)
+    planned = plan(dataset).scorable(classifier.outputs)
     if arguments.pictures:
         pairs = named_pairs(planned, arguments.pictures, dataset.classes)
     else:

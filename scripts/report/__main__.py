@@ -18,43 +18,36 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from eval.cells import Cell, table_cells
-from eval.html_table import html_tables
-from eval.layout import named
-from eval.loaded import Run
-from eval.provenance import provenance
-from eval.rules import MEASURES
-from eval.table import refuse_incomplete, table_frame
+from eval.records.loading import Run
+from eval.records.provenance import provenance
+from eval.tables.cells import Cell, table_cells
+from eval.tables.html_table import html_tables
+from eval.tables.layout import named
+from eval.tables.scores import SCORES
+from eval.tables.table import refuse_incomplete, table_frame
+from scripts.command import Command, command
 from scripts.report.curves import views
-from scripts.table import add_selection, selection
+from scripts.selection import add_selection, selection
 
 FOLDER = Path(__file__).parent
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.report", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_selection(parser)
     parser.add_argument(
         "--output", type=Path, default=Path("results/report.html"), metavar="FILE", help="default: %(default)s"
     )
     parser.add_argument("--title", default="Image attribution in the pointing game")
     parser.add_argument(
-        "--gallery",
-        type=int,
-        default=24,
-        metavar="N",
-        help="pairs per network and data set; 0: none; default: %(default)s",
+        "--gallery", type=int, default=24, metavar="N", help="pairs per network and data set; 0: none; default: 24"
     )
     parser.add_argument("--no-recompute", action="store_true", help="show only heat maps that were kept")
-    arguments = parser.parse_args(argv)
-    try:
-        text = page(arguments)
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        arguments.output.write_text(text, encoding="utf-8")
-    except (ValueError, OSError) as error:
-        sys.exit(f"error: {error}")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    text = page(arguments)
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    arguments.output.write_text(text, encoding="utf-8")
     print(f"{arguments.output} ({len(text.encode()) / 1e6:.1f} MB)")
 
 
@@ -76,7 +69,7 @@ def page(arguments: argparse.Namespace) -> str:
     return environment.get_template("page.html.jinja").render(
         title=arguments.title,
         made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
-        measure=MEASURES[arguments.measure][0],
+        measure=SCORES[arguments.measure].what,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
         runs=[told(run) for run in dict.fromkeys(cell.run for cell in cells)],
@@ -111,7 +104,7 @@ def told(run: Run) -> dict:
         "folder": run.folder.name,
         "label": run.label,
         "data": " · ".join(filter(None, (named(run.dataset), named(run.model or "")))),
-        "protocols": ", ".join(run.info["protocols"]),
+        "protocols": ", ".join(protocol["name"] for protocol in run.info["protocols"]),
         "rows": len(run.rows),
         "pairs": run.info["pairs"]["all"],
         "failures": run.failures,
@@ -131,5 +124,7 @@ def script_json(data: dict) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
+main = command(Command("scripts.report", __doc__, add_arguments, act))
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,11 +1,13 @@
 """The numbers behind the page's charts, one view a protocol, data set, network and subset."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
-from eval.cells import Cell
-from eval.layout import named, place
-from eval.rules import MEASURES
+from eval.tables.cells import Cell
+from eval.tables.layout import named, place
+from eval.tables.rules import Rule
 
 TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region
 CLASSES = 40  # more do not fit a chart that one can read
@@ -24,9 +26,9 @@ def views(cells: list[Cell]) -> list[dict]:
         found.append(
             {
                 "protocol": protocol,
-                "rule": group[0].rule.told,
+                "rule": group[0].rule.words,
                 "measure": group[0].rule.measure,
-                "lessIsBetter": MEASURES[group[0].rule.measure][1],
+                "lessIsBetter": group[0].rule.score.less_is_better,
                 "data": " · ".join(filter(None, (named(dataset), named(model)))),
                 "dataset": dataset,
                 "model": model,
@@ -51,19 +53,19 @@ def _method(cell: Cell, rows: pd.DataFrame) -> dict:
         "seconds": float(f"{cell.seconds:.4g}"),
         "forwards": round(cell.forwards, 1),
         "memory": None if np.isnan(cell.memory_mb) else round(cell.memory_mb),
-        "curve": [_rounded(value) for value in tolerance_curve(rows, cell.rule.protocol.average)],
+        "curve": [_rounded(value) for value in tolerance_curve(rows, cell.rule)],
     }
 
 
-def tolerance_curve(rows: pd.DataFrame, average: str) -> np.ndarray:
+def tolerance_curve(rows: pd.DataFrame, rule: Rule) -> np.ndarray:
     """(51,): accuracy when a point less than t = 0..50 px away counts; at 0 it must lie in the region."""
-    distance = np.where(rows["constant"], np.inf, rows["distance"].to_numpy(float))
     weights = np.full(len(rows), 1 / len(rows))
-    if average == "class":
+    if rule.protocol.average == "class":
         sizes = rows.groupby("label")["label"].transform("size").to_numpy(float)
         weights = 1 / (sizes * rows["label"].nunique())
-    inside = rows["inside"].to_numpy(bool) & ~rows["constant"].to_numpy(bool)
-    return np.array([weights[inside if t == 0 else distance < t].sum() for t in TOLERANCES])
+    inside = replace(rule.protocol, hit="inside")
+    rules = [inside if t == 0 else replace(inside, hit="tolerance", tolerance=t) for t in TOLERANCES]
+    return np.array([weights[each.hits(rows["inside"], rows["distance"], rows["constant"])].sum() for each in rules])
 
 
 def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:

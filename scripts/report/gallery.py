@@ -11,16 +11,16 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tqdm import tqdm
 
-import run as suite
-from eval import maps
-from eval.asking import ask, seed_for
-from eval.cells import Cell
-from eval.layout import place
-from eval.loaded import Run
-from eval.pointing import upscale
-from eval.protocol import Protocol
-from eval.provenance import weights_digest
-from eval.runner import plan
+from eval.game.pointing import points_or_maps, upscale
+from eval.game.protocol import Protocol
+from eval.records import maps
+from eval.records.loading import Run
+from eval.running.build import build_classifier, build_dataset, build_method
+from eval.running.calling import call, seed_for
+from eval.running.identity import identity
+from eval.running.plan import plan
+from eval.tables.cells import Cell
+from eval.tables.layout import place
 
 SIDE = 208  # pixels of a picture's longer side on the page
 
@@ -104,7 +104,7 @@ class Gallery:
     def _dataset(self, run: Run) -> dict:
         """{key: (sample, classes)} of the run's data set."""
         if run.dataset not in self._samples:
-            dataset = suite.build_dataset(OmegaConf.create(run.info["config"]))
+            dataset = build_dataset(OmegaConf.create(run.info["config"]))
             entries = plan(dataset, on_error="skip").entries
             self._samples[run.dataset] = {sample.key: (sample, list(dataset.classes)) for _, sample, _ in entries}
         return self._samples[run.dataset]
@@ -119,11 +119,11 @@ class Gallery:
             moved = 0
             for (key, label), heat in self._heats(run, chosen, samples):
                 image = np.asarray(samples[key][0].image)
-                full = upscale(torch.as_tensor(heat)[None].float(), samples[key][0].size)[0]
+                full = upscale(heat, samples[key][0].size)
                 row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)].iloc[0]
-                y, x = divmod(int(full.argmax()), full.shape[1])
-                moved += np.hypot(x - row["x"], y - row["y"]) > 0.05 * max(full.shape)
-                self.images[self._name(run, key, label)] = encoded(_small(overlay(image, full)))
+                x, y = full.peak
+                moved += np.hypot(x - row["x"], y - row["y"]) > 0.05 * max(full.values.shape)
+                self.images[self._name(run, key, label)] = encoded(_small(overlay(image, full.values)))
             if moved:
                 self._note(
                     f"{run.folder.name}: {moved} heat maps have their highest point elsewhere than the recorded row "
@@ -153,16 +153,20 @@ def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterabl
     config.device = "auto"
     classes = run.info["classes"]
     protocol = Protocol.from_settings(OmegaConf.to_container(config.protocol))
-    classifier = suite.build_classifier(config, classes)
-    if weights_digest(classifier.network) != run.info["identity"]["model"]["weights"]:
-        raise ValueError("the network's weights are no longer those that made the rows")
-    asked = [config.method, *(config.get("companions") or {}).values()]
-    method = next((each for each in asked if each.name == run.info["method"]), run.info["identity"]["method"])
-    built = suite.build_method(OmegaConf.create(method), classifier, classes)
+    classifier = build_classifier(config, classes)
+    methods = [config.method, *(config.get("companions") or {}).values()]
+    method = next((each for each in methods if each.name == run.info["method"]), None)
+    if method is None:
+        raise ValueError("the settings of the method are not those of the run's first start")
+    built = build_method(method, classifier, classes)
+    who, _ = identity(config, method, built, classifier, classes)
+    if changed := [part for part in who if who[part] != run.info["identity"][part]]:
+        raise ValueError(f"what made the rows is not there any more: {', '.join(changed)} changed")
     for key, label in tqdm(wanted, desc=f"heat maps {run.method}", unit="map", disable=None):
         pixels = protocol.input.pixels(samples[key][0].image).to(classifier.device)
         target = torch.tensor([classes.index(label)])
-        yield (key, label), ask(built, pixels, target, seed_for(run.info["identity"]["seed"], key))[0].cpu().numpy()
+        answer = call(built, pixels, target, seed_for(run.info["identity"]["seed"], key))
+        yield (key, label), points_or_maps(answer, 1)[0]
 
 
 def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:

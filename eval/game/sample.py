@@ -1,0 +1,89 @@
+"""What a data set yields: pictures with labelled boxes, and the pairs that the pointing game asks about."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from eval.game.region import Region
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One annotated picture, not yet decoded.
+
+    key: unique in its data set, e.g. "000001"; names the picture in rows, messages and seeds.
+    size: (width, height) of the original picture in pixels.
+    boxes: (N,4) int, x0 y0 x1 y1 in original pixels, origin top left, 0-based, end exclusive.
+    labels: (N,) int, class index of each box in the data set's `classes`.
+    hard: (N,) bool, the annotators' own `difficult` flag (VOC) or crowd flag (COCO).
+    open: picklable, returns the decoded RGB picture of exactly `size`; raises ValueError or OSError naming the file.
+    masks: None, or picklable: objects' numbers (K,) -> the (height,width) bool union of their masks.
+    """
+
+    key: str
+    size: tuple[int, int]
+    boxes: np.ndarray
+    labels: np.ndarray
+    hard: np.ndarray
+    open: Callable[[], Image.Image]
+    masks: Callable[[np.ndarray], np.ndarray] | None = None
+
+    def __post_init__(self):
+        width, height = self.size
+        if not (len(self.boxes) == len(self.labels) == len(self.hard)):
+            raise ValueError(f"{self.key}: boxes, labels and hard differ in length")
+        for x0, y0, x1, y1 in self.boxes:
+            if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+                raise ValueError(
+                    f"{self.key}: box ({x0}, {y0}, {x1}, {y1}) is empty or leaves the {width} x {height} picture"
+                )
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture, decoded anew at each use (a run holds thousands of samples) and checked against the size."""
+        image = self.open()
+        if image.size != self.size:
+            raise ValueError(
+                f"{self.key}: the picture is {image.size[0]} x {image.size[1]}, "
+                f"its annotation says {self.size[0]} x {self.size[1]}"
+            )
+        return image
+
+    @property
+    def file_digest(self) -> str | None:
+        """Sixteen hex digits of the picture file's bytes; None for a picture that no file holds, or that is gone."""
+        digest = getattr(self.open, "digest", None)
+        try:
+            return digest() if digest else None
+        except (OSError, ValueError):
+            return None
+
+    def region(self, label: int) -> Region:
+        """The ground truth of a class: the union of all its boxes (or masks), flagged objects included."""
+        of_class = np.flatnonzero(self.labels == label)
+        if self.masks is not None:
+            return Region.from_mask(self.masks(of_class))
+        return Region.from_boxes(self.boxes[of_class], self.size)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One question of the pointing game: where is class `label` in this picture?"""
+
+    label: int
+    difficult: bool
+
+
+def pairs(sample: Sample) -> Iterator[Pair]:
+    """The pairs of a picture in ascending class order: classes with at least one unflagged object.
+
+    `difficult` is the subset of Zhang et al. (Excitation Backprop, 2016): the class's region is smaller than a
+    quarter of the picture, and another class has an unflagged object in it.
+    """
+    shown = np.unique(sample.labels[~sample.hard])
+    width, height = sample.size
+    for label in shown.tolist():
+        small = 4 * sample.region(label).area < width * height
+        yield Pair(label, bool(small and len(shown) > 1))

@@ -1,0 +1,181 @@
+"""Finished or unfinished runs read back from disk: their rows as a frame, and names that tell them apart."""
+
+import functools
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eval.records import runs
+from eval.records.rows import read_failures, read_rows
+from eval.records.schema import FIELDS, check
+
+
+@dataclass(eq=False)
+class Run:
+    """One folder of rows with its run.json.
+
+    info: run.json. variant: the settings that tell this run from others of the same method on the same data, e.g.
+    "n=5"; empty where there is no other. shared_label: another method has the same label. Rows are read at first use.
+    """
+
+    folder: Path
+    info: dict
+    variant: str = field(default="", compare=False)
+    shared_label: bool = field(default=False, compare=False)
+
+    @property
+    def dataset(self) -> str:
+        return self.info["dataset"]
+
+    @property
+    def model(self) -> str | None:
+        """The network's name; None for a method that reads neither network nor pixels."""
+        return self.info["model"]
+
+    @property
+    def method(self) -> str:
+        """The method's name, with the variant where there is more than one: "gpnncam [n=5]"."""
+        return self._varied(self.info["method"])
+
+    @property
+    def label(self) -> str:
+        """The same for readers: "GPNN-CAM [n=5]"."""
+        label, name = self.info["label"], self.info["method"]
+        return self._varied(f"{label} ({name})" if self.shared_label and label != name else label)
+
+    def _varied(self, name: str) -> str:
+        return f"{name} [{self.variant}]" if self.variant else name
+
+    @property
+    def usual_network(self) -> bool:
+        """Whether the network is the one that the model's name means for this data set, so that published numbers
+        of that name are about it: not, for example, an ImageNet network asked about VOC."""
+        model, dataset = self.info["config"].get("model") or {}, self.info["config"].get("dataset") or {}
+        return model.get("class_map") is None and model.get("variant") in (None, dataset.get("domain"))
+
+    @functools.cached_property
+    def rows(self) -> pd.DataFrame:
+        """All rows, one line per (picture, class), in the columns of `schema.FIELDS`; ValueError for a damaged file."""
+        return frame(read_rows(self.folder), self.folder)
+
+    @functools.cached_property
+    def failures(self) -> dict[str, str]:
+        """{picture: message} of the pictures that failed and have no row since."""
+        return read_failures(self.folder)
+
+
+def frame(rows: list[dict], origin: object) -> pd.DataFrame:
+    """Rows as a frame in the columns of eval/records/schema.py; ValueError names a row that is none."""
+    check(rows, origin)
+    table = pd.DataFrame(rows, columns=list(FIELDS))
+    for name, kept in FIELDS.items():
+        if kept.kind in (float, int) and (kept.empty or not rows):
+            table[name] = table[name].astype(float)
+        elif kept.kind is bool:
+            table[name] = table[name].astype(bool)
+    return table
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Something under records/ that is no run that can be read. why: with the remedy."""
+
+    folder: Path
+    why: str
+
+
+def load_runs(records: Path) -> tuple[list[Run], list[Unreadable]]:
+    """(runs, what else lies there) of a folder, e.g. results/records. FileNotFoundError if there is no run at all."""
+    runs_: list[Run] = []
+    bad: list[Unreadable] = []
+    for folder in sorted(records.iterdir()) if records.is_dir() else ():
+        if folder.name.startswith("."):
+            continue
+        try:
+            runs_.append(load_run(folder))
+        except (ValueError, NotADirectoryError) as error:
+            bad.append(Unreadable(folder, str(error)))
+    if not runs_:
+        listed = "".join(f"\n  {each.folder.name}: {each.why}" for each in bad)
+        raise FileNotFoundError(
+            f"{records} holds no run; `python run.py method=... results=DIR` makes DIR/records{listed}"
+        )
+    return runs_, bad
+
+
+def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
+    """The runs whose rows can be read too; the others join `bad`."""
+    good = []
+    for run in runs_:
+        try:
+            run.rows  # noqa: B018 - reading is the check
+            run.failures  # noqa: B018
+            good.append(run)
+        except (ValueError, OSError) as error:
+            bad.append(Unreadable(run.folder, str(error)))
+    return good
+
+
+def load_run(folder: Path) -> Run:
+    """One run. ValueError says what is wrong with its run.json."""
+    return Run(folder, runs.read(folder / "run.json"))
+
+
+def tell_apart(group_of_runs: Iterable[Run]) -> None:
+    """Set `variant` of runs that would bear the same name, by the settings in which they differ.
+
+    A method's settings are compared over all data sets and networks, so that a variant has the same name everywhere;
+    other settings among the runs of one data set, network and input.
+    """
+    methods: dict[str, list[Run]] = {}
+    places: dict[tuple, list[Run]] = {}
+    labels: dict[str, set[str]] = {}
+    for run in (all_runs := list(group_of_runs)):
+        run.variant = ""
+        labels.setdefault(run.info["label"], set()).add(run.info["method"])
+        methods.setdefault(run.info["method"], []).append(run)
+        place = run.dataset, run.model, run.info["method"], json.dumps(run.info["identity"]["input"])
+        places.setdefault(place, []).append(run)
+    for run in all_runs:
+        run.shared_label = len(labels[run.info["label"]]) > 1
+    for group in methods.values():
+        _name(group, [{"method": run.info["identity"]["method"]} for run in group])
+    for group in places.values():
+        names = ("dataset", "model", "seed")
+        _name(group, [{name: run.info["identity"][name] for name in names} for run in group])
+
+
+def _name(group: list[Run], settings: list[dict]) -> None:
+    flat = [dict(_flat(each)) for each in settings]
+    names = sorted({name for each in flat for name in each})
+    for name in names:
+        if len({json.dumps(each.get(name)) for each in flat}) > 1:
+            for run, each in zip(group, flat, strict=True):
+                setting = f"{_short(name, names)}={_value(each.get(name))}"
+                run.variant += f", {setting}" if run.variant else setting
+
+
+def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(settings, dict) and settings:
+        for name, value in settings.items():
+            yield from _flat(value, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, settings
+
+
+def _short(name: str, names: list[str]) -> str:
+    """The shortest ending of a dotted name that no other setting of the method shares."""
+    parts = name.split(".")
+    for count in range(1, len(parts)):
+        ending = "." + ".".join(parts[-count:])
+        if sum(other.endswith(ending) for other in names) == 1:
+            return ending[1:]
+    return name
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,155 @@
+"""Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
+
+import itertools
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from eval.files.places import CONF, near
+
+# What a user can cause: one clear message. Anything else is a mistake of ours and shows its traceback.
+EXPECTED = (ValueError, OSError, LookupError, RuntimeError, ImportError, HydraException, OmegaConfBaseException)
+
+
+def load(overrides: Sequence[str]) -> DictConfig:
+    """The config of `python run.py OVERRIDES`, without an experiment's sweep. ValueError says what cannot be meant."""
+    with _hydra():
+        return _composed(list(overrides))
+
+
+def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, list[tuple[str, list[str], DictConfig]]]:
+    """(whether it is a sweep, [(name, overrides, config) of each job]) of `python run.py OVERRIDES`.
+
+    multirun: -m was given. An experiment can ask for a sweep itself: hydra.mode=MULTIRUN and hydra.sweeper.params.
+    The name holds the settings that are not alike in all jobs.
+    """
+    with _hydra():
+        given = _parsed(overrides)
+        swept = [each for each in given if each.is_sweep_override()]
+        plain = [each.input_line for each in given if not each.is_sweep_override()]
+        base = _composed(plain, return_hydra_config=True)
+        if not multirun and base.hydra.mode is None and not swept:
+            return False, [("", list(overrides), _composed(list(overrides)))]
+        if swept and not multirun and base.hydra.mode is None:
+            raise ValueError(
+                f"{swept[0].input_line} names several values: -m runs a sweep over them; a comma that belongs to one "
+                f"value is quoted: {_quoted(*swept[0].input_line.split('=', 1))}"
+            )
+        params = [f"{name}={value}" for name, value in (base.hydra.sweeper.params or {}).items()]
+        jobs = list(_product([*_parsed(params), *given]))
+        alike = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
+        names = [" ".join(setting for setting in job if setting not in alike) for job in jobs]
+        return True, [(name, job, _composed(job)) for name, job in zip(names, jobs, strict=True)]
+
+
+def instantiate(settings: DictConfig, **more: Any) -> Any:
+    """Hydra's, with the error of the called code itself instead of Hydra's account of the call."""
+    try:
+        return hydra.utils.instantiate(settings, **more, _convert_="all")
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, TypeError):
+            raise ValueError(f"{settings._target_}: {cause}") from error
+        raise cause if isinstance(cause, EXPECTED) else error from error
+
+
+def _hydra():  # type: ignore[no-untyped-def]  # hydra's context manager has no public type
+    return hydra.initialize_config_dir(str(CONF), version_base="1.3")
+
+
+def _parsed(overrides: Sequence[str]) -> list[Override]:
+    parser = OverridesParser.create()
+    parsed = []
+    for override in overrides:
+        try:
+            parsed += parser.parse_overrides([override])
+        except (OverrideParseException, HydraException) as error:
+            raise ValueError(_unread(override, error)) from None
+    return parsed
+
+
+def _unread(override: str, error: Exception) -> str:
+    name, equals, value = override.partition("=")
+    if not equals:
+        return f"{override!r} is no setting; settings are NAME=VALUE (run.py --help lists them)"
+    return (
+        f"the value of {name} cannot be read: {str(error).splitlines()[0]}. Characters like = , ( ) ' # ~ & and "
+        f"letters beyond ASCII are quoted twice, for the shell and for Hydra: {_quoted(name, value)}"
+    )
+
+
+def _quoted(name: str, value: str) -> str:
+    """The setting as the shell must get it, so that Hydra reads the value as one text."""
+    value = value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
+    return shlex.quote(f"{name}='{value}'") if "'" not in value else f"\"{name}='{value}'\""
+
+
+def _product(overrides: list[Override]) -> Iterator[list[str]]:
+    """Every combination of the sweeps' values; of two overrides of one key the later one holds."""
+    choices: dict[str, list[str]] = {}
+    for each in overrides:
+        key = each.get_key_element()
+        choices.pop(key, None)
+        if not each.is_sweep_override():
+            choices[key] = [each.input_line]
+        elif isinstance(value := each.value(), Glob):
+            files = sorted(path.stem for path in (CONF / each.key_or_group).glob("*.yaml"))
+            choices[key] = [f"{key}={name}" for name in value.filter(files)]
+        else:
+            choices[key] = [f"{key}={text}" for text in each.sweep_string_iterator()]
+    return (list(job) for job in itertools.product(*choices.values()))
+
+
+def _composed(overrides: list[str], **more: bool) -> DictConfig:
+    _parsed(overrides)
+    try:
+        cfg = hydra.compose("config", overrides=overrides, **more)
+    except MissingConfigException as error:
+        raise ValueError(_missing(error)) from None
+    except ConfigCompositionException as error:
+        raise ValueError(_refused(overrides, error)) from None
+    if not OmegaConf.is_missing(cfg, "results"):
+        cfg.results = str(Path(str(cfg.results)).expanduser())
+    return cfg
+
+
+def _missing(error: MissingConfigException) -> str:
+    group, _, name = (error.missing_cfg_file or "").rpartition("/")
+    if group == "hydra/launcher":
+        return f"hydra/launcher={name} is launcher={name} here"
+    known = [path.stem for path in (CONF / group).glob("*.yaml")] if group else []
+    if not known:
+        return str(error).strip()
+    return f"there is no {group}={name}; near names: {near(name, known)}"
+
+
+def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
+    """Hydra's reason, and for a setting that does not exist the names that are near."""
+    reason = str(error.__cause__ or error).strip().splitlines()[0]
+    for override in overrides:
+        name = override.partition("=")[0]
+        if name.startswith("+") and name[1:] in str(error) and "already at" in reason:
+            return f"{override}: the setting {name[1:]} exists; without the + it gets another value"
+        if name in str(error) and not name.startswith(("+", "~")):
+            groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+            known = groups | {
+                str(key) for key in OmegaConf.load(CONF / "config.yaml") if key not in ("defaults", "hydra")
+            }
+            first = name.partition(".")[0]
+            hint = f"near names: {near(first, known)}" if first not in known else f"+{override} adds one to a `build`"
+            return f"there is no setting {name!r}: {reason}; {hint}"
+    return reason

@@ -1,0 +1,140 @@
+"""What decides a run's rows, gathered from its config, its network, its method, and the code behind them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from eval.files.download import sha256
+from eval.game.protocol import Protocol
+from eval.networks.classifier import Classifier
+from eval.records import runs
+from eval.records.provenance import weights_digest
+from eval.running.source_code import OURS, code_of, version_of
+
+# Arguments of this suite's own callables that change no row: where data lie (their content is compared whenever rows
+# are reused), where weights come from (their values count), where variations are kept.
+PLACES = {
+    "eval.datasets.voc.VOC": ("root", "download"),
+    "eval.datasets.coco.Coco": ("root",),
+    "eval.datasets.imagenet.ImageNet": ("root",),
+    "eval.datasets.folder.folder": ("root",),
+    "eval.networks.demo.vgg16": ("checkpoint",),
+    "eval.networks.demo.resnet50": ("checkpoint",),
+    "eval.networks.torchray.vgg16": ("checkpoint",),
+    "eval.networks.torchray.resnet50": ("checkpoint",),
+    "eval.networks.imagenet.build": ("checkpoint",),
+    "baselines.maps.Maps": ("folder",),
+    "gpnncam.cam.GPNNCAM": ("generator.cache",),
+}
+
+
+def identity(
+    cfg: DictConfig, settings: DictConfig, method: Callable, classifier: Classifier | None, classes: Sequence[str]
+) -> tuple[dict, list[str]]:
+    """(what decides the rows of a method, notes on what cannot be known); see `runs.identity`.
+
+    settings: the method's config. method: the built callable. classifier: None for a method that reads no network.
+    """
+    protocol = Protocol.from_settings(plain(cfg.protocol))
+    notes: list[str] = []
+    dataset = {"name": str(cfg.dataset.name)} | _part(plain(cfg.dataset.build), "dataset.build", notes)
+    model = None
+    if classifier is not None:
+        network = plain(network_settings(cfg))
+        model = {
+            "name": str(cfg.model.name),
+            "weights": weights_digest(classifier.network),
+            "outputs": classifier.outputs,
+            "mean": network["mean"],
+            "std": network["std"],
+            "layers": _layers_read(settings, classifier),
+        } | _part(network["build"], "model.build", notes)
+    who = {"name": str(settings.name), "blind": bool(settings.blind)} | _part(
+        plain(settings.build), "method.build", notes, files=True
+    )
+    if (version := version_of(method)) is not None:
+        who["version"] = version
+    if hasattr(method, "content"):  # ready-made maps: what the files hold
+        who["content"] = method.content()
+    return runs.identity(dataset, model, who, asdict(protocol.input) if model else None, cfg.seed), notes
+
+
+def plain(settings: Any) -> Any:
+    """A config node as plain values, interpolations resolved."""
+    return OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
+
+
+def network_settings(cfg: DictConfig) -> DictConfig:
+    """The model's settings for this data set: `model=vgg16` means another network on Pascal than on ImageNet."""
+    model = cfg.model
+    if "variants" not in model:
+        return model
+    if model.variant not in model.variants:
+        raise ValueError(
+            f"model={model.name} has no network for {model.variant}; it has {', '.join(model.variants)} "
+            "(model=custom takes any network)"
+        )
+    return model.variants[model.variant]
+
+
+def _part(build: dict, path: str, notes: list[str], files: bool = False) -> dict:
+    """A `build` without its places, with the code that it names and, where asked for, the files that it names."""
+    code, unread = code_of(build)
+    notes += unread
+    part: dict[str, Any] = {"build": _normal(_without(build, PLACES.get(build.get("_target_", ""), ())))}
+    if code:
+        part["code"] = code
+    if files and (contents := _files(part["build"], path, notes)):
+        part["files"] = contents
+    return part
+
+
+def _without(settings: dict, places: Sequence[str]) -> dict:
+    """The settings without those at the dotted paths `places`."""
+    kept = {}
+    for name, value in settings.items():
+        if name in places:
+            continue
+        inner = [place.removeprefix(f"{name}.") for place in places if place.startswith(f"{name}.")]
+        kept[name] = _without(value, inner) if inner and isinstance(value, dict) else value
+    return kept
+
+
+def _normal(build: dict) -> dict:
+    """One spelling of what means the same: `layers: layer4` is `layers: [layer4]`."""
+    layers = build.get("layers")
+    return build | ({"layers": [layers]} if isinstance(layers, str) else {})
+
+
+def _files(settings: Any, path: str, notes: list[str]) -> dict[str, str]:
+    """{setting: digest} of the files that settings name: a checkpoint written anew is another method."""
+    found: dict[str, str] = {}
+    items = settings.items() if isinstance(settings, dict) else enumerate(settings)
+    for name, value in items:
+        here = f"{path}.{name}"
+        if isinstance(value, dict | list):
+            found |= _files(value, here, notes)
+        elif isinstance(value, str) and value and len(value) < 1024 and name != "_target_":
+            place = Path(value).expanduser()
+            if place.is_file():
+                found[here] = sha256(place)[:16]
+            elif place.is_dir() and ("/" in value or "\\" in value):
+                notes.append(f"{here} names the folder {value}, whose content no identity holds")
+    return found
+
+
+def _layers_read(settings: DictConfig, classifier: Classifier) -> dict[str, list[str]]:
+    """The model's layers that the method reads: all of them, unless all of its code is this suite's, which reads layers
+    when it is built."""
+    ours = all(name.partition(".")[0] in OURS for name in _targets(plain(settings.build)))
+    return {use: names for use, names in sorted(classifier.layers.items()) if not ours or use in classifier.layers.read}
+
+
+def _targets(settings: Any) -> list[str]:
+    if isinstance(settings, dict):
+        inner = [name for value in settings.values() for name in _targets(value)]
+        return inner + ([settings["_target_"]] if "_target_" in settings else [])
+    return [name for value in settings for name in _targets(value)] if isinstance(settings, list) else []

@@ -1,0 +1,170 @@
+"""One run from its config: what is left to do, evaluate it, append the rows."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from eval.game.protocol import Protocol
+from eval.networks.classifier import Classifier
+from eval.records import runs
+from eval.records.rows import Rows, read_rows
+from eval.records.schema import check
+from eval.running import build
+from eval.running.calling import Method
+from eval.running.guard import Changed
+from eval.running.identity import identity, network_settings, plain
+from eval.running.log import Log
+from eval.running.plan import Plan, plan, select
+from eval.running.runner import Evaluation
+from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
+
+
+@dataclass
+class Outcome:
+    """pairs: how many were evaluated now. folders: where the rows of the methods lie, the config's own method first.
+    failed: (picture, message) of every picture that has no row."""
+
+    pairs: int = 0
+    folders: list[Path] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the evaluation of one method needs: the built method, which run it is, and the pairs of its network."""
+
+    method: Method
+    folder: Path
+    who: dict
+    planned: Plan
+
+
+def evaluate_job(cfg: DictConfig) -> Outcome:
+    """One run with its companions; prints what happened."""
+    validate(cfg)
+    dataset, planned = prepare_dataset(cfg)
+    outcome = Outcome(failed=list(planned.failed))
+    classifier = None if cfg.method.blind else prepare_classifier(cfg, dataset.classes)
+    for method in methods_of(cfg):
+        seeing = None if method.blind else classifier
+        folder, count, failed = _evaluate(cfg, dataset, prepare(cfg, method, seeing, dataset, planned), method, seeing)
+        outcome.folders.append(folder)
+        outcome.failed += failed
+        outcome.pairs += count
+        print(f"{method.name}: {f'{count} pairs evaluated' if count else 'nothing left to do'}; rows in {folder}")
+    return outcome
+
+
+def methods_of(cfg: DictConfig) -> list[DictConfig]:
+    """The config's method, then its companions: a blind one has none, so that it needs no network."""
+    if not cfg.compare or cfg.method.blind:
+        return [cfg.method]
+    return [cfg.method, *(other for other in cfg.companions.values() if other.name != cfg.method.name)]
+
+
+def prepare(
+    cfg: DictConfig, settings: DictConfig, classifier: Classifier | None, dataset: Any, planned: Plan
+) -> Prepared:
+    """The method of `settings`, built, and its run; what cannot be known about its identity is printed."""
+    method = build.build_method(settings, classifier, dataset.classes)
+    who, notes = identity(cfg, settings, method, classifier, dataset.classes)
+    for note in notes:
+        print(f"{settings.name}: {note}")
+    if classifier:
+        planned = planned.scorable(classifier.outputs)
+    return Prepared(method, runs.folder(Path(cfg.results), who), who, planned)
+
+
+def remaining(cfg: DictConfig, ready: Prepared, classes: Sequence[str]) -> list:
+    """The entries of the run without a row; ValueError if its rows are damaged or of other content."""
+    rows = read_rows(ready.folder)
+    check(rows, ready.folder)
+    return select(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), rows, classes)
+
+
+def _evaluate(
+    cfg: DictConfig, dataset: Any, ready: Prepared, settings: DictConfig, classifier: Classifier | None
+) -> tuple[Path, int, list[tuple[str, str]]]:
+    """Bring one method's run up to date: (its folder, pairs evaluated now, pictures that failed)."""
+    protocol = Protocol.from_settings(plain(cfg.protocol))
+    counts = {subset: ready.planned.count(subset) for subset in SUBSETS}
+    with Rows(ready.folder, shard_of(cfg.shard), cfg.sync) as rows:
+        runs.describe(
+            ready.folder,
+            ready.who,
+            plain(cfg),
+            asdict(protocol),
+            counts,
+            len(ready.planned.failed),
+            list(dataset.classes),
+            device_of(cfg.device),
+            settings.get("label"),
+        )
+        for key, message in ready.planned.failed:
+            rows.fail(key, message)
+        left = remaining(cfg, ready, dataset.classes)
+        if not left:
+            return ready.folder, 0, []
+        title, _, digest = ready.folder.name.rpartition(".")
+        log = Path(cfg.results) / "logs" / f"{title}.{digest}{rows.part}.log"
+        try:
+            failed = Evaluation(
+                ready.method,
+                classifier,
+                protocol.input,
+                rows,
+                dataset.classes,
+                cfg.seed,
+                on_error=cfg.on_error,
+                workers=workers_of(cfg.workers, device_of(cfg.device)),
+                batch_pictures=cfg.batch_pictures,
+                save_maps=cfg.save_maps,
+                log=Log(log, title, sum(len(todo) for _, _, todo in left)),
+            ).run(left)
+        except Changed:
+            _memory.pop("classifier", None)  # nobody may use this network again
+            raise
+    return ready.folder, sum(len(todo) for _, _, todo in left), failed
+
+
+def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
+    """(data set, Plan) of the config; the jobs of a sweep share them."""
+
+    def make() -> tuple[Any, Plan]:
+        dataset = build.build_dataset(cfg)
+        for note in getattr(dataset, "notes", ()):
+            print(f"{cfg.dataset.name}: {note}")
+        return dataset, plan(dataset, cfg.on_error)
+
+    return _kept(f"dataset {cfg.dataset.name}", [plain(cfg.dataset.build), cfg.on_error], make)
+
+
+def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
+    """The classifier of the config, or the one that the job before built alike."""
+    settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side]
+
+    def make() -> Classifier:
+        classifier = build.build_classifier(cfg, classes)
+        lost = [name for name, outputs in zip(classes, classifier.outputs, strict=True) if not outputs]
+        if lost:
+            print(f"{cfg.model.name}: no output stands for {len(lost)} of {len(classes)} classes, whose pairs are left "
+                  f"out: {', '.join(lost)}")  # fmt: skip
+        return classifier
+
+    return _kept("classifier", settings, make)
+
+
+_memory: dict[str, tuple[str, Any]] = {}
+
+
+def _kept(name: str, settings: Any, make: Callable[[], Any]) -> Any:
+    """What the jobs of a sweep in one process build alike is built once; one of each name is in memory."""
+    key = json.dumps(settings)
+    if name not in _memory or _memory[name][0] != key:
+        _memory.pop(name, None)  # before the next is built
+        _memory[name] = key, make()
+    return _memory[name][1]

@@ -1,0 +1,136 @@
+"""Which pairs there are, and which are left to evaluate: rows that exist are compared with what is there now."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from eval.game.sample import Pair, Sample, pairs
+
+# Picture files that are read again whenever rows are reused: enough to find another folder of pictures under the same
+# annotations, little enough to cost nothing. `scripts.check_data` compares all of them.
+COMPARED = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every pair of a data set, in its order, from the annotations alone.
+
+    entries: (index, sample, pairs) of every picture that has at least one pair; samples are not decoded.
+    failed: (key or index, message) of pictures whose annotation could not be read.
+    """
+
+    entries: list[tuple[int, Sample, list[Pair]]]
+    failed: list[tuple[str, str]]
+
+    def scorable(self, outputs: Sequence[Sequence[int]]) -> "Plan":
+        """Without the pairs of classes that no output of the network stands for (outputs: `Classifier.outputs`)."""
+        kept = [(index, sample, [p for p in todo if outputs[p.label]]) for index, sample, todo in self.entries]
+        return Plan([entry for entry in kept if entry[2]], self.failed)
+
+    def count(self, subset: str = "all") -> int:
+        return sum(subset == "all" or pair.difficult for _, _, todo in self.entries for pair in todo)
+
+
+def plan(dataset: Any, on_error: str = "stop") -> Plan:
+    """Read all annotations once. ValueError if the data set has no pair, or two pictures of one key.
+
+    on_error: "stop" raises at the first annotation that cannot be read, "skip" notes it in `failed`.
+    """
+    entries: list[tuple[int, Sample, list[Pair]]] = []
+    failed: list[tuple[str, str]] = []
+    seen: set[str] = set()
+    for index in range(len(dataset)):
+        try:
+            sample = dataset[index]
+            _check_key(sample.key)
+            present = list(pairs(sample))
+        except (ValueError, OSError) as error:
+            if on_error == "stop":
+                raise
+            failed.append((_name(dataset, index), str(error)))
+            continue
+        if sample.key in seen:
+            raise ValueError(f"the data set has two pictures with the key {sample.key!r}")
+        seen.add(sample.key)
+        if present:
+            entries.append((index, sample, present))
+    if not entries:
+        why = f"; {len(failed)} annotations cannot be read, the first: {failed[0][1]}" if failed else ""
+        raise ValueError(f"the data set is empty: no pair in {len(dataset)} pictures{why}")
+    return Plan(entries, failed)
+
+
+def _name(dataset: Any, index: int) -> str:
+    keys = getattr(dataset, "keys", None)
+    return str(keys[index]) if keys is not None and not callable(keys) else f"picture {index}"
+
+
+def _check_key(key: str) -> None:
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the picture name {key!a} is not UTF-8; rename the file") from None
+
+
+def select(
+    planned: Plan,
+    subset: str,
+    limit: int | None,
+    shard: tuple[int, int] | None,
+    rows: Sequence[dict],
+    classes: Sequence[str],
+) -> list[tuple[int, Sample, list[Pair]]]:
+    """The entries still to do: the subset's pairs in the first `limit` pictures, in the shard, without a row.
+
+    A shard takes every n-th picture of the data set, so all finish at about the same time, and an annotation that one
+    process cannot read moves no other picture to another shard. ValueError if the rows were made on other content:
+    another region or size of a pair, another picture file, a picture that is not there.
+    """
+    done = {(row["key"], row["label"]): row for row in rows}
+    _compare_pictures(planned, rows)
+    left = []
+    for index, sample, present in planned.entries:
+        if limit is not None and index >= limit:
+            break
+        if shard is not None and index % shard[1] != shard[0] - 1:
+            continue
+        todo = []
+        for pair in present:
+            row = done.get((sample.key, classes[pair.label]))
+            if row is None:
+                if subset == "all" or pair.difficult:
+                    todo.append(pair)
+            elif [row["width"], row["height"], row["difficult"], row["region"]] != [
+                *sample.size, pair.difficult, sample.region(pair.label).digest,
+            ]:  # fmt: skip
+                raise ValueError(
+                    f"the rows of picture {sample.key}, class {row['label']}, were made on other annotations than "
+                    f"those that are there now; {BESIDE}"
+                )
+        if todo:
+            left.append((index, sample, todo))
+    return left
+
+
+BESIDE = (
+    "rows of two contents never mix: give the data as they are now a name of their own (dataset.name=NAME makes a new "
+    "run beside the old one), or remove the old run (python -m scripts.runs remove)"
+)
+
+
+def _compare_pictures(planned: Plan, rows: Sequence[dict]) -> None:
+    present = {sample.key: sample for _, sample, _ in planned.entries}
+    strange = {row["key"] for row in rows} - present.keys()
+    if strange and not planned.failed:
+        raise ValueError(
+            f"{len(strange)} pictures of the run's rows, {min(strange)} among them, are not in this data set; {BESIDE}"
+        )
+    known = {row["key"]: row["picture"] for row in rows if row["picture"] and row["key"] in present}
+    keys = list(known)
+    for place in np.unique(np.linspace(0, len(keys) - 1, min(COMPARED, len(keys))).round().astype(int)):
+        key = keys[place]
+        if (digest := present[key].file_digest) != known[key]:
+            gone = "is not there any more" if digest is None else "is another one now"
+            raise ValueError(f"the picture file of {key}, which the rows were made on, {gone}; {BESIDE}")

@@ -1,0 +1,211 @@
+"""The loop: decode, call the method, observe, append the rows of a picture."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from eval.game.pointing import points_or_maps
+from eval.game.protocol import Input
+from eval.game.sample import Pair, Sample
+from eval.measures.builtin import cases_of, observe
+from eval.networks.classifier import Classifier
+from eval.records import maps
+from eval.records.rows import Rows
+from eval.records.schema import check
+from eval.running.calling import Caller, Method, seed_for
+from eval.running.decoding import Decoded, decoded
+from eval.running.guard import Changed, Guard
+from eval.running.log import Log
+
+FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
+Entry = tuple[int, Sample, list[Pair]]
+
+
+@dataclass
+class Evaluation:
+    """How the pairs of a run are evaluated.
+
+    pixels: the protocol's input. on_error: "stop" raises RuntimeError at the first picture that fails, naming it;
+    "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures: pictures per call of a method
+    that takes several. save_maps: keep the heat maps beside the rows. log: of all of it.
+    """
+
+    method: Method
+    classifier: Classifier | None
+    pixels: Input
+    rows: Rows
+    classes: Sequence[str]
+    seed: int
+    on_error: str = "stop"
+    workers: int = 0
+    batch_pictures: int = 1
+    save_maps: bool = False
+    log: Log | None = None
+
+    def run(self, entries: list[Entry]) -> list[tuple[str, str]]:
+        """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
+
+        Rows written before an error stay. RuntimeError if rows or maps cannot be written, or if the method changes the
+        network, whatever `on_error` says.
+        """
+        self.failed: list[tuple[str, str]] = []
+        with self.log or Log(total=sum(len(todo) for *_, todo in entries)) as self._log:
+            self._guard = Guard(self.classifier, self._log.title or "under test")
+            caller = Caller(self.method, self.batch_pictures, lambda text: self._log.note(text, terminal=True))
+            group: list[tuple[Sample, list[Pair], Decoded]] = []
+            with closing(self._decoded([sample for _, sample, _ in entries])) as stream:
+                for (_, sample, todo), (_, content) in zip(entries, stream, strict=True):
+                    if isinstance(content, Exception):
+                        self._fail(sample, todo, content)
+                        continue
+                    if group and group[0][2].shape != content.shape:
+                        self._evaluate(group, caller)
+                        group = []
+                    group.append((sample, todo, content))
+                    if len(group) >= caller.size:
+                        self._evaluate(group, caller)
+                        group = []
+                self._evaluate(group, caller)
+            self._guard.check(values=True)
+        return self.failed
+
+    def _decoded(self, samples: list[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
+        if self.classifier is None:
+            return ((sample, Decoded()) for sample in samples)
+        # A process takes seconds to start: longer than decoding a few pictures.
+        return decoded(samples, self.pixels.pixels, self.workers if len(samples) >= FEW else 0)
+
+    def _evaluate(self, group: list[tuple[Sample, list[Pair], Decoded]], caller: Caller) -> None:
+        """The rows of pictures of one shape, through as many at once as the caller takes."""
+        while group:
+            images = [self._input(sample, content) for sample, _, content in group]
+            targets = [torch.tensor([pair.label for pair in todo]) for _, todo, _ in group]
+            seeds = [seed_for(self.seed, sample.key) for sample, *_ in group]
+            price = Price(self.classifier)
+            answers = caller(images, targets, seeds)
+            price.stop(len(answers))
+            done, group = group[: len(answers)], group[len(answers) :]
+            self._guard.check()
+            outputs = self._outputs(images[: len(done)])
+            for number, ((sample, todo, content), answer) in enumerate(zip(done, answers, strict=True)):
+                try:
+                    if isinstance(answer, Exception):
+                        raise answer
+                    array = points_or_maps(answer, len(todo))
+                    output = None if outputs is None else outputs[number : number + 1]
+                    rows = self._rows_of(sample, todo, array, output, content.digest)
+                    rows = [row | price.of(len(todo)) for row in rows]
+                    check(rows, "this run")
+                except Exception as error:
+                    self._fail(sample, todo, error)
+                    continue
+                if self.save_maps and array.ndim == 3:
+                    maps.save(self.rows.folder, sample.key, [row["label"] for row in rows], array)
+                self.rows.append(rows)
+                self._log.advance(len(todo))
+
+    def _input(self, sample: Sample, content: Decoded) -> Sample | Tensor:
+        return sample if content.pixels is None else content.pixels.to(self._device)
+
+    def _outputs(self, images: list) -> Tensor | None:
+        if self.classifier is None:
+            return None
+        with torch.no_grad():
+            return self.classifier.network(self.classifier.normalise(torch.stack(images)))
+
+    def _rows_of(
+        self, sample: Sample, todo: list[Pair], answer: np.ndarray, output: Tensor | None, digest: str | None
+    ) -> list[dict]:
+        """What is known about a picture's pairs; output: the network's for this picture, (1,C) or (1,C,i,j)."""
+        regions = [sample.region(pair.label) for pair in todo]
+        rows = []
+        for pair, region, fields in zip(todo, regions, observe(cases_of(answer, sample.size, regions)), strict=True):
+            row = {"key": sample.key, "label": self.classes[pair.label], "difficult": pair.difficult}
+            row |= {"region": region.digest, "picture": digest, "width": sample.size[0], "height": sample.size[1]}
+            row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)
+            rows.append(row | fields | self._answer_of_network(output, pair.label))
+        return rows
+
+    def _answer_of_network(self, output: Tensor | None, label: int) -> dict:
+        if self.classifier is None or output is None:
+            return {"score": None, "rank": None}
+        score = float(self.classifier.score(output, label)[0])
+        if not math.isfinite(score) or not torch.isfinite(output).all():
+            raise ValueError(f"the network's output for class {self.classes[label]} is not finite (score {score})")
+        return {"score": round(score, 4), "rank": self.classifier.rank(output, label)}
+
+    @property
+    def _device(self) -> torch.device | str:
+        return self.classifier.device if self.classifier else "cpu"
+
+    def _fail(self, sample: Sample, todo: list[Pair], error: Exception) -> None:
+        if isinstance(error, Changed):
+            raise error
+        what = str(error).strip().removeprefix(f"{sample.key}: ")
+        if not isinstance(error, (ValueError, OSError, LookupError)) or not what or isinstance(error, KeyError):
+            what = f"{type(error).__name__}: {what}"
+        if hint := next((hint for text, hint in HINTS.items() if text in what), ""):
+            what += f" ({hint})"
+        about = f"{self._log.title}: " if self._log.title else ""
+        message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in todo)}): {what}"
+        # An error that a decoding process has sent was not raised here: it says all there is.
+        self._log.note(message, error if error.__traceback__ else None)
+        if self.on_error == "stop":
+            more = f" (traceback in {self._log.path})" if self._log.path and error.__traceback__ else ""
+            raise RuntimeError(message + more) from error
+        self.rows.fail(sample.key, message)
+        self.failed.append((sample.key, message))
+        self._log.advance(len(todo))
+
+
+HINTS = {
+    "does not require grad": "parameters are frozen: a forward hook on a layer that returns "
+    "output.detach().requires_grad_() starts the gradient there; so does image.requires_grad_()",
+    "KeyError: 'layer": "classifier.module(NAME) gives a layer by its name; "
+    "`python -m scripts.layers model=...` lists names",
+}
+
+
+class Price:
+    """What a call costs: wall time, pictures that pass the network, the call's own peak of GPU memory."""
+
+    def __init__(self, classifier: Classifier | None):
+        self.classifier = classifier
+        self.seen = classifier.images_seen if classifier else 0
+        self.cuda = classifier.device if classifier and classifier.device.type == "cuda" else None
+        if self.cuda:
+            torch.cuda.reset_peak_memory_stats(self.cuda)
+            self.held = torch.cuda.memory_allocated(self.cuda)
+        self.started = time.perf_counter()
+
+    def stop(self, pictures: int) -> None:
+        """The price of `pictures` pictures; those that were called together share it evenly."""
+        if self.cuda:
+            _synchronize()
+        self.seconds = (time.perf_counter() - self.started) / pictures
+        self.forwards = (self.classifier.images_seen - self.seen) / pictures if self.classifier else 0
+        # A process's own peak on a CPU is inherited from whatever ran in it before: no row says that.
+        peak = torch.cuda.max_memory_allocated(self.cuda) - self.held if self.cuda else None
+        self.memory_mb = None if peak is None else round(peak / 2**20, 1)
+
+    def of(self, classes: int) -> dict:
+        """The fields of each of a picture's rows: its classes share the price, so sums are over pictures."""
+        return {
+            "seconds": round(self.seconds / classes, 6),
+            "forwards": self.forwards / classes,
+            "memory_mb": self.memory_mb,
+        }
+
+
+def _synchronize() -> None:
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError as error:
+        # After such an error every call fails, so that skipping would go through all pictures.
+        raise RuntimeError(f"the GPU has failed and this process cannot use it any more: {error}") from error

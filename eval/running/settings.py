@@ -1,0 +1,79 @@
+"""Checks of the plain settings of a run, before any work."""
+
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from eval.files.journal import SYNCS
+from eval.files.places import cores
+from eval.records.runs import LONGEST
+
+SUBSETS = ("all", "diff")
+
+
+def device_of(name: str) -> str:
+    """auto -> cuda where there is a GPU, else cpu. ValueError for an unknown or missing device."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}") from None
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return name
+
+
+def shard_of(text: str | None) -> tuple[int, int] | None:
+    """ "3/16" -> (3, 16); None -> None. ValueError unless 1 <= i <= n."""
+    if text is None:
+        return None
+    number, _, count = str(text).partition("/")
+    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
+        raise ValueError(f"shard must be i/n with 1 <= i <= n, for example 3/16, not {text!r}")
+    return int(number), int(count)
+
+
+def workers_of(given: int | None, device: str) -> int:
+    """Processes that decode ahead: `given`, or, if None, what keeps `device` busy.
+
+    A network on the CPU needs one at most. A process delivers about 140 pictures/s (`scripts.benchmark data`), a large
+    card takes about 400/s by the fastest methods: four, as far as there are cores beside the one that feeds the card.
+    """
+    if given is not None:
+        return given
+    return max(1, min(4, cores() - 1)) if torch.device(device).type == "cuda" else 1
+
+
+def validate(cfg: DictConfig) -> None:
+    """ValueError names the first setting whose value cannot be meant; cfg as conf/config.yaml."""
+    for part in ("dataset", "method", *(() if cfg.method.blind else ("model",))):
+        _check_name(f"{part}.name", cfg[part].get("name"))
+    device_of(str(cfg.device))
+    shard_of(cfg.shard)
+    if cfg.dataset.subset not in SUBSETS:
+        raise ValueError(f"dataset.subset must be one of {', '.join(SUBSETS)}, not {cfg.dataset.subset!r}")
+    if cfg.on_error not in ("stop", "skip"):
+        raise ValueError(f"on_error must be stop or skip, not {cfg.on_error!r}")
+    if cfg.sync not in SYNCS:
+        raise ValueError(f"sync must be {' or '.join(SYNCS)}, not {cfg.sync!r}")
+    if not isinstance(cfg.save_maps, bool):
+        raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
+    if type(cfg.method.blind) is not bool:
+        raise ValueError(f"method.blind must be true or false, not {cfg.method.blind!r}")
+    for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
+        value = cfg[name]
+        if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
+            continue
+        raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def _check_name(setting: str, name: Any) -> None:
+    """Names stand in tables and in folders' names: a text, or a number that is taken as one."""
+    if isinstance(name, bool) or not isinstance(name, str | int | float) or not str(name).strip():
+        raise ValueError(
+            f"{setting} must be a name, not {name!r}; quote it if it is meant as text: {setting}='\"{name}\"'"
+        )
+    if len(str(name)) > LONGEST or not str(name).isprintable():
+        raise ValueError(f"{setting} must be at most {LONGEST} printable characters, not {str(name)[:LONGEST]!a}")

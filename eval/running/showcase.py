@@ -1,0 +1,55 @@
+"""A few (picture, class) pairs through several methods, drawn side by side."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from eval.game.pointing import points_or_maps, upscale
+from eval.game.protocol import Protocol
+from eval.game.sample import Pair, Sample
+from eval.networks.classifier import Classifier
+from eval.running.calling import call, seed_for
+from eval.running.drawing import Cell, Row, draw
+from eval.running.plan import Plan
+
+
+def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sample, Pair]]:
+    """`count` pairs spread evenly over the pictures, difficult ones first: an easy pair shows little."""
+    entries = [entry for entry in planned.entries if limit is None or entry[0] < limit]
+    entries = [entry for entry in entries if any(pair.difficult for pair in entry[2])] or entries
+    chosen = [entries[i] for i in np.unique(np.linspace(0, len(entries) - 1, count).round().astype(int))]
+    return [(sample, max(todo, key=lambda pair: pair.difficult)) for _, sample, todo in chosen]
+
+
+def showcase(
+    pairs: Sequence[tuple[Sample, Pair]],
+    methods: Mapping[str, tuple[Callable, bool]],
+    classifier: Classifier | None,
+    protocol: Protocol,
+    classes: Sequence[str],
+    seed: int,
+    path: Path,
+) -> None:
+    """Draw a PNG: a row per pair, a column per method.
+
+    methods: {label: (method, blind)}; the maps are those of a run with the same seed. classifier: None if all are
+    blind.
+    """
+    rows = []
+    for sample, pair in pairs:
+        image = sample.image
+        pixels = None if classifier is None else protocol.input.pixels(image).to(classifier.device)
+        region = sample.region(pair.label)
+        cells = []
+        for method, blind in methods.values():
+            answer = call(method, sample if blind else pixels, torch.tensor([pair.label]), seed_for(seed, sample.key))
+            array = points_or_maps(answer, 1)[0]
+            heat = upscale(array, sample.size) if array.ndim == 2 else None
+            x, y = heat.peak if heat else (float(array[0]), float(array[1]))
+            hit = protocol.hits([region.contains(x, y)], [region.distance(x, y)], [bool(heat and heat.constant)])
+            cells.append(Cell(heat.values if heat else None, (x, y), bool(hit[0])))
+        boxes = sample.boxes[sample.labels == pair.label]
+        rows.append(Row(f"{sample.key}: {classes[pair.label]}", np.asarray(image), boxes, cells))
+    draw(rows, list(methods), path)

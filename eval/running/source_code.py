@@ -1,0 +1,150 @@
+"""The user's own code as part of a run's identity: another source, another run."""
+
+import ast
+import functools
+import hashlib
+import importlib.util
+import re
+import sys
+import sysconfig
+from importlib.machinery import PathFinder
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+OURS = ("baselines", "eval", "gpnncam")
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+# torch's and other installed packages lie here, and Python's own modules.
+INSTALLED = [Path(path).resolve() for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))]
+
+
+def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
+    """({module or package: digest or version}, notes) of all code that the settings of a `build` name.
+
+    Names are every `_target_`, and every text at any depth that reads package.attribute and names code of the user's
+    own. A module of the user's own (neither installed nor of this suite) is held by the source of its file and of
+    the user's own modules that it imports, wherever in the file; an installed package by its version. This suite's
+    callables have versions of their own (`version_of`). notes: what cannot be known, in a sentence each.
+    """
+    digests: dict[str, str] = {}
+    notes: list[str] = []
+    for name in sorted(set(_names(settings))):
+        module = _module_of(name)
+        if module is None or module.partition(".")[0] in OURS:
+            continue
+        kind = _origin(module)
+        if kind == "user":
+            found, unread = _sources(module)
+            digests |= found
+            notes += [f"the code of {each} cannot be read, so a change of it is not seen" for each in unread]
+        elif kind == "installed":
+            package = module.partition(".")[0]
+            digests[package] = _installed_version(package)
+    return digests, notes
+
+
+def version_of(call: Any) -> str | None:
+    """The version of a method of this suite, a class's or function's attribute `version`; None for other code."""
+    function = getattr(call, "func", call)
+    value = getattr(function, "version", None)
+    return None if value is None else str(value)
+
+
+def _names(settings: Any) -> list[str]:
+    if isinstance(settings, dict):
+        return [name for value in settings.values() for name in _names(value)]
+    if isinstance(settings, list):
+        return [name for value in settings for name in _names(value)]
+    return [settings] if isinstance(settings, str) and DOTTED.fullmatch(settings) else []
+
+
+def _module_of(name: str) -> str | None:
+    """The longest beginning of a dotted name that is a module; None where its first part is none."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        candidate = ".".join(parts[:count])
+        if candidate in sys.modules or _spec(candidate) is not None:
+            return candidate
+    return None
+
+
+def _spec(module: str) -> Any:
+    """The module's spec, without an import of its parents: a setting like `layer4.1` must import nothing."""
+    parent = module.rpartition(".")[0]
+    try:
+        if not parent or parent in sys.modules:
+            return importlib.util.find_spec(module)
+        places = getattr(_spec(parent), "submodule_search_locations", None)
+        return PathFinder.find_spec(module, list(places)) if places else None
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _file(module: str) -> Path | None:
+    loaded = sys.modules.get(module)
+    name = getattr(loaded, "__file__", None) or getattr(_spec(module), "origin", None)
+    return Path(name).resolve() if name and name not in ("built-in", "frozen") else None
+
+
+def _origin(module: str) -> str:
+    """ "user", "installed" or "python"."""
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        return "python"
+    path = _file(module)
+    if path is None:
+        return "user"
+    if any(path.is_relative_to(folder) for folder in INSTALLED) or {"site-packages", "dist-packages"} & {*path.parts}:
+        return "installed"
+    return "user"
+
+
+def _installed_version(package: str) -> str:
+    names = packages_distributions().get(package, [])
+    return ", ".join(f"{name} {version(name)}" for name in sorted(set(names))) or "unknown"
+
+
+# Read once in a process, like the module itself: a file that is edited under a running sweep changes neither.
+@functools.cache
+def _sources(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """({module: digest of its source}, modules without a source) of a module and of the user's modules it imports."""
+    digests: dict[str, str] = {}
+    unread: list[str] = []
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in digests or name in unread or name == "__main__":
+            continue
+        path = _file(name)
+        if path is None or path.suffix != ".py" or not path.is_file():
+            unread += [] if _is_namespace(name) else [name]
+            continue
+        text = path.read_bytes()
+        digests[name] = hashlib.sha256(text).hexdigest()[:16]
+        waiting += [each for each in _imported(text, name, path) if _is_user(each)]
+    return digests, tuple(unread)
+
+
+def _is_namespace(module: str) -> bool:
+    return isinstance(loaded := sys.modules.get(module), ModuleType) and hasattr(loaded, "__path__")
+
+
+def _is_user(module: str) -> bool:
+    known = module in sys.modules or _spec(module) is not None
+    return known and module.partition(".")[0] not in (*OURS, "scripts", "run", "tests") and _origin(module) == "user"
+
+
+def _imported(text: bytes, module: str, path: Path) -> list[str]:
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    names: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([node.module] if node.module else [])])
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    # A package's __init__ runs before its module does.
+    return [".".join(name.split(".")[:count]) for name in names if name for count in range(1, name.count(".") + 2)]

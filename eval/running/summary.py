@@ -1,0 +1,58 @@
+"""What a run or a sweep prints at its end: the table of its rows, and where its pictures are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from eval.game.protocol import Protocol
+from eval.running.build import build_method
+from eval.running.identity import plain
+from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
+from eval.running.plan import Plan
+from eval.tables.table import print_runs
+
+PICTURES = 4
+
+
+def summarise(cfg: DictConfig, outcome: Outcome) -> None:
+    """Print the table of the outcome's runs and, for a method with maps, where its picture is. The picture is drawn
+    once a run and again when rows were added."""
+    protocol = Protocol.from_settings(plain(cfg.protocol))
+    print()
+    print_runs(outcome.folders, protocol)
+    if cfg.method.blind:
+        return
+    path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
+    if outcome.pairs or not path.exists():
+        _draw(cfg, protocol, path, failed={key for key, _ in outcome.failed})
+    if path.exists():
+        print(f"\nA few pictures with their heat maps and points: {path}")
+
+
+def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
+    """Print the table of a sweep's runs under each of its jobs' protocols."""
+    printed: list[Protocol] = []
+    for cfg in configs:
+        protocol = Protocol.from_settings(plain(cfg.protocol))
+        if folders and protocol not in printed:
+            printed.append(protocol)
+            print()
+            print_runs(folders, protocol, brief=False)
+
+
+def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> None:
+    from eval.running.showcase import choose, showcase  # matplotlib takes a second to import
+
+    dataset, planned = prepare_dataset(cfg)
+    classifier = prepare_classifier(cfg, dataset.classes)
+    planned = planned.scorable(classifier.outputs)
+    # A picture that could not be evaluated would fail here too, and hide what is said about it.
+    planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
+    if not planned.entries:
+        return
+    methods = {}
+    for method in methods_of(cfg):
+        built = build_method(method, None if method.blind else classifier, dataset.classes)
+        methods[method.get("label") or method.name] = built, bool(method.blind)
+    showcase(choose(planned, PICTURES, cfg.limit), methods, classifier, protocol, dataset.classes, cfg.seed, path)

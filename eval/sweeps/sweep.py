@@ -1,0 +1,94 @@
+"""A sweep: check every job before the first one starts, run them here or elsewhere, end in the table of all."""
+
+import secrets
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from eval.files.journal import make_folder
+from eval.running.config import EXPECTED, load
+from eval.running.identity import plain
+from eval.running.job import Outcome, evaluate_job
+from eval.running.summary import print_sweep
+from eval.sweeps.preflight import preflight
+from eval.sweeps.progress import Progress, note
+
+
+def run_sweep(jobs: list[tuple[str, list[str], DictConfig]]) -> int:
+    """Run (name, overrides, config) of every job; the exit status: 1 if one failed or nothing could start."""
+    planned, problems = preflight([(name, cfg) for name, _, cfg in jobs])
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    if problems:
+        print("nothing was started", file=sys.stderr)
+        return 1
+    configs = [cfg for *_, cfg in jobs]
+    progress = Progress(_log_folder(Path(configs[0].results)), planned)
+    print(progress.opening(), flush=True)
+    launcher = plain(configs[0].launcher)
+    if launcher["cluster"] == "here":
+        for number, (_, overrides, _) in enumerate(jobs):
+            run_one(overrides, progress.logs, number)
+            progress.tell()
+    else:
+        from eval.sweeps.cluster import launch  # submitit takes a second to import
+
+        calls = {number: (overrides, progress.logs, number) for number, (_, overrides, _) in enumerate(jobs)}
+        launch(run_one, calls, launcher, progress)
+    print_sweep(progress.folders(), configs)
+    failures = progress.failures()
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    if against := configs[0].get("against"):
+        _compare(Path(configs[0].results) / "records", against)
+    return 1 if failures else 0
+
+
+def run_one(overrides: list[str], logs: Path, number: int) -> None:
+    """One job of a sweep, in whichever process; its note says how it ended, so that the others run on."""
+    started = time.monotonic()
+    outcome, error = attempt(lambda: _job(load(overrides)))
+    seconds = time.monotonic() - started
+    note(logs, number, seconds, outcome.pairs, [str(folder) for folder in outcome.folders], error)
+    if error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+
+
+def attempt(act: Callable[[], Outcome]) -> tuple[Outcome, str | None]:
+    """(what a job did, None or what went wrong); a mistake of the program's own shows its traceback."""
+    try:
+        outcome = act()
+    except EXPECTED as expected:
+        return Outcome(), str(expected).strip() or repr(expected)
+    except Exception as mistake:
+        traceback.print_exc()
+        return Outcome(), repr(mistake)
+    if not outcome.failed:
+        return outcome, None
+    listed = "".join(f"\n  {message}" for _, message in outcome.failed)
+    return outcome, f"{len(outcome.failed)} pictures failed and have no row:{listed}"
+
+
+def _job(cfg: DictConfig) -> Outcome:
+    cfg.compare = False  # the sweep says itself what is compared
+    return evaluate_job(cfg)
+
+
+def _log_folder(results: Path) -> Path:
+    """A folder that no other sweep has, whatever the clock says."""
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}-{secrets.token_hex(3)}"
+    folder = results.absolute() / "logs" / name
+    make_folder(folder)
+    return folder
+
+
+def _compare(records: Path, against: str) -> None:
+    from eval.tables.comparison import print_comparison
+
+    print()
+    print_comparison(records, against)

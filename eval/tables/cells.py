@@ -1,0 +1,194 @@
+"""From runs to the cells of a table: which rows a cell stands on, its average, interval, price and published number."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from eval.records.loading import Run
+from eval.tables.published import Published, published
+from eval.tables.rules import Changes, Rule, fits, rules_of
+from eval.tables.statistics import RESAMPLES, interval, kinds
+
+SUBSETS = ("all", "diff")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of the table, and all that is needed to believe it.
+
+    model: the network's name; "" for a method that reads no network, where no network has a column. accuracy: the
+    average of the rule's score over n pairs; nan where the method has no such score. low, high: its 95 % interval.
+    rows, pairs: rows of the subset that exist, and pairs that the data set has in it: fewer rows are incomplete.
+    unreadable: pictures whose annotation could not be read, so that their pairs are unknown. unranked: rows left out of
+    a top-k cell because no run knows the network's rank. failed: pictures without a row because they failed. constant:
+    rows whose map is constant. seconds, forwards: per picture. memory_mb: peak. counted: the rows that count.
+    """
+
+    run: Run
+    rule: Rule
+    subset: str
+    model: str
+    n: int
+    accuracy: float
+    low: float
+    high: float
+    rows: int
+    pairs: int
+    unreadable: int
+    unranked: int
+    failed: int
+    constant: int
+    seconds: float
+    forwards: float
+    memory_mb: float
+    published: Published | None
+    counted: pd.DataFrame = field(repr=False, compare=False)
+
+    @property
+    def complete(self) -> bool:
+        return self.rows == self.pairs and not self.unranked and not self.unreadable
+
+    @property
+    def delta(self) -> float | None:
+        """Ours minus published."""
+        return None if self.published is None or np.isnan(self.accuracy) else self.accuracy - self.published.value
+
+    @property
+    def column(self) -> tuple[str, str, str]:
+        return self.run.dataset, self.model, self.subset
+
+
+def table_cells(
+    runs: list[Run],
+    changes: Changes,
+    rule: Rule | None = None,
+    subsets=SUBSETS,
+    resamples: int = RESAMPLES,
+) -> list[Cell]:
+    """The cells of all runs.
+
+    rule: score the runs that fit its protocol's input by it; None: each run by the protocols of its starts, with
+    `changes`. A method that reads no network stands in the column of every network that its data set has under that
+    protocol, on the pairs whose classes that network has.
+    resamples: of the bootstrap; 0 leaves the intervals out (nan).
+    """
+    cells = []
+    for each, scored in by_rule(runs, changes, rule):
+        for run in scored:
+            for model in models_of(run, scored):
+                scope = scope_of(run, model, scored, each.top_k)
+                cells += [
+                    _cell(run, each, subset, model, scope, resamples) for subset in subsets if _covers(run, subset)
+                ]
+    return cells
+
+
+def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
+    """The runs that each rule scores; arguments as `table_cells`."""
+    found = {}
+    for run in runs:
+        for each in [rule] if rule else rules_of(run, changes):
+            if fits(run, each.protocol):
+                found.setdefault(each.label, (each, []))[1].append(run)
+    return list(found.values())
+
+
+def models_of(run: Run, others: list[Run]) -> list[str]:
+    """The network columns in which a run stands."""
+    if run.model is not None:
+        return [run.model]
+    return sorted({other.model for other in others if other.model and other.dataset == run.dataset}) or [""]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The pairs on which a run stands in a network's column. pairs: how many by subset. For a method that reads no
+    network, classes: those that the network has outputs for (None: all); ranks: the network's by (key, label)."""
+
+    pairs: dict[str, int]
+    classes: frozenset[str] | None = None
+    ranks: pd.Series | None = None
+
+
+def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scope:
+    """The scope of a run in the column of a network among `others`.
+
+    ValueError if runs of that network disagree about ranks, for then they are not one network. If they have outputs for
+    different classes, a blind method takes those of the run with the fewest pairs.
+    """
+    seeing = [other for other in others if other.model == model and other.dataset == run.dataset]
+    if run.model is not None or not seeing:
+        return Scope(run.info["pairs"])
+    ranks = None
+    if top_k:
+        ranks = pd.concat([other.rows[["key", "label", "rank"]] for other in seeing]).drop_duplicates()
+        if ranks.duplicated(["key", "label"]).any():
+            raise ValueError(
+                f"{run.dataset}: the runs of {model} disagree about the ranks of classes, so {run.method} has no top-k"
+            )
+        ranks = ranks.set_index(["key", "label"])["rank"]
+    narrow = min(seeing, key=lambda other: other.info["pairs"]["all"])
+    outputs = zip(narrow.info["classes"], narrow.info["identity"]["model"]["outputs"], strict=True)
+    return Scope(narrow.info["pairs"], frozenset(name for name, found in outputs if found), ranks)
+
+
+def _covers(run: Run, subset: str) -> bool:
+    """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
+    if subset not in run.info["pairs"] or not len(run.rows):
+        return False
+    only_difficult = bool(run.rows["difficult"].all()) and run.info["pairs"]["all"] > len(run.rows)
+    return bool(run.rows["difficult"].any()) if subset == "diff" else not only_difficult
+
+
+def selected(run: Run, subset: str, top_k: int | None, scope: Scope) -> tuple[pd.DataFrame, int, int]:
+    """(rows that count, rows of the subset, rows among them whose rank is not known)."""
+    rows = run.rows if subset == "all" else run.rows[run.rows["difficult"]]
+    if scope.classes is not None:
+        rows = rows[rows["label"].isin(scope.classes)]
+    if top_k is None:
+        return rows, len(rows), 0
+    known = rows["rank"]
+    if run.model is None:
+        pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
+        known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
+    return rows[known < top_k], len(rows), int(known.isna().sum())
+
+
+def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples: int) -> Cell:
+    rows, count, unranked = selected(run, subset, rule.top_k, scope)
+    values = rule.values(rows)
+    accuracy = low = high = np.nan
+    if len(values) and np.isfinite(values).all():
+        classes = rows["label"] if rule.protocol.average == "class" else None
+        groups = kinds(rows["key"], values, classes)
+        accuracy = float(groups.observed[0])
+        if resamples:
+            low, high = interval(groups, resamples=resamples)
+    elif len(values) and not np.isnan(values).all():
+        raise ValueError(f"{run.folder}: some rows have no {rule.measure}, others do")
+    number = None
+    if rule.published and run.usual_network:
+        number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
+    return Cell(
+        run=run,
+        rule=rule,
+        subset=subset,
+        model=model,
+        n=len(rows),
+        accuracy=accuracy,
+        low=low,
+        high=high,
+        rows=count,
+        pairs=scope.pairs[subset],
+        unreadable=run.info["unreadable"],
+        unranked=unranked,
+        failed=len(run.failures),
+        constant=int(rows["constant"].sum()),
+        # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
+        seconds=float(run.rows["seconds"].sum() / max(1, run.rows["key"].nunique())),
+        forwards=float(run.rows["forwards"].sum() / max(1, run.rows["key"].nunique())),
+        memory_mb=float(run.rows["memory_mb"].max()),
+        published=number,
+        counted=rows,
+    )

@@ -1,0 +1,220 @@
+"""A table frame as text: CSV, Markdown and LaTeX (booktabs), all from the same sheets."""
+
+import re
+
+import pandas as pd
+
+from eval.tables.layout import Sheet, named, sheets
+from eval.tables.scores import SCORES
+from eval.tables.terminal import printable
+
+DAGGER = "†"
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """A line per cell; shares with six decimals, empty where there is nothing. A text that a spreadsheet would run as a
+    formula begins with an apostrophe."""
+    texts = frame.select_dtypes(include=["object", "string"])
+    safe = frame.assign(**{name: texts[name].map(_no_formula) for name in texts})
+    return safe.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+
+
+def _no_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def number(cell: pd.Series, digits: int) -> str:
+    """The average: four decimals of a share, one of a distance; a dash where the method has no such measure."""
+    if pd.isna(cell["accuracy"]):
+        return "–"
+    return f"{cell['accuracy']:.{decimals(cell['measure'], digits)}f}"
+
+
+def decimals(measure: str, digits: int) -> int:
+    """`digits` of a share, one of pixels."""
+    return 1 if SCORES[measure].unit == "px" else digits
+
+
+def range_of(cell: pd.Series, digits: int) -> str:
+    if pd.isna(cell["low"]):
+        return "–"
+    digits = decimals(cell["measure"], digits)
+    return f"{cell['low']:.{digits}f}–{cell['high']:.{digits}f}"
+
+
+def beside(cell: pd.Series) -> str:
+    """The published value and ours minus it, in the precision it was published in; "" without one."""
+    if pd.isna(cell["published"]) or pd.isna(cell["delta"]):
+        return ""
+    digits = int(cell["digits"])
+    return f"{cell['published']:.{digits}f}, {signed(cell['delta'], digits)}"
+
+
+def signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return "±" + text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def share(cell: pd.Series) -> str:
+    """What an incomplete cell's value stands on: "100 of 7,012", "166, from 608 of 1,463 rows" for a top-k cell, whose
+    n is no share of all pairs, and the pictures whose pairs nobody knows."""
+    rows = f"{int(cell['rows'] - cell['unranked']):,} of {int(cell['pairs']):,}"
+    if pd.notna(cell["top_k"]):
+        rows = f"{int(cell['n']):,}, from {rows} rows"
+    return rows + (f" and {int(cell['unreadable']):,} unreadable pictures" if cell["unreadable"] else "")
+
+
+def notes(sheet: Sheet) -> list[str]:
+    """What a reader must know about the marks in a sheet."""
+    lines = []
+    if sheet.has("incomplete"):
+        lines.append(f"{DAGGER} incomplete: stands on the pairs stated beside it, and is not ranked.")
+    failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}
+    lines += [f"{count} pictures of {run} failed and have no row." for run, count in failed.items()]
+    constant = {
+        (cell["label"], named(cell["dataset"]), named(cell["model"])): int(cell["constant"])
+        for cell in sheet.cells.values()
+        if cell["constant"] and cell["subset"] == "all"
+    }
+    means = " (misses)" if sheet.measure == "hit" else ""
+    lines += [f"{' '.join(filter(None, who))}: {count} maps are constant{means}." for who, count in constant.items()]
+    sources = {
+        (cell["source"], cell["source_protocol"]) for cell in sheet.cells.values() if pd.notna(cell["published"])
+    }
+    for source, protocol in sorted(sources):
+        lines.append(f"In brackets: the number published by {SOURCES.get(source, source)}, and ours minus it.")
+        if protocol != sheet.protocol:
+            lines.append(
+                f"It is published under the rules of protocol {protocol}; whether the table was made by those or by "
+                f"the scripts' ({sheet.protocol}) the paper does not say."
+            )
+    return lines
+
+
+SOURCES = {"paper": "the paper (Singh and Namboodiri)", "torchray": "TorchRay (Fong, Patrick and Vedaldi, 2019)"}
+
+
+def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:
+    """Per protocol the paper's table, and unless `brief` a line per cell with its interval and price."""
+    blocks = []
+    for sheet in sheets(frame):
+        blocks += [f"### {sheet.title}", "", grid(_matrix(sheet, digits)), ""]
+        blocks += [*(f"- {note}" for note in notes(sheet)), ""] if notes(sheet) else []
+        if not brief:
+            blocks += [
+                "95 % intervals (bootstrap over pictures) and cost per picture:",
+                "",
+                grid(_details(sheet, digits)),
+                "",
+            ]
+    return "\n".join(blocks).rstrip()
+
+
+def _matrix(sheet: Sheet, digits: int) -> list[list[str]]:
+    heads = [" ".join(filter(None, (named(d), named(m), named(s)))) for d, m, s in sheet.columns]
+    lines = [["method", *heads], ["*pairs*", *(sheet.pairs(column) for column in sheet.columns)]]
+    for name, label in sheet.methods:
+        line = [label]
+        for column in sheet.columns:
+            cell = sheet.cell(name, column)
+            line.append("" if cell is None else _markdown_cell(cell, digits))
+        lines.append(line)
+    return lines
+
+
+def _markdown_cell(cell: pd.Series, digits: int) -> str:
+    text = number(cell, digits)
+    text = f"**{text}**" if cell["best"] else f"<ins>{text}</ins>" if cell["second"] else text
+    text += "" if cell["complete"] else f" {DAGGER} {share(cell)}"
+    return text + (f" ({beside(cell)})" if beside(cell) else "")
+
+
+def _details(sheet: Sheet, digits: int) -> list[list[str]]:
+    lines = [["data", "network", "subset", "method", "n", "value", "95 % interval", "s", "forward passes", "peak MB"]]
+    for column in sheet.columns:
+        for name, label in sheet.methods:
+            cell = sheet.cell(name, column)
+            if cell is None:
+                continue
+            dataset, model, subset = column
+            mark = "" if cell["complete"] else f" {DAGGER}"
+            line = [named(dataset), named(model), named(subset), label, f"{int(cell['n']):,}{mark}"]
+            lines.append([*line, number(cell, digits), range_of(cell, digits), *price(cell)])
+    return lines
+
+
+def price(cell: pd.Series) -> list[str]:
+    """Seconds and forward passes per picture, peak memory in MB."""
+    forwards = cell["forwards"]
+    memory = "–" if pd.isna(cell["memory_mb"]) else f"{cell['memory_mb']:,.0f}"
+    return [f"{cell['seconds']:.3g}", f"{forwards:,.0f}" if forwards == round(forwards) else f"{forwards:,.1f}", memory]
+
+
+def grid(lines: list[list[str]]) -> str:
+    """A Markdown table whose columns line up in a terminal: names left, numbers right."""
+    left = [all(not re.search(r"\d", line[i]) for line in lines[1:]) or i == 0 for i in range(len(lines[0]))]
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
+    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(cells[0]))]
+
+    def row(line):
+        texts = (t.ljust(w) if is_left else t.rjust(w) for t, w, is_left in zip(line, widths, left, strict=True))
+        return "| " + " | ".join(texts) + " |"
+
+    rule = "|".join("-" * (w + 2) if is_left else "-" * (w + 1) + ":" for w, is_left in zip(widths, left, strict=True))
+    return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
+
+
+def latex(frame: pd.DataFrame, digits: int = 4) -> str:
+    """A booktabs table a protocol; needs \\usepackage{booktabs}. Best bold, second best underlined, as in the paper."""
+    return "\n\n".join(_latex_sheet(sheet, digits) for sheet in sheets(frame))
+
+
+def _latex_sheet(sheet: Sheet, digits: int) -> str:
+    top, rules, at = [], [], 2
+    for dataset, model, count in sheet.networks:
+        name = _tex(" ".join(filter(None, (named(dataset), named(model)))))
+        top.append(f"\\multicolumn{{{count}}}{{c}}{{{name}}}")
+        rules.append(f"\\cmidrule(lr){{{at}-{at + count - 1}}}")
+        at += count
+    lines = [
+        "\\begin{table}",
+        "\\centering",
+        f"\\caption{{{_tex(' '.join([sheet.title + '.', *notes(sheet)]))}}}",
+        f"\\begin{{tabular}}{{l{'c' * len(sheet.columns)}}}",
+        "\\toprule",
+        " & ".join(["", *top]) + " \\\\",
+        "".join(rules),
+        " & ".join(["", *(f"{_tex(named(column[2]))} ({sheet.pairs(column)} pairs)" for column in sheet.columns)])
+        + " \\\\",
+        "\\midrule",
+    ]
+    for name, label in sheet.methods:
+        cells = [sheet.cell(name, column) for column in sheet.columns]
+        lines.append(" & ".join([_tex(label), *(_latex_cell(cell, digits) for cell in cells)]) + " \\\\")
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"])
+
+
+def _latex_cell(cell: pd.Series | None, digits: int) -> str:
+    if cell is None:
+        return "--"
+    text = number(cell, digits).replace("–", "--")
+    text = f"\\textbf{{{text}}}" if cell["best"] else f"\\underline{{{text}}}" if cell["second"] else text
+    text += "" if cell["complete"] else f"$^\\dagger$ {{\\scriptsize {share(cell)}}}"
+    small = [part for part in (range_of(cell, digits).strip("–"), beside(cell)) if part]
+    return text + "".join(f" {{\\scriptsize ({_tex(part)})}}" for part in small)
+
+
+_TEX = {
+    "\\": "\\textbackslash{}",
+    "–": "--",
+    "−": "$-$",
+    "±": "$\\pm$",
+    DAGGER: "$^\\dagger$",
+    "~": "\\textasciitilde{}",
+}
+_TEX |= {character: "\\" + character for character in "&%$#_{}"} | {"^": "\\textasciicircum{}", "<": "$<$", ">": "$>$"}
+
+
+def _tex(text: str) -> str:
+    # Anything that no font of the usual classes has becomes its code point in words: the document compiles.
+    return "".join(_TEX.get(c, c if ord(c) < 0x250 else f"[U+{ord(c):04X}]") for c in printable(text))

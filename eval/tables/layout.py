@@ -1,0 +1,110 @@
+"""The paper's layout of a table frame: methods down, (data set, network, subset) across, one sheet a protocol."""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+NAMES = {
+    "pascal": "Pascal VOC2007",
+    "imagenet": "ImageNet",
+    "coco": "COCO",
+    "demo": "Demo",
+    "vgg16": "VGG16",
+    "resnet50": "ResNet50",
+    "all": "All",
+    "diff": "Diff",
+}
+
+# Baselines first, then the methods in the paper's order, then others by name; the paper's own method closes the table.
+FIRST = ("center", "random", "gradcam", "gradcampp", "relevancecam", "scorecam", "layercam")
+LAST = "gpnncam"
+
+
+def named(name: str) -> str:
+    """A data set, network or subset as readers know it."""
+    return NAMES.get(name, name)
+
+
+def place(method: str) -> tuple[int, tuple]:
+    """Sort key of a method's name, with or without a variant; numbers in it go by value: n=5 before n=20."""
+    name = method.partition(" [")[0]
+    # split leaves texts at even places and numbers at odd ones, so that like is compared with like
+    parts = tuple(float(part) if at % 2 else part for at, part in enumerate(re.split(r"(\d+(?:\.\d+)?)", method)))
+    if name in FIRST:
+        return FIRST.index(name), parts
+    return len(FIRST) + (name == LAST), parts
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One protocol's table.
+
+    columns: (dataset, model, subset). methods: (name, label). cells: the frame's line at (name, column), where there
+    is one.
+    """
+
+    protocol: str
+    measure: str
+    rule: str
+    columns: list[tuple[str, str, str]]
+    methods: list[tuple[str, str]]
+    cells: dict[tuple[str, tuple[str, str, str]], pd.Series]
+
+    @property
+    def title(self) -> str:
+        return f"Protocol {self.protocol}: {self.rule}"
+
+    @property
+    def networks(self) -> list[tuple[str, str, int]]:
+        """(dataset, model, how many subset columns) of neighbouring columns."""
+        found = dict.fromkeys((dataset, model) for dataset, model, _ in self.columns)
+        return [(*pair, sum(column[:2] == pair for column in self.columns)) for pair in found]
+
+    def pairs(self, column: tuple[str, str, str]) -> str:
+        """How many pairs a complete cell of the column counts: "181". Without one, how many it would; for a top-k
+        column nobody knows that, and the largest n stands as a lower bound: "≥ 166"."""
+        cells = [cell for (_, where), cell in self.cells.items() if where == column]
+        counted = [int(cell["n"]) for cell in cells if cell["complete"]]
+        if counted:
+            return f"{max(counted):,}"
+        if any(pd.notna(cell["top_k"]) for cell in cells):
+            return f"≥ {max(int(cell['n']) for cell in cells):,}"
+        return f"{max(int(cell['pairs']) for cell in cells):,}"
+
+    def cell(self, method: str, column: tuple[str, str, str]) -> pd.Series | None:
+        return self.cells.get((method, column))
+
+    def has(self, what: str) -> bool:
+        """Whether any cell is `incomplete`, has a `published` number, ..."""
+        cells = self.cells.values()
+        if what == "incomplete":
+            return any(not cell["complete"] for cell in cells)
+        return any(pd.notna(cell[what]) and bool(cell[what]) for cell in cells)
+
+
+def sheets(frame: pd.DataFrame) -> list[Sheet]:
+    """One sheet a protocol: numbers under different rules never share a table. ValueError if two runs claim a cell."""
+    found = []
+    for protocol, part in frame.groupby("protocol", sort=False):
+        cells = {}
+        for _, cell in part.iterrows():
+            where = cell["method"], (cell["dataset"], cell["model"], cell["subset"])
+            if where in cells:
+                raise ValueError(
+                    f"two runs claim the cell {where} of protocol {protocol}: {cells[where]['run']}, {cell['run']}"
+                )
+            cells[where] = cell
+        columns = list(dict.fromkeys(where for _, where in cells))
+        methods = dict.fromkeys(zip(part["method"], part["label"], strict=True))
+        found.append(
+            Sheet(
+                protocol,
+                part["measure"].iloc[0],
+                part["rule"].iloc[0],
+                columns,
+                sorted(methods, key=lambda method: place(method[0])),
+                cells,
+            )
+        )
+    return found

@@ -1,0 +1,128 @@
+"""Methods against each other on the same pairs, corrected for how many comparisons were made."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+
+from eval.records.loading import Run
+from eval.tables.cells import SUBSETS, Scope, by_rule, models_of, scope_of, selected
+from eval.tables.layout import place
+from eval.tables.rules import Changes, Rule
+from eval.tables.statistics import RESAMPLES, compare, holm
+
+COLUMNS = [
+    "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
+    "accuracy_b", "difference", "low", "high", "only_a", "only_b", "exchange", "exchange_holm", "mcnemar",
+    "mcnemar_holm",
+    "measure", "rule", "label_a", "label_b",
+]  # fmt: skip
+
+
+def chosen(runs: list[Run], names: list[str]) -> list[list[Run]]:
+    """For each name its runs: "gpnncam" means all its variants, "gpnncam [n=5]" that one; label or name, any case.
+
+    ValueError for a name that no run has.
+    """
+    found = []
+    for name in names:
+        asked = _plain(name)
+        runs_of = [run for run in runs if asked in {_plain(text) for text in _names(run)}]
+        if not runs_of:
+            known = ", ".join(sorted({run.method for run in runs}))
+            raise ValueError(f"there is no run of {name!r}; there are runs of {known}")
+        found.append(runs_of)
+    return found
+
+
+def _names(run: Run) -> list[str]:
+    return [run.method, run.label, run.info["method"], run.info.get("label") or ""]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "")
+
+
+def compared(
+    runs: list[Run],
+    names: list[str] | None,
+    changes: Changes,
+    rule: Rule | None = None,
+    subsets=SUBSETS,
+    resamples: int = RESAMPLES,
+    against: str | None = None,
+) -> pd.DataFrame:
+    """A line for every two methods of one protocol, data set, network and subset; COLUMNS.
+
+    names: which methods (see `chosen`), each against each other in that order; None: all. against: each only against
+    the runs of that name, which then stand second. A comparison stands on the
+    pairs that both have; `left_out` counts pairs of the data set without. difference: average of A minus B's.
+    """
+    wanted = [run for group in chosen(runs, names) for run in group] if names else list(runs)
+    reference = chosen(runs, [against])[0] if against else []
+    wanted = list(dict.fromkeys([*wanted, *reference]))
+    lines = []
+    for each, asked in by_rule(runs, changes, rule):
+        methods = [run for run in wanted if run in asked]
+        if not names:
+            methods.sort(key=lambda run: place(run.method))
+        for a, b in _couples(methods, reference):
+            if a.dataset != b.dataset:
+                continue
+            for model in sorted(set(models_of(a, asked)) & set(models_of(b, asked))):
+                scopes = [scope_of(run, model, asked, each.top_k) for run in (a, b)]
+                for subset in subsets:
+                    line = _line(a, b, each, model, subset, scopes, resamples)
+                    lines += [line] if line else []
+    frame = pd.DataFrame(lines, columns=COLUMNS).astype({"only_a": "Int64", "only_b": "Int64", "mcnemar": float})
+    for test in ("mcnemar", "exchange"):
+        known = frame[test].notna()
+        frame[f"{test}_holm"] = np.nan
+        frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
+    return frame.sort_values(["protocol", "dataset", "model", "subset"], kind="stable").reset_index(drop=True)
+
+
+def _couples(methods: list[Run], reference: list[Run]):
+    if not reference:
+        return itertools.combinations(methods, 2)
+    others = [run for run in methods if run not in reference]
+    return itertools.product(others, [run for run in methods if run in reference])
+
+
+def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scope], resamples: int) -> dict | None:
+    sides = []
+    for run, scope in zip((a, b), scopes, strict=True):
+        rows, _, _ = selected(run, subset, rule.top_k, scope)
+        values = pd.Series(rule.values(rows), pd.MultiIndex.from_frame(rows[["key", "label"]]))
+        sides.append(values.dropna())
+    both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
+    if both.empty:
+        return None
+    keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
+    classes = labels if rule.protocol.average == "class" else None
+    result = compare(keys, both["a"], both["b"], classes, resamples=resamples)
+    there = [scope.pairs[subset] for scope in scopes] if rule.top_k is None else map(len, sides)
+    return {
+        "protocol": rule.label,
+        "dataset": a.dataset,
+        "model": model,
+        "subset": subset,
+        "method_a": a.method,
+        "method_b": b.method,
+        "n": len(both),
+        "pictures": keys.nunique(),
+        "left_out": max(there) - len(both),
+        "accuracy_a": result.average_a,
+        "accuracy_b": result.average_b,
+        "difference": result.difference,
+        "low": result.low,
+        "high": result.high,
+        "only_a": result.only_a,
+        "only_b": result.only_b,
+        "mcnemar": result.mcnemar,
+        "exchange": result.exchange,
+        "measure": rule.measure,
+        "rule": rule.words,
+        "label_a": a.label,
+        "label_b": b.label,
+    }

@@ -1,0 +1,94 @@
+"""How rows are scored: a protocol's hit rule or another measure, which pairs count, which average. No rerun needed."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from eval.game.protocol import Input, Protocol
+from eval.measures.measure import Score
+from eval.records.loading import Run
+from eval.tables.scores import SCORES
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A protocol, a score and the pairs that count.
+
+    top_k: only pairs whose class is among the network's k highest outputs; None: all.
+    """
+
+    protocol: Protocol
+    measure: str = "hit"
+    top_k: int | None = None
+
+    def __post_init__(self) -> None:
+        self.score  # noqa: B018 - an unknown name is refused here
+        if self.top_k is not None and self.top_k < 1:
+            raise ValueError(f"top-k must be at least 1, not {self.top_k}")
+
+    @property
+    def label(self) -> str:
+        """The protocol's name, with what was changed in it: "paper [tolerance=30]"."""
+        return self.protocol.label
+
+    @property
+    def score(self) -> Score:
+        """What the measure's name stands for."""
+        return SCORES[self.measure]
+
+    @property
+    def published(self) -> bool:
+        """Whether this is a protocol as it is named, about all pairs: published numbers may stand beside it."""
+        return self.label == self.protocol.name and self.measure == "hit" and self.top_k is None
+
+    @property
+    def words(self) -> str:
+        """The rule in words."""
+        what, protocol = self.score.what, self.protocol
+        if self.measure == "hit":
+            near = f"lies less than {protocol.tolerance:g} px from" if protocol.hit == "tolerance" else "lies in"
+            what = f"share of pairs whose highest point {near} the region"
+        top = "" if self.top_k is None else f"; only classes in the network's top {self.top_k}"
+        return f"{what}; mean over {'pairs' if protocol.average == 'pair' else 'classes'}{top}"
+
+    def values(self, rows: pd.DataFrame) -> np.ndarray:
+        """(n,) float64: one value a row. NaN in all of them: the measure does not exist for this method."""
+        return self.score.value(rows, self.protocol)
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the arguments of a table change in every protocol; None changes nothing."""
+
+    tolerance: float | None = None
+    average: str | None = None
+    measure: str = "hit"
+    top_k: int | None = None
+
+    def applied(self, protocol: Protocol) -> Rule:
+        """The rule of a protocol with these changes."""
+        changed = protocol
+        if self.tolerance is not None:
+            if not self.tolerance > 0:
+                raise ValueError(f"a hit is less than the tolerance away, so {self.tolerance:g} px counts nothing")
+            changed = replace(changed, hit="tolerance", tolerance=self.tolerance)
+        if self.average is not None:
+            changed = replace(changed, average=self.average)
+        return Rule(changed, self.measure, self.top_k)
+
+
+def rules_of(run: Run, changes: Changes) -> list[Rule]:
+    """The rules under which a run was started, as run.json lists them."""
+    rules = []
+    for settings in run.info["protocols"]:
+        protocol = Protocol.from_settings(settings)
+        if run.model is not None and asdict(protocol.input) != run.info["identity"]["input"]:
+            protocol = replace(protocol, input=Input(**run.info["identity"]["input"]))
+        rules.append(changes.applied(protocol))
+    return rules
+
+
+def fits(run: Run, protocol: Protocol) -> bool:
+    """Whether the run's network saw what the protocol prescribes, so that it can be scored by its rules."""
+    return run.model is None or run.info["identity"]["input"] == asdict(protocol.input)

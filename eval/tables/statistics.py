@@ -1,0 +1,199 @@
+"""Uncertainty of averages over (picture, class) pairs: what varies from sample to sample is the picture.
+
+Classes of one picture share its content, so pictures are resampled, never pairs. Pictures with the same answers are
+exchangeable: resampling P pictures is a multinomial draw over the kinds of pictures there are, with no approximation.
+All functions are deterministic: same data, same seed, same result.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse, stats
+
+RESAMPLES = 10_000
+LEVEL = 0.95
+CHUNK = 4_000_000  # entries of a block of resampling weights: 32 MB
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """Pairs grouped by picture, pictures grouped by equal content.
+
+    pictures: (K,) how many pictures there are of each kind. counts: (K,C) pairs of each class in a picture of that
+    kind (C=1 where the average is over pairs). sums: for each of M methods (K,C) sums of the values of those pairs.
+    """
+
+    pictures: np.ndarray
+    counts: sparse.csr_matrix
+    sums: list[sparse.csr_matrix]
+
+    def averages(self, weights: np.ndarray) -> np.ndarray:
+        """(B,M): the average of each method when kind k occurs weights[:, k] times; weights (B,K).
+
+        The mean over classes of each class's mean; a class that a resample lacks is left out of it.
+        """
+        counts = _times(weights, self.counts)
+        shown = counts > 0
+        means = [np.divide(_times(weights, sums), counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
+        return np.stack([mean.sum(1) / shown.sum(1) for mean in means], 1)
+
+    @property
+    def observed(self) -> np.ndarray:
+        """(M,): the averages of the data themselves."""
+        return self.averages(self.pictures[None].astype(float))[0]
+
+
+def _times(weights: np.ndarray, matrix: sparse.csr_matrix) -> np.ndarray:
+    return np.asarray((matrix.T @ weights.T).T)
+
+
+def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
+    """Group n pairs.
+
+    pictures: (n,) which picture each belongs to, any labels. values: (n,) or (n,M) finite, one column a method.
+    classes: (n,) any labels for the mean over classes; None for the mean over pairs. ValueError without pairs.
+    """
+    values = np.asarray(values, float)
+    values = values[:, None] if values.ndim == 1 else values
+    if not len(values):
+        raise ValueError("there are no pairs to average")
+    if not np.isfinite(values).all():
+        raise ValueError("values to average must be finite")
+    picture = np.unique(np.asarray(pictures), return_inverse=True)[1]
+    label = np.zeros(len(values), int) if classes is None else np.unique(np.asarray(classes), return_inverse=True)[1]
+    known, code = np.unique(np.column_stack([label, values]), axis=0, return_inverse=True)
+    # A line per picture: the codes of its pairs, sorted, padded with -1.
+    order = np.lexsort([code.ravel(), picture])
+    picture, code = picture[order], code.ravel()[order]
+    lengths = np.bincount(picture)
+    starts = np.cumsum(lengths) - lengths
+    content = np.full((len(lengths), lengths.max()), -1)
+    content[picture, np.arange(len(picture)) - starts[picture]] = code
+    content, number = np.unique(content, axis=0, return_counts=True)
+    kind, place = np.nonzero(content >= 0)
+    pair = known[content[kind, place]]
+    shape = (len(content), int(label.max()) + 1)
+
+    def matrix(entries):
+        return sparse.csr_matrix((entries, (kind, pair[:, 0].astype(int))), shape)
+
+    sums = [matrix(pair[:, 1 + method]) for method in range(values.shape[1])]
+    return Kinds(number, matrix(np.ones(len(kind))), sums)
+
+
+def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+    """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    total, count = int(groups.pictures.sum()), len(groups.pictures)
+    kind_of = np.repeat(np.arange(count), groups.pictures)
+    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
+    for start in range(0, resamples, size):
+        block = min(size, resamples - start)
+        if 4 * count > total:  # nearly every picture is a kind of its own: drawing pictures is faster
+            drawn = (kind_of[generator.integers(total, size=total)] for _ in range(block))
+            yield np.stack([np.bincount(kinds_, minlength=count) for kinds_ in drawn]).astype(float)
+        else:
+            yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
+
+
+def bootstrap(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
+    """(B,M): the methods' averages in B resamples of the pictures, the same pictures for all methods (paired)."""
+    return np.concatenate([groups.averages(weights) for weights in resampled(groups, resamples, seed)])
+
+
+def percentile_interval(averages: np.ndarray, level: float = LEVEL) -> np.ndarray:
+    """(2, ...): the percentile interval of bootstrapped averages (B, ...)."""
+    return np.quantile(averages, [(1 - level) / 2, (1 + level) / 2], axis=0)
+
+
+def interval(groups: Kinds, method: int = 0, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
+    """(low, high) of one method's average; (nan, nan) for a single picture.
+
+    Where all values are 0 or all are 1, resampling shows no spread at all; the exact binomial interval (Clopper and
+    Pearson, 1934) with pictures as trials stands instead.
+    """
+    total = int(groups.pictures.sum())
+    if total < 2:
+        return np.nan, np.nan
+    one = Kinds(groups.pictures, groups.counts, [groups.sums[method]])
+    for hits, same in ((0, one.sums[0].nnz == 0 or not one.sums[0].data.any()), (total, _equal(one))):
+        if same:
+            exact = stats.binomtest(hits, total).proportion_ci(level, method="exact")
+            return float(exact.low), float(exact.high)
+    low, high = percentile_interval(bootstrap(one, resamples, seed)[:, 0], level)
+    return float(low), float(high)
+
+
+def _equal(groups: Kinds) -> bool:
+    return bool((groups.sums[0] != groups.counts).nnz == 0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Method A against method B on the same pairs.
+
+    difference: average_a minus average_b, with its interval low..high. only_a, only_b: pairs that only one of
+    them hits, and mcnemar: the exact p of such a split if both were as good (None for measures other than hits);
+    it takes pairs as independent. exchange: p of the difference if A's and B's answers could be exchanged in any
+    picture.
+    """
+
+    average_a: float
+    average_b: float
+    difference: float
+    low: float
+    high: float
+    only_a: int | None
+    only_b: int | None
+    mcnemar: float | None
+    exchange: float
+
+
+def compare(pictures, a, b, classes=None, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
+    """Comparison of values a and b (n,) of the same n pairs; arguments as `kinds`. ValueError without pairs."""
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    groups = kinds(pictures, np.column_stack([a, b]), classes)
+    observed = groups.observed
+    low, high = np.nan, np.nan
+    if groups.pictures.sum() > 1:
+        averages = bootstrap(groups, resamples, seed)
+        low, high = percentile_interval(averages[:, 0] - averages[:, 1], level)
+    only_a = only_b = p = None
+    if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
+        only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
+        p = mcnemar(only_a, only_b)
+    exchange = exchange_test(groups, resamples, seed)
+    ours, other = map(float, observed)
+    return Comparison(ours, other, ours - other, float(low), float(high), only_a, only_b, p, exchange)
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Exact two-sided p: of the pairs that one method alone hits, each is as likely A's as B's."""
+    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def exchange_test(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> float:
+    """Two-sided permutation p of the difference of two methods: their answers are exchanged picture by picture.
+
+    The difference is linear in the pictures, so of k pictures of one kind only the number that is exchanged matters.
+    """
+    sizes = np.asarray(groups.counts.T @ groups.pictures).ravel()
+    each = np.asarray((groups.sums[0] - groups.sums[1]) @ (1 / (sizes * len(sizes)))).ravel()
+    generator = np.random.default_rng(seed)
+    changing = each != 0
+    each, number = each[changing], groups.pictures[changing]
+    seen, reached = abs(float(each @ number)), 0
+    block = max(1, CHUNK // max(1, len(each)))
+    for start in range(0, resamples, block):
+        exchanged = generator.binomial(number, 0.5, size=(min(block, resamples - start), len(each)))
+        reached += int((np.abs((number - 2 * exchanged) @ each) >= seen - 1e-12).sum())
+    return (1 + reached) / (1 + resamples)
+
+
+def holm(p_values) -> np.ndarray:
+    """Holm's (1979) correction: p-values adjusted for how many comparisons were made."""
+    from statsmodels.stats.multitest import multipletests
+
+    given = np.asarray(p_values, float)
+    return multipletests(given, method="holm")[1] if len(given) else given

@@ -1,0 +1,107 @@
+"""The table: cells as one frame, in the order in which they are read, and its terminal form after a run."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from eval.game.protocol import Protocol
+from eval.records.loading import load_run, tell_apart
+from eval.tables.cells import Cell, table_cells
+from eval.tables.formats import markdown
+from eval.tables.layout import place
+from eval.tables.rules import Changes, Rule
+from eval.tables.scores import SCORES
+from eval.tables.statistics import RESAMPLES
+
+# The first columns are a promise to whoever reads the file; further ones only ever follow.
+COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
+
+
+def table_frame(cells: list[Cell]) -> pd.DataFrame:
+    """A line per cell, sorted by protocol, data set, network, subset and method; COLUMNS first.
+
+    best, second: place in its column (protocol, data set, network, subset) among complete cells, ties included.
+    """
+    frame = pd.DataFrame([_line(cell) for cell in cells], columns=[*COLUMNS, *FURTHER])
+    frame = frame.astype({"top_k": "Int64", "digits": "Int64", "published": float, "delta": float})
+    frame["place"] = frame["method"].map(place)
+    frame = frame.sort_values(["protocol", "dataset", "model", "subset", "place"], kind="stable")
+    return _ranked(frame.drop(columns="place").reset_index(drop=True))
+
+
+FURTHER = [
+    "label", "measure", "rule", "top_k", "low", "high", "rows", "pairs", "complete", "unreadable", "unranked", "failed",
+    "constant", "seconds", "forwards", "memory_mb", "source", "source_protocol", "digits", "best", "second", "run",
+]  # fmt: skip
+
+
+def _line(cell: Cell) -> dict:
+    number = cell.published
+    return {
+        "dataset": cell.run.dataset,
+        "subset": cell.subset,
+        "model": cell.model,
+        "method": cell.run.method,
+        "protocol": cell.rule.label,
+        "n": cell.n,
+        "accuracy": cell.accuracy,
+        "published": number and number.value,
+        "delta": cell.delta,
+        "label": cell.run.label,
+        "measure": cell.rule.measure,
+        "rule": cell.rule.words,
+        "top_k": cell.rule.top_k,
+        "low": cell.low,
+        "high": cell.high,
+        "rows": cell.rows,
+        "pairs": cell.pairs,
+        "complete": cell.complete,
+        "unreadable": cell.unreadable,
+        "unranked": cell.unranked,
+        "failed": cell.failed,
+        "constant": cell.constant,
+        "seconds": cell.seconds,
+        "forwards": cell.forwards,
+        "memory_mb": cell.memory_mb,
+        "source": number and number.source,
+        "source_protocol": number and number.protocol,
+        "digits": number and number.digits,
+        "best": False,
+        "second": False,
+        "run": cell.run.folder.name,
+    }
+
+
+def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
+    for _, column in frame[frame["complete"]].groupby(["protocol", "dataset", "model", "subset", "measure"]):
+        values = column["accuracy"].dropna().round(6)
+        if len(values) < 2:
+            continue
+        less_is_better = SCORES[column["measure"].iloc[0]].less_is_better
+        distinct = sorted(values.unique(), reverse=not less_is_better)
+        frame.loc[values.index[values == distinct[0]], "best"] = True
+        if len(distinct) > 1:
+            frame.loc[values.index[values == distinct[1]], "second"] = True
+    return frame
+
+
+def refuse_incomplete(frame: pd.DataFrame) -> None:
+    """ValueError names every cell that does not stand on all pairs of its data set."""
+    bad = frame[~frame["complete"]]
+    if len(bad):
+        listed = "".join(
+            f"\n  {line.dataset} {line.subset} {line.model} {line.method} ({line.protocol}): "
+            f"{line.rows - line.unranked} of {line.pairs}, {line.failed} pictures failed, "
+            f"{line.unreadable} annotations cannot be read"
+            for line in bad.itertuples()
+        )
+        raise ValueError(f"{len(bad)} cells are incomplete:{listed}")
+
+
+def print_runs(folders: list[Path], protocol: Protocol, brief: bool = True) -> None:
+    """Print a Markdown table of some runs under one protocol: methods x (data set, network, subset); `brief` has
+    accuracy and n alone, otherwise with intervals and published numbers."""
+    runs = [load_run(Path(folder)) for folder in folders]
+    tell_apart(runs)
+    cells = table_cells(runs, Changes(), Rule(protocol), resamples=0 if brief else RESAMPLES)
+    print(markdown(table_frame(cells), brief=brief))

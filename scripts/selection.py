@@ -1,0 +1,92 @@
+"""The arguments that say which rows count and how, alike for `scripts.table`, `compare` and `report`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # --help needs none of them
+    import pandas as pd
+
+    from eval.records.loading import Run
+    from eval.tables.rules import Changes, Rule
+
+RESAMPLES = 10_000
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument(
+        "--records", type=Path, default=Path("results/records"), metavar="DIR", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--protocol", metavar="NAME", help="a name in conf/protocol; default: those that runs were started under"
+    )
+    parser.add_argument("--tolerance", type=float, metavar="PX", help="a hit is less than PX original pixels away")
+    parser.add_argument("--average", choices=("pair", "class"), help="mean over pairs, or over classes of their means")
+    parser.add_argument("--subset", choices=("all", "diff"), help="default: both")
+    parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
+    parser.add_argument(
+        "--measure",
+        default="hit",
+        metavar="NAME",
+        help="hit (the pointing game; default), distance, energy, cover5, cover10, cover20, and those of conf/measure",
+    )
+    parser.add_argument("--data", "--dataset", nargs="+", dest="data", metavar="NAME", help="only these data sets")
+    parser.add_argument("--model", nargs="+", metavar="NAME", help="only these networks")
+    parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
+    parser.add_argument("--exclude", nargs="+", metavar="NAME", help="without these methods, by name or label")
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, metavar="B", help="bootstrap over pictures; default: %(default)s"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")
+
+
+def selection(
+    arguments: argparse.Namespace,
+) -> tuple[list[Run], Changes, Rule | None, tuple[str, ...]]:
+    """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `compared`. What lies among the records
+    and cannot be read is named on standard error, and hides none of the others."""
+    from eval.game.protocol import named_protocol
+    from eval.records.loading import load_runs, readable, tell_apart
+    from eval.tables.paired import chosen
+    from eval.tables.rules import Changes
+
+    runs, bad = load_runs(arguments.records)
+    runs = [
+        run
+        for run in runs
+        if (arguments.data is None or run.dataset in arguments.data)
+        and (arguments.model is None or run.model is None or run.model in arguments.model)
+    ]
+    runs = readable(runs, bad)
+    for each in bad:
+        print(f"left out: {each.folder.name}: {each.why}", file=sys.stderr)
+    tell_apart(runs)
+    if arguments.method:
+        runs = [run for group in chosen(runs, arguments.method) for run in group]
+    if arguments.exclude:
+        without = {run for group in chosen(runs, arguments.exclude) for run in group}
+        runs = [run for run in runs if run not in without]
+    if not runs:
+        raise ValueError(f"{arguments.records} holds no run of this selection")
+    changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
+    rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
+    return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
+
+
+def selected_frame(arguments: argparse.Namespace) -> pd.DataFrame:
+    """The table frame of the arguments. ValueError if nothing is left, or incomplete under --strict."""
+    from eval.tables.cells import table_cells
+    from eval.tables.table import refuse_incomplete, table_frame
+
+    cells = table_cells(*selection(arguments), arguments.resamples)
+    if not cells:
+        where = f" whose input is that of protocol {arguments.protocol}" if arguments.protocol else ""
+        raise ValueError(f"{arguments.records} holds no rows of a run{where} for this selection")
+    frame = table_frame(cells)
+    if arguments.strict:
+        refuse_incomplete(frame)
+    return frame

@@ -1,7 +1,7 @@
 """Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
 
 import itertools
-import shlex
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,9 +93,9 @@ def _unread(override: str, error: Exception) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
-    """The setting as the shell must get it, so that Hydra reads the value as one text."""
-    value = value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
-    return shlex.quote(f"{name}='{value}'") if "'" not in value else f"\"{name}='{value}'\""
+    """The setting as it is typed into a shell, so that Hydra reads the value as one text."""
+    text = f"{name}='" + value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
 def _product(overrides: list[Override]) -> Iterator[list[str]]:
@@ -140,16 +140,20 @@ def _missing(error: MissingConfigException) -> str:
 def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
     """Hydra's reason, and for a setting that does not exist the names that are near."""
     reason = str(error.__cause__ or error).strip().splitlines()[0]
+    full = re.search(r"full_key: (\S+)", f"{error} {error.__cause__}")
     for override in overrides:
         name = override.partition("=")[0]
-        if name.startswith("+") and name[1:] in str(error) and "already at" in reason:
+        if name.startswith("+") and "already at" in reason and name[1:] in reason:
             return f"{override}: the setting {name[1:]} exists; without the + it gets another value"
-        if name in str(error) and not name.startswith(("+", "~")):
-            groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-            known = groups | {
-                str(key) for key in OmegaConf.load(CONF / "config.yaml") if key not in ("defaults", "hydra")
-            }
-            first = name.partition(".")[0]
-            hint = f"near names: {near(first, known)}" if first not in known else f"+{override} adds one to a `build`"
-            return f"there is no setting {name!r}: {reason}; {hint}"
+        if not name.startswith(("+", "~")) and full and f"{name}.".startswith(f"{full[1]}."):
+            first, groups = name.partition(".")[0], [path.name for path in CONF.iterdir() if path.is_dir()]
+            known = [*groups, *(str(key) for key in OmegaConf.load(CONF / "config.yaml"))]
+            if first not in known:
+                return f"there is no setting {name!r}; near names: {near(first, known)}"
+            if name.startswith("model."):
+                return (
+                    f"there is no setting {name!r}: a model with a network for each kind of data has it there, "
+                    f"model.variants.KIND.{name.removeprefix('model.')}"
+                )
+            return f"there is no setting {name!r}; if the code that it names takes such an argument: +{override}"
     return reason

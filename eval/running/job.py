@@ -55,7 +55,8 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
         outcome.folders.append(folder)
         outcome.failed += failed
         outcome.pairs += count
-        print(f"{method.name}: {f'{count} pairs evaluated' if count else 'nothing left to do'}; rows in {folder}")
+        done = f"{count} pairs evaluated" if count or failed else "nothing left to do"
+        print(f"{method.name}: {done}; rows in {folder}")
     return outcome
 
 
@@ -112,7 +113,7 @@ def _evaluate(
         title, _, digest = ready.folder.name.rpartition(".")
         log = Path(cfg.results) / "logs" / f"{title}.{digest}{rows.part}.log"
         try:
-            failed = Evaluation(
+            evaluation = Evaluation(
                 ready.method,
                 classifier,
                 protocol.input,
@@ -124,11 +125,12 @@ def _evaluate(
                 batch_pictures=cfg.batch_pictures,
                 save_maps=cfg.save_maps,
                 log=Log(log, title, sum(len(todo) for _, _, todo in left)),
-            ).run(left)
+            )
+            failed = evaluation.run(left)
         except Changed:
             _memory.pop("classifier", None)  # nobody may use this network again
             raise
-    return ready.folder, sum(len(todo) for _, _, todo in left), failed
+    return ready.folder, evaluation.evaluated, failed
 
 
 def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:

@@ -55,6 +55,7 @@ class Evaluation:
         network, whatever `on_error` says.
         """
         self.failed: list[tuple[str, str]] = []
+        self.evaluated = 0
         with self.log or Log(total=sum(len(todo) for *_, todo in entries)) as self._log:
             self._guard = Guard(self.classifier, self._log.title or "under test")
             caller = Caller(self.method, self.batch_pictures, lambda text: self._log.note(text, terminal=True))
@@ -108,6 +109,7 @@ class Evaluation:
                 if self.save_maps and array.ndim == 3:
                     maps.save(self.rows.folder, sample.key, [row["label"] for row in rows], array)
                 self.rows.append(rows)
+                self.evaluated += len(todo)
                 self._log.advance(len(todo))
 
     def _input(self, sample: Sample, content: Decoded) -> Sample | Tensor:

@@ -48,13 +48,13 @@ def examine(classifier: Classifier, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(2, 3, height, width, generator=generator).to(classifier.device)
     with torch.no_grad():
-        first, second = (classifier.network(classifier.normalise(pixels[:1])) for _ in range(2))
-        beside = classifier.network(classifier.normalise(pixels))[:1]
+        first, second = (classifier.network(classifier.normalise(pixels)) for _ in range(2))
+        alone = classifier.network(classifier.normalise(pixels[:1]))
     if not torch.isfinite(first).all():
         return  # the picture that has such a score is named when it comes
-    for other, how in ((second, "alone"), (beside, "beside another one")):
-        difference = (first - other).abs().max().item()
-        if difference > CLOSE * max(1.0, first.abs().max().item()):
+    for one, other, how in ((first, second, "alike"), (first[:1], alone, "without another one beside it")):
+        difference = (one - other).abs().max().item()
+        if difference > CLOSE * first.abs().max().item():
             raise ValueError(
                 f"two forward passes of one picture, the second {how}, differ by {difference:.3g}: the network draws "
                 "random numbers, or keeps something from pass to pass; what it answers is no property of the picture"

@@ -76,7 +76,8 @@ def start(place: Path, module: str, *overrides: str) -> Outcome:
         load([
             "dataset=folder", f"dataset.root={place / 'data'}", "dataset.name=d", "dataset.region=boxes",
             "method=custom", f"method.build._target_={module}.explain", f"method.name={module}", "model=custom",
-            "model.name=tiny", f"model.build._target_={module}_net.small", "model.mean=[.5,.5,.5]", "model.std=[.5,.5,.5]",
+            "model.name=tiny", f"model.build._target_={module}_net.small", "model.mean=[.5,.5,.5]",
+            "model.std=[.5,.5,.5]",
             "model.layers.cam=['1']", "compare=false", "workers=0", "device=cpu", "protocol.input.side=32",
             f"results={place / 'results'}", *overrides,
         ])

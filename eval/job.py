@@ -118,7 +118,7 @@ def prepare(cfg: DictConfig, build):
 
     def make():
         dataset = build.build_dataset(cfg)
-        for note in getattr(dataset, "notes", ()):
+        for note in (*getattr(dataset, "notes", ()), *getattr(dataset, "remarks", ())):
             print(f"{cfg.dataset.name}: {note}")
         return dataset, plan(dataset, cfg.on_error)
 

@@ -50,6 +50,18 @@ def decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def unopened(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Exception | None]]:
+    """Yields (sample, None) for methods that see no picture, or the error in place of None where the picture file's
+    header is not one of a picture of the annotated size: boxes on another picture would be hit or missed by chance."""
+    for sample in samples:
+        try:
+            sample.check_size()
+        except (OSError, ValueError) as error:
+            yield sample, error
+        else:
+            yield sample, None
+
+
 def _begin() -> None:
     # The workers share the machine with the network; one thread each is what `workers` counts.
     torch.set_num_threads(1)

@@ -12,7 +12,7 @@ from torch import Tensor
 from eval import maps
 from eval.asking import Asker, seed_for
 from eval.classifier import Classifier
-from eval.loader import decoded
+from eval.loader import decoded, unopened
 from eval.log import Log
 from eval.pointing import observe
 from eval.protocol import Input
@@ -155,7 +155,7 @@ class Evaluation:
 
     def _decoded(self, samples: list[Sample]):
         if self.classifier is None:
-            return ((sample, None) for sample in samples)
+            return unopened(samples)
         # A process takes seconds to start: longer than decoding a few pictures.
         return decoded(samples, self.source.pixels, self.workers if len(samples) >= FEW else 0)
 

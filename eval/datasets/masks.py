@@ -77,11 +77,13 @@ def _polygons(segmentation: list[Any], size: tuple[int, int], name: str) -> list
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"{name}: a polygon needs at least three points x, y")
-        numbers = [boxes.number(value, f"{name}: a coordinate of a polygon") for value in polygon]
-        for place, value in enumerate(numbers):
-            side = size[place % 2]
-            if not -MARGIN * side <= value <= (1 + MARGIN) * side:
-                raise ValueError(f"{name}: the polygon's {value} lies far outside the {size[0]} x {size[1]} picture")
+        what = f"{name}: a coordinate of a polygon"
+        numbers = [boxes.number(value, what) for value in polygon]
+        for place, side in enumerate(size):
+            for value in (min(numbers[place::2]), max(numbers[place::2])):
+                if not -MARGIN * side <= value <= (1 + MARGIN) * side:
+                    where = f"far outside the {size[0]} x {size[1]} picture"
+                    raise ValueError(f"{name}: the polygon's {value:g} lies {where}")
         found.append(numbers)
     return found
 

@@ -29,6 +29,8 @@ REMEDY = (
     "(451 MB, VOCtest_06-Nov-2007.tar)"
 )
 MAX_XML = 8 * 2**20
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+READ = ("filename", "size", "width", "height", "name", "bndbox", "difficult", *CORNERS)
 
 
 class VOC:
@@ -138,42 +140,43 @@ def read(path: Path) -> Annotation:
         raise ValueError(f"{path} declares entities or a document type and is refused: {error}") from error
     except (ParseError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(f"{path} is no readable XML: {error}") from error
-    size = None
-    if (node := _only(root, "size", str(path))) is not None:
-        width, height = (_told(node, side, f"{path}: <size>") for side in ("width", "height"))
+    told, size = _children(root, str(path)), None
+    if "size" in told:
+        sides = _children(told["size"], str(path))
+        width, height = (_text(sides.get(side)) for side in ("width", "height"))
         size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
     objects = tuple(
         _object(node, size, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1)
     )
-    return Annotation(path, (root.findtext("filename") or "").strip(), size, objects)
+    return Annotation(path, _text(told.get("filename")) or "", size, objects)
 
 
 def _object(node: Element, size: tuple[int, int] | None, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
-    name = _told(node, "name", what)
+    told = _children(node, what)
+    name = _text(told.get("name"))
     if not name:
         raise ValueError(f"{what} has no <name>")
     what = f"{what} ({shown(name)[1:-1]})"
-    box = _only(node, "bndbox", what)
-    if box is None:
+    if "bndbox" not in told:
         raise ValueError(f"{what} has no <bndbox>")
-    x0, y0, x1, y1 = (
-        boxes.number(_told(box, tag, what), f"{what}: <{tag}>") for tag in ("xmin", "ymin", "xmax", "ymax")
-    )
+    box = _children(told["bndbox"], what)
+    x0, y0, x1, y1 = (boxes.number(_text(box.get(tag)), f"{what}: <{tag}>") for tag in CORNERS)
     if size is not None:
         boxes.in_pixels((x0, y0, x1, y1), size, what)
-    flagged = boxes.flag(_told(node, "difficult", what), f"{what}: <difficult>")
+    flagged = boxes.flag(_text(told.get("difficult")), f"{what}: <difficult>")
     return name, (round(x0), round(y0), round(x1), round(y1)), flagged
 
 
-def _only(node: Element, tag: str, what: str) -> Element | None:
-    """The one child of that name, or None; ValueError for two, as one of them would be lost without a word."""
-    found = node.findall(tag)
-    if len(found) > 1:
-        raise ValueError(f"{what} has <{tag}> {len(found)} times")
-    return found[0] if found else None
+def _children(node: Element, what: str) -> dict[str, Element]:
+    """The parts of an element by name; ValueError where one that is read is there twice: which of them counts?"""
+    found: dict[str, Element] = {}
+    for child in node:
+        if child.tag in found and child.tag in READ:
+            raise ValueError(f"{what} has <{child.tag}> twice")
+        found[child.tag] = child
+    return found
 
 
-def _told(node: Element, tag: str, what: str) -> str | None:
-    """The text of the one child of that name; None where there is none or it is empty."""
-    found = _only(node, tag, what)
-    return None if found is None else (found.text or "").strip() or None
+def _text(node: Element | None) -> str | None:
+    """An element's text; None where there is none."""
+    return None if node is None else (node.text or "").strip() or None

@@ -14,7 +14,7 @@ def path(folder: Path, key: str, label: str) -> Path:
     parts = PurePosixPath(key)
     # "a//b" and "a/./b" are other keys than "a/b", but the same folder.
     if not parts.parts or str(parts) != key or parts.is_absolute() or ".." in parts.parts or "\0" in key:
-        raise ValueError(f"the picture key {key!r} names no place of its own inside {folder}")
+        raise ValueError(f"the picture key {key!r} names no place inside {folder}")
     return folder / "maps" / key / f"{escaped(label)}.npy"
 
 

@@ -56,12 +56,11 @@ class _Connection(http.client.HTTPSConnection):
         timer.daemon = True
         timer.start()
         try:
-            response = super().getresponse()
+            return super().getresponse()
         finally:
             timer.cancel()
-        if late.is_set():
-            raise TimeoutError(f"no whole answer after {TIMEOUT:g} s")
-        return response
+            if late.is_set():  # the connection that was cut looks like headers that end, or like an error
+                raise TimeoutError(f"no whole answer after {TIMEOUT:g} s")
 
 
 class _Handler(urllib.request.HTTPSHandler):

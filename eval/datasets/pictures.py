@@ -82,7 +82,9 @@ def orientation_of(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
         return 1  # Pillow would decode the picture to look behind its pixels
     try:
-        tag = image.getexif().get(ExifTags.Base.Orientation, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged tags, which are none
+            tag = image.getexif().get(ExifTags.Base.Orientation, 1)
     except BROKEN:
         return 1
     return tag if isinstance(tag, int) and tag in TURN else 1

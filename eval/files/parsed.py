@@ -10,17 +10,19 @@ from typing import Any
 
 import yaml
 
+LONGEST = 200
 _SHORT = reprlib.Repr()
 _SHORT.maxlist = _SHORT.maxtuple = 6
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it, at most a few hundred characters: a file chooses its values, not their length."""
+    """A value as a message shows it, at most 200 characters: a file chooses its values, not their length."""
     try:
-        return _SHORT.repr(value)
+        text = _SHORT.repr(value)
     except ValueError:
         return "a number of more than 4,300 digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
 def read_json(path: Path) -> Any:

@@ -35,6 +35,11 @@ class Sample:
         width, height = self.size
         if not (len(self.boxes) == len(self.labels) == len(self.hard)):
             raise ValueError(f"{self.key}: boxes, labels and hard differ in length")
+        for name, kinds, what in (("boxes", "iu", "ints"), ("labels", "iu", "ints"), ("hard", "b", "bools")):
+            values = getattr(self, name)
+            # 0 and 1 as numbers would pick other objects instead of leaving some out.
+            if len(values) and (not isinstance(values, np.ndarray) or values.dtype.kind not in kinds):
+                raise ValueError(f"{self.key}: {name} must be an array of {what}")
         for x0, y0, x1, y1 in self.boxes:
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise ValueError(

@@ -54,12 +54,12 @@ def unopened(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Exception | No
     """Yields (sample, None) for methods that see no picture, or the error in place of None where the picture file's
     header is not one of a picture of the annotated size: boxes on another picture would be hit or missed by chance."""
     for sample in samples:
+        problem = None
         try:
             sample.check_size()
         except (OSError, ValueError) as error:
-            yield sample, error
-        else:
-            yield sample, None
+            problem = error.with_traceback(None)  # it says all there is
+        yield sample, problem
 
 
 def _begin() -> None:

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from PIL import Image
 
-from eval.datasets import archive, download, voc
+from eval.datasets import download, voc
 from eval.datasets.voc import VOC
 from eval.sample import pairs
 from tests.voc_devkit import random_annotations, write, xml
@@ -76,8 +76,8 @@ def test_voc_is_not_downloaded_where_it_is(devkit, monkeypatch):
 
 def test_voc_is_downloaded_where_a_file_is_missing(devkit, monkeypatch):
     fetched = []
-    monkeypatch.setattr(archive, "download", lambda url, target, *_: fetched.append(url))
-    monkeypatch.setattr(archive, "extract", lambda _, root: write(root / "again", PICTURES))
+    monkeypatch.setattr(download, "download", lambda url, target, *_: fetched.append(url))
+    monkeypatch.setattr(download, "extract", lambda _, root: write(root / "again", PICTURES))
     (devkit / "VOC2007/JPEGImages/000007.jpg").unlink()
     with pytest.raises(FileNotFoundError, match=r"000007\.jpg"):
         VOC(devkit.parent, download=True)

@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eval.datasets import archive as archives
 from eval.datasets import download as module
-from eval.datasets.archive import Archive, extract
-from eval.datasets.download import download, open_url
+from eval.datasets.download import Archive, download, open_url
+from eval.files import archive as archives
+from eval.files.archive import extract
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()

@@ -13,8 +13,8 @@ import time
 import pytest
 
 from eval.datasets import download as module
-from eval.datasets.archive import extract
 from eval.datasets.download import download, open_url
+from eval.files.archive import extract
 from tests.test_download import tar
 
 BODY = bytes(range(256)) * 400

@@ -62,6 +62,20 @@ def test_a_box_written_as_corners_contradicts_its_own_outline_mask_or_area(tmp_p
     assert coco(tmp_path, [entry(8, (4, 4, 16, 16), **CORNERS[evidence])])[0].boxes.tolist() == [[4, 4, 20, 20]]
 
 
+def test_numbers_as_text_contradict_as_well(tmp_path):
+    texts = {"segmentation": [["4", "4", "20", "4", "20", "20", "4", "20"]]}
+    for evidence in (texts, {"area": "256"}):
+        with pytest.raises(ValueError, match="annotation 8: bbox .*corners"):
+            coco(tmp_path, [entry(8, ("4", "4", "20", "20"), **evidence)])[0]
+
+
+def test_corners_that_leave_the_picture_as_sizes_are_suspected(tmp_path):
+    with pytest.raises(ValueError, match=r"leaves the 60 x 40 picture \(bbox is read as .* as corners"):
+        coco(tmp_path, [entry(8, (30, 20, 50, 36))])[0]
+    with pytest.raises(ValueError, match=r"leaves the 60 x 40 picture$"):
+        coco(tmp_path, [entry(8, (30, 20, 50, 10))])[0]
+
+
 def test_one_box_as_corners_among_others(tmp_path):
     good = [entry(n, (n, n, 10, 12), area=120) for n in range(1, 20)]
     with pytest.raises(ValueError, match="annotation 20: bbox"):

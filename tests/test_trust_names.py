@@ -47,6 +47,11 @@ def test_suffixes_in_capital_letters_elsewhere(tmp_path):
     box.rename(box.with_suffix(".XML"))
     assert ImageNet(tmp_path / "imagenet")[0].boxes.tolist() == [[1, 2, 31, 21]]
 
+    (tmp_path / "csv").mkdir()
+    imagenet(tmp_path / "csv", (1, 2, 30, 20))
+    (tmp_path / "csv" / "LOC_val_solution.csv").rename(tmp_path / "csv" / "LOC_val_solution.CSV")
+    assert ImageNet(tmp_path / "csv")[0].boxes.tolist() == [[1, 2, 31, 21]]
+
     (tmp_path / "coco").mkdir()
     coco(tmp_path / "coco", [entry(1, (20, 12, 20, 14))])
     (tmp_path / "coco" / "p1.png").rename(tmp_path / "coco" / "p1.PNG")
@@ -66,8 +71,8 @@ def test_hidden_files_are_not_data_and_are_counted(tmp_path):
     data = folder(tmp_path)
     assert data.keys == ("p1",)
     assert data.remarks == [
-        f"2 hidden files in {tmp_path} are not read: ._p1.xml, ._q.XML",
-        f"1 hidden files in {tmp_path} are not read: ._p1.png",
+        f"2 hidden files in {tmp_path} not read: ._p1.xml, ._q.XML",
+        f"1 hidden file in {tmp_path} not read: ._p1.png",
     ]
 
     (tmp_path / "coco").mkdir()
@@ -86,7 +91,7 @@ def test_hidden_files_are_not_data_and_are_counted(tmp_path):
             (root / "bbox" / "._v1.xml").write_bytes(APPLE)
         data = ImageNet(root)
         assert (data.keys, data.notes) == (("v1",), ())
-        assert data.remarks == [f"2 hidden files in {root / 'val'} are not read: ._v1.JPEG, {SYNSET}/._v9.JPEG"]
+        assert data.remarks == [f"2 hidden files in {root / 'val'} not read: ._v1.JPEG, {SYNSET}/._v9.JPEG"]
 
 
 def numbered(ids):

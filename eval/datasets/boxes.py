@@ -65,16 +65,18 @@ def in_pixels(values: Sequence[float], size: tuple[int, int], what: str) -> None
         )
 
 
-def clipped(x0: int, y0: int, x1: int, y1: int, size: tuple[int, int], what: str) -> tuple[int, int, int, int]:
+def clipped(
+    x0: int, y0: int, x1: int, y1: int, size: tuple[int, int], what: str, hint: str = ""
+) -> tuple[int, int, int, int]:
     """The box (0-based, end exclusive) cut to the picture where it leaves it by at most a pixel.
 
-    ValueError naming `what`: empty, inverted or farther outside.
+    ValueError naming `what`: empty, inverted or farther outside; `hint` is what the latter can mean.
     """
     width, height = size
     if x1 <= x0 or y1 <= y0:
         raise ValueError(f"{what}: the box x {x0}..{x1}, y {y0}..{y1} is empty or inverted")
     if min(x0, y0) < -SLACK or x1 > width + SLACK or y1 > height + SLACK:
-        raise ValueError(f"{what}: the box x {x0}..{x1}, y {y0}..{y1} leaves the {width} x {height} picture")
+        raise ValueError(f"{what}: the box x {x0}..{x1}, y {y0}..{y1} leaves the {width} x {height} picture{hint}")
     box = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
     if box[2] <= box[0] or box[3] <= box[1]:
         raise ValueError(f"{what}: the box x {x0}..{x1}, y {y0}..{y1} lies outside the {width} x {height} picture")

@@ -102,8 +102,10 @@ class Coco:
         told = instances.box_and_area(entry) if self.areas else None
         if evidence := boxes.as_corners((x, y, w, h), outline, told and told[1], size):
             raise ValueError(f"{what}: bbox {shown(box)} is read as x, y, width, height, but {evidence}")
+        corners = max(x, y) > 1 and x < w <= size[0] and y < h <= size[1]
+        hint = " (bbox is read as x, y, width, height; as corners x0, y0, x1, y1 it would fit)" if corners else ""
         # Every pixel that the box touches.
-        found = boxes.clipped(math.floor(x), math.floor(y), math.ceil(x + w), math.ceil(y + h), size, what)
+        found = boxes.clipped(math.floor(x), math.floor(y), math.ceil(x + w), math.ceil(y + h), size, what, hint)
         if outline:
             boxes.holds((x, y, x + w, y + h), outline, size, what)
         return found

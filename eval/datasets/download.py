@@ -11,10 +11,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from filelock import FileLock
+
+from eval.files.archive import extract
 
 BLOCK = 1 << 20
 TIMEOUT = 60.0  # seconds without a byte, for the headers as a whole, and for how long less than SLOWEST is borne
@@ -185,3 +189,33 @@ def _receive(response: http.client.HTTPResponse, part: Path, have: int, size: in
         os.fsync(stream.fileno())
     if total is not None and have != total:
         raise EOFError(f"the connection ended after {have:,} of {total:,} bytes")
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A tar archive on the web.
+
+    sha256: 64 hex digits. size: bytes.
+    """
+
+    url: str
+    sha256: str
+    size: int
+
+    def fetch(self, root: Path, complete: Callable[[], bool]) -> None:
+        """Downloads the archive to `root` and puts its files there, unless `complete()` says that they are there.
+
+        The archive is kept: a file of its name that a user put there is taken after the same check of its hash.
+        """
+        archive = root / self.url.rpartition("/")[2]
+        root.mkdir(parents=True, exist_ok=True)
+        # Several processes of a sweep start at once: one extracts, the others find the files.
+        with FileLock(str(root / f".{archive.name}.lock")):
+            if complete():
+                return
+            if archive.is_file() and sha256(archive) != self.sha256:
+                raise RuntimeError(
+                    f"{archive} is not the official archive (its SHA-256 differs); move it away, try again"
+                )
+            download(self.url, archive, self.sha256, self.size)
+            extract(archive, root)

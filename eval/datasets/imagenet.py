@@ -145,6 +145,8 @@ def _boxes(base: Path, given: str | None) -> tuple[Path, Mapping[str, str | Valu
     """The folder of XML files and its files by key, or the CSV file and its lines' second columns by key."""
     tried = [base / Path(str(given)).expanduser()] if given is not None else [base / place for place in BOXES]
     for place in tried:
+        if place.parent.is_dir() and (file := names.located(place.parent, [place.name])[0]):
+            place = place.parent / file[0]
         if place.is_file():
             return place, _solution(place)
         if place.is_dir() and (files := names.listed(place, (".xml",))[0]):

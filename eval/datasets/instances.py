@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.datasets.boxes import area_of
+from eval.datasets.boxes import area_of, number
 from eval.files.parsed import read_json, shown
 
 MAX_JSON = 4 * 2**30
@@ -116,7 +116,8 @@ def box_and_area(entry: dict[str, Any]) -> tuple[tuple[float, float, float, floa
     box, area = entry.get("bbox"), entry.get("area")
     if not isinstance(box, list) or len(box) != 4:
         return None
-    if not all(isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < 2**31 for v in (*box, area)):
+    try:
+        x, y, w, h, size = (number(value, "") for value in (*box, area))
+    except ValueError:
         return None
-    x, y, w, h = box
-    return (x, y, w, h), area
+    return (x, y, w, h), size

@@ -120,4 +120,6 @@ def first_of(names: Sequence[str]) -> str:
 
 def hidden_remark(place: Path, names: Sequence[str]) -> list[str]:
     """A line that counts hidden files which look like data, or none."""
-    return [f"{len(names):,} hidden files in {place} are not read: {first_of(names)}"] if names else []
+    if not names:
+        return []
+    return [f"{len(names):,} hidden file{'s' * (len(names) > 1)} in {place} not read: {first_of(names)}"]

@@ -9,8 +9,7 @@ import numpy as np
 from defusedxml import ElementTree
 
 from eval.datasets import boxes, names
-from eval.datasets.archive import Archive
-from eval.datasets.download import cache_folder
+from eval.datasets.download import Archive, cache_folder
 from eval.datasets.pictures import Picture
 from eval.files.parsed import shown
 from eval.sample import Sample

@@ -1,46 +1,12 @@
-"""Archives of data sets: downloaded, checked and unpacked so that nothing of them lands outside their folder."""
+"""Unpacking an archive so that nothing of it lands outside its folder."""
 
 import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from filelock import FileLock
-
-from eval.datasets.download import BLOCK, download, sha256
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A tar archive on the web.
-
-    sha256: 64 hex digits. size: bytes.
-    """
-
-    url: str
-    sha256: str
-    size: int
-
-    def fetch(self, root: Path, complete: Callable[[], bool]) -> None:
-        """Downloads the archive to `root` and puts its files there, unless `complete()` says that they are there.
-
-        The archive is kept: a file of its name that a user put there is taken after the same check of its hash.
-        """
-        archive = root / self.url.rpartition("/")[2]
-        root.mkdir(parents=True, exist_ok=True)
-        # Several processes of a sweep start at once: one extracts, the others find the files.
-        with FileLock(str(root / f".{archive.name}.lock")):
-            if complete():
-                return
-            if archive.is_file() and sha256(archive) != self.sha256:
-                raise RuntimeError(
-                    f"{archive} is not the official archive (its SHA-256 differs); move it away, try again"
-                )
-            download(self.url, archive, self.sha256, self.size)
-            extract(archive, root)
+BLOCK = 1 << 20
 
 
 def extract(archive: Path, root: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_box_written_as_corners_contradicts_its_own_outline_mask_or_area(tmp_p
 def test_numbers_as_text_contradict_as_well(tmp_path):
     texts = {"segmentation": [["4", "4", "20", "4", "20", "20", "4", "20"]]}
     for evidence in (texts, {"area": "256"}):
-        with pytest.raises(ValueError, match="annotation 8: bbox .*corners"):
+        with pytest.raises(ValueError, match=r"annotation 8: bbox .*corners"):
             coco(tmp_path, [entry(8, ("4", "4", "20", "20"), **evidence)])[0]
 
 

@@ -96,9 +96,12 @@ class Coco:
         box = entry.get("bbox")
         if not isinstance(box, list) or len(box) != 4:
             raise ValueError(f"{what} has no bbox [x, y, w, h]")
-        x, y, w, h = (boxes.number(value, f"{what}, bbox {shown(box)}") for value in box)
-        boxes.in_pixels((x, y, w, h), size, f"{what}, bbox")
+        place = f"{what}, bbox"
+        x, y, w, h = (boxes.number(value, place) for value in box)
+        boxes.in_pixels((x, y, w, h), size, place)
         outline = extent(entry.get("segmentation"), size)
+        if outline and isinstance(entry["segmentation"], list):
+            boxes.in_pixels(outline, size, f"{what}, segmentation")
         told = instances.box_and_area(entry) if self.areas else None
         if evidence := boxes.as_corners((x, y, w, h), outline, told and told[1], size):
             raise ValueError(f"{what}: bbox {shown(box)} is read as x, y, width, height, but {evidence}")

@@ -1,5 +1,6 @@
 """COCO's segmentations as masks. Run lengths and polygons come from files: all are checked before memory is taken."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,11 +38,7 @@ class Masks:
                 thin += [] if found.any() else [number]
                 union |= found
             elif isinstance(segmentation, list) and segmentation:
-                polygons = _polygons(segmentation, self.size, name)
-                boxes.in_pixels(
-                    [value for polygon in polygons for value in polygon], self.size, f"{name}, segmentation"
-                )
-                parts = cocomask.frPyObjects(polygons, height, width)
+                parts = cocomask.frPyObjects(_polygons(segmentation, self.size, name), height, width)
                 thin += [] if cocomask.area(parts).any() else [number]
                 outlines += parts
             else:
@@ -77,15 +74,25 @@ def _polygons(segmentation: list[Any], size: tuple[int, int], name: str) -> list
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"{name}: a polygon needs at least three points x, y")
-        what = f"{name}: a coordinate of a polygon"
-        numbers = [boxes.number(value, what) for value in polygon]
-        for place, side in enumerate(size):
-            for value in (min(numbers[place::2]), max(numbers[place::2])):
-                if not -MARGIN * side <= value <= (1 + MARGIN) * side:
-                    where = f"far outside the {size[0]} x {size[1]} picture"
-                    raise ValueError(f"{name}: the polygon's {value:g} lies {where}")
-        found.append(numbers)
+        if not _plain(polygon):
+            polygon = [boxes.number(value, f"{name}: a coordinate of a polygon") for value in polygon]
+        for side, along in zip(size, (polygon[::2], polygon[1::2]), strict=True):
+            low, high = min(along), max(along)
+            if low < -MARGIN * side or high > (1 + MARGIN) * side:
+                far = low if low < -MARGIN * side else high
+                raise ValueError(f"{name}: the polygon's {far:g} lies far outside the {size[0]} x {size[1]} picture")
+        found.append(polygon)
     return found
+
+
+def _plain(polygon: list[Any]) -> bool:
+    """Whether all values are usable numbers as they are: data sets have millions of them, and hardly ever others."""
+    return (
+        set(map(type, polygon)) <= {int, float}
+        and min(polygon) > -(2**31)
+        and max(polygon) < 2**31
+        and math.isfinite(sum(polygon))
+    )
 
 
 def _lengths(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:

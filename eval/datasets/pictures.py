@@ -140,7 +140,7 @@ def _opened(path: Path) -> Image.Image:
         raise FileNotFoundError(f"the picture {path} does not exist")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # what matters is an error below
             image = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path} claims more than {MAX_PIXELS:,} pixels and is refused: {error}") from error

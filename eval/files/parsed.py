@@ -18,6 +18,8 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
 
 def shown(value: Any) -> str:
     """A value as a message shows it, at most 200 characters: a file chooses its values, not their length."""
+    if type(value) is int and abs(value) < 10**18:
+        return str(value)
     try:
         text = _SHORT.repr(value)
     except ValueError:

@@ -33,7 +33,8 @@ KNOWN = {
 
 @dataclass
 class Report:
-    """What a pass over a data set found; `bad`: (picture, kind, message)."""
+    """What a pass over a data set found; `bad`: (picture, kind, message). notes: what is left out; remarks: how files
+    are read."""
 
     pictures: int = 0
     pairs: int = 0
@@ -41,13 +42,15 @@ class Report:
     classes: int = 0
     objects: int = 0
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     bad: list[tuple[str, str, str]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
 def check(dataset, workers: int = 1, decode: bool = True) -> Report:
     """Reads all annotations and, with `decode`, all pictures of the data set, with that many worker processes."""
-    report = Report(notes=tuple(getattr(dataset, "notes", ())), pictures=len(dataset))
+    notes, remarks = (tuple(getattr(dataset, name, ())) for name in ("notes", "remarks"))
+    report = Report(notes=notes, remarks=remarks, pictures=len(dataset))
     keys = getattr(dataset, "keys", [f"picture {index}" for index in range(len(dataset))])
     samples: list[Sample] = []
     seen: Counter = Counter()
@@ -99,7 +102,7 @@ def lines(report: Report, name: str, limit: int = 20) -> list[str]:
     ):
         if known is not None:
             text.append(f"  {what}: {f'{found:,}, as known' if found == known else f'{found:,} instead of {known:,}'}")
-    text += [f"  note: {note}" for note in report.notes]
+    text += [f"  note: {note}" for note in (*report.notes, *report.remarks)]
     for kind, count in Counter(kind for _, kind, _ in report.bad).items():
         named = [(key, message) for key, k, message in report.bad if k == kind]
         text.append(f"  {kind}: {count:,} bad")

@@ -127,9 +127,9 @@ def test_a_file_of_ones_own(tmp_path, name, text):
         ("{a: 3, bee: 1.0}", "class 'bee'"),
         ("{a: [], bee: []}", "no class of the data set has an output"),
         ("[1, 2]", "must map class names"),
-        ("{a: 3", "no readable JSON or YAML"),
-        ("!!python/object/apply:os.system ['true']", "no readable JSON or YAML"),
-        ("\xff\xfe".encode("latin-1"), "no readable JSON or YAML"),
+        ("{a: 3", "no readable YAML"),
+        ("!!python/object/apply:os.system ['true']", "no readable YAML"),
+        ("\xff\xfe".encode("latin-1"), "no readable YAML"),
     ],
 )
 def test_what_is_no_map_is_named(tmp_path, text, said):

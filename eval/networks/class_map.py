@@ -8,8 +8,9 @@ import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
+from eval.files.parsed import read_json, read_yaml, shown
 
 FOLDER = Path(__file__).parent / "classmaps"
 MAX_FILE = 16 * 2**20
@@ -76,29 +77,25 @@ def _entries(classes: Sequence[str], class_map: str | Path) -> tuple[str, dict]:
     return "class map " + next(iter(fitting)), next(iter(fitting.values()))
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"{path} is larger than {MAX_FILE >> 20} MiB: no class map")
-    try:
-        text = path.read_text("utf-8")
-        entries = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} is no readable JSON or YAML: {error}") from error
+    entries = read_json(path) if path.suffix.lower() == ".json" else read_yaml(path)
     if not isinstance(entries, dict):
         raise ValueError(f"{path} must map class names to outputs")
-    return {str(name): entry for name, entry in entries.items()}
+    return entries
 
 
-def _indices(entry, n_outputs: int | None, what: str) -> list[int]:
+def _indices(entry: Any, n_outputs: int | None, what: str) -> list[int]:
     if isinstance(entry, dict):
         entry = entry.get("outputs")
-    given = [entry] if isinstance(entry, int) else entry
+    given = [entry] if type(entry) is int else entry
     if not isinstance(given, list) or not all(type(i) is int for i in given):
-        raise ValueError(f"{what}: {entry!r} is no list of output indices")
+        raise ValueError(f"{what}: {shown(entry)} is no list of output indices")
     strange = [i for i in given if i < 0 or (n_outputs is not None and i >= n_outputs)]
     if strange:
         there = f"the network has {n_outputs} outputs" if n_outputs is not None else "outputs count from 0"
-        raise ValueError(f"{what}: output {strange[0]}, but {there}")
+        raise ValueError(f"{what}: output {shown(strange[0])}, but {there}")
     if len(set(given)) != len(given):
         raise ValueError(f"{what}: an output is listed twice")
     return given

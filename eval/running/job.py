@@ -138,7 +138,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 
     def make() -> tuple[Any, Plan]:
         dataset = build.build_dataset(cfg)
-        for note in getattr(dataset, "notes", ()):
+        for note in (*getattr(dataset, "notes", ()), *getattr(dataset, "remarks", ())):
             print(f"{cfg.dataset.name}: {note}")
         return dataset, plan(dataset, cfg.on_error)
 

@@ -19,7 +19,7 @@ from eval.records import maps
 from eval.records.rows import Rows
 from eval.records.schema import check
 from eval.running.calling import Caller, Method, seed_for
-from eval.running.decoding import Decoded, decoded
+from eval.running.decoding import Decoded, decoded, unopened
 from eval.running.guard import Changed, Guard
 from eval.running.log import Log
 
@@ -78,7 +78,7 @@ class Evaluation:
 
     def _decoded(self, samples: list[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
         if self.classifier is None:
-            return ((sample, Decoded()) for sample in samples)
+            return unopened(samples)
         # A process takes seconds to start: longer than decoding a few pictures.
         return decoded(samples, self.pixels.pixels, self.workers if len(samples) >= FEW else 0)
 

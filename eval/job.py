@@ -17,6 +17,7 @@ from eval.provenance import weights_digest
 from eval.records import Rows, read_rows
 from eval.runner import Evaluation, Plan, plan, select
 from eval.settings import SUBSETS, device_of, shard_of, validate, workers_of
+from eval.smoothing import Smoothing
 
 
 @dataclass
@@ -70,7 +71,7 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
         failed = Evaluation(
             build.build_method(method, classifier, dataset.classes),
             classifier,
-            protocol.input,
+            protocol.input.of_method(method.get("input")),
             rows,
             dataset.classes,
             cfg.seed,
@@ -78,9 +79,16 @@ def _evaluate(cfg, dataset, planned: Plan, method: DictConfig, classifier: Class
             workers=workers_of(cfg.workers, device_of(cfg.device)),
             batch_pictures=cfg.batch_pictures,
             save_maps=cfg.save_maps,
+            smoothing=smoothing_of(method),
             log=Log(log, title, sum(len(asked) for _, _, asked in left)),
         ).run(left)
     return folder, sum(len(asked) for _, _, asked in left), failed
+
+
+def smoothing_of(method: DictConfig) -> Smoothing:
+    """The method's `smooth`; ValueError for one that cannot be meant."""
+    settings = method.get("smooth")
+    return Smoothing.from_settings(OmegaConf.to_container(settings) if OmegaConf.is_config(settings) else settings)
 
 
 def identity(cfg: DictConfig, method: DictConfig, classifier: Classifier | None) -> dict:

@@ -1,7 +1,7 @@
 """The pointing game's observation: from a heat map (or a point) and a region to the fields of a row.
 
-Resizing, the highest point, ties and degenerate maps are decided here and nowhere else. Coordinates are original
-pixels, x right, y down, origin at the top left corner; pixel i covers [i, i+1).
+Resizing, smoothing, the highest point, ties and degenerate maps are decided here and nowhere else. Coordinates are
+original pixels, x right, y down, origin at the top left corner; pixel i covers [i, i+1).
 """
 
 import numpy as np
@@ -10,19 +10,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from eval.region import Region
+from eval.smoothing import NONE, Smoothing
 
 COVER = (5, 10, 20)  # percent of the picture's pixels
 
 
-def upscale(maps: Tensor, size: tuple[int, int]) -> np.ndarray:
+def upscale(maps: Tensor, size: tuple[int, int], smoothing: Smoothing = NONE) -> np.ndarray:
     """Heat maps (K,h,w) resized to the original picture: (K,height,width) float32; size is (width, height).
 
-    Bilinear, align_corners=False. Computed in double precision and rounded once: beyond the outermost cells' centres
-    the map is flat, and in single precision rounding would pick the highest point of such a plateau.
+    Bilinear, align_corners=False; smoothed after that, on the picture's own grid, as TorchRay does. Computed in double
+    precision and rounded once: beyond the outermost cells' centres the map is flat, and in single precision rounding
+    would pick the highest point of such a plateau.
     """
     width, height = size
     resized = F.interpolate(maps.detach().double()[None], (height, width), mode="bilinear", align_corners=False)[0]
-    return resized.float().cpu().numpy()
+    return smoothing(resized).float().cpu().numpy()
 
 
 def observe_map(heat: np.ndarray, region: Region) -> dict:
@@ -61,10 +63,10 @@ def observe_point(x: float, y: float, region: Region) -> dict:
     return fields | {"ties": 1, "constant": False, "energy": None} | {f"cover{p}": None for p in COVER}
 
 
-def observe(result: Tensor, size: tuple[int, int], regions: list[Region]) -> list[dict]:
+def observe(result: Tensor, size: tuple[int, int], regions: list[Region], smoothing: Smoothing = NONE) -> list[dict]:
     """Row fields for a method's answer about K classes: maps (K,h,w) on any grid, or points (K,2) x y.
 
-    size: (width, height) of the original picture; regions: one for each class.
+    size: (width, height) of the original picture; regions: one for each class; smoothing: of maps.
     ValueError if the answer has the wrong shape or is not finite.
     """
     answer = torch.as_tensor(result)
@@ -76,4 +78,4 @@ def observe(result: Tensor, size: tuple[int, int], regions: list[Region]) -> lis
         return [observe_point(float(x), float(y), region) for (x, y), region in zip(answer, regions, strict=True)]
     if 0 in answer.shape:
         raise ValueError(f"the heat map is empty: {tuple(answer.shape)}")
-    return [observe_map(heat, region) for heat, region in zip(upscale(answer, size), regions, strict=True)]
+    return [observe_map(heat, region) for heat, region in zip(upscale(answer, size, smoothing), regions, strict=True)]

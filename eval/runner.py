@@ -18,6 +18,7 @@ from eval.pointing import observe
 from eval.protocol import Input
 from eval.records import Rows
 from eval.sample import Pair, Sample, pairs
+from eval.smoothing import NONE, Smoothing
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,10 @@ def select(planned: Plan, subset: str, limit: int | None, shard: tuple[int, int]
 class Evaluation:
     """How the pairs of a run are evaluated.
 
-    source: the protocol's input. on_error: "stop" raises RuntimeError at the first picture that fails, naming it;
-    "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures: pictures per call of a method
-    that takes several. save_maps: keep the heat maps beside the rows. log: told about all of it.
+    source: what the network sees. smoothing: of the resized maps. on_error: "stop" raises RuntimeError at the first
+    picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures:
+    pictures per call of a method that takes several. save_maps: keep the heat maps of the pairs evaluated now beside the
+    rows, not smoothed. log: told about all of it.
     """
 
     method: Callable
@@ -128,6 +130,7 @@ class Evaluation:
     batch_pictures: int = 1
     save_maps: bool = False
     log: Log | None = None
+    smoothing: Smoothing = NONE
 
     def run(self, entries: list[tuple[int, Sample, list[Pair]]]) -> list[tuple[str, str]]:
         """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
@@ -199,7 +202,8 @@ class Evaluation:
         """What is known about a picture's pairs; output: the network's for this picture, (1,C) or (1,C,i,j)."""
         regions = [sample.region(pair.label) for pair in asked]
         rows = []
-        for pair, region, fields in zip(asked, regions, observe(answer, sample.size, regions), strict=True):
+        observed = observe(answer, sample.size, regions, self.smoothing)
+        for pair, region, fields in zip(asked, regions, observed, strict=True):
             row = {"key": sample.key, "label": self.classes[pair.label], "difficult": pair.difficult} | fields
             row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)
             row["width"], row["height"] = sample.size

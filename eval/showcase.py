@@ -1,6 +1,7 @@
 """A few (picture, class) pairs through several methods, drawn side by side."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from eval.asking import ask, seed_for
 from eval.classifier import Classifier
 from eval.drawing import Cell, Row, draw
 from eval.pointing import observe, upscale
-from eval.protocol import Protocol
+from eval.protocol import Input, Protocol
 from eval.runner import Plan
 from eval.sample import Pair, Sample
+from eval.smoothing import NONE, Smoothing
 
 
 def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sample, Pair]]:
@@ -23,9 +25,18 @@ def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sa
     return [(sample, max(asked, key=lambda pair: pair.difficult)) for _, sample, asked in chosen]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A method, what it sees of a picture (None: the sample itself), and the smoothing of its maps."""
+
+    method: Callable
+    source: Input | None
+    smoothing: Smoothing = NONE
+
+
 def showcase(
     pairs: Sequence[tuple[Sample, Pair]],
-    methods: Mapping[str, tuple[Callable, bool]],
+    methods: Mapping[str, Shown],
     classifier: Classifier | None,
     protocol: Protocol,
     classes: Sequence[str],
@@ -34,20 +45,19 @@ def showcase(
 ) -> None:
     """Draw a PNG: a row per pair, a column per method.
 
-    methods: {label: (method, blind)}; the maps are those of a run with the same seed. classifier: None if all are
-    blind.
+    The maps are those of a run with the same seed. classifier: None if all are blind.
     """
     rows = []
     for sample, pair in pairs:
         image = sample.image
-        pixels = None if classifier is None else protocol.input.pixels(image).to(classifier.device)
         region = sample.region(pair.label)
         cells = []
-        for method, blind in methods.values():
+        for shown in methods.values():
             targets = torch.tensor([pair.label])
-            answer = ask(method, sample if blind else pixels, targets, seed_for(seed, sample.key))
-            (fields,) = observe(answer, sample.size, [region])
-            heat = upscale(answer, sample.size)[0] if answer.dim() == 3 else None
+            given = sample if shown.source is None else shown.source.pixels(image).to(classifier.device)
+            answer = ask(shown.method, given, targets, seed_for(seed, sample.key))
+            (fields,) = observe(answer, sample.size, [region], shown.smoothing)
+            heat = upscale(answer, sample.size, shown.smoothing)[0] if answer.dim() == 3 else None
             cells.append(Cell(heat, (fields["x"], fields["y"]), protocol.counts(fields)))
         boxes = sample.boxes[sample.labels == pair.label]
         rows.append(Row(f"{sample.key}: {classes[pair.label]}", np.asarray(image), boxes, cells))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from eval.job import Outcome, methods_of, prepare, prepare_classifier
+from eval.job import Outcome, methods_of, prepare, prepare_classifier, smoothing_of
 from eval.protocol import Protocol
 from eval.runner import Plan
 from eval.table import print_runs
@@ -39,7 +39,7 @@ def print_sweep(folders: list[Path], protocols: list) -> None:
 
 
 def _draw(cfg, protocol: Protocol, path: Path, build, failed: set[str]) -> None:
-    from eval.showcase import choose, showcase  # matplotlib takes a second to import
+    from eval.showcase import Shown, choose, showcase  # matplotlib takes a second to import
 
     dataset, planned = prepare(cfg, build)
     classifier = prepare_classifier(cfg, dataset.classes, build)
@@ -50,7 +50,7 @@ def _draw(cfg, protocol: Protocol, path: Path, build, failed: set[str]) -> None:
         return
     methods = {}
     for method in methods_of(cfg):
-        blind = method.blind
-        made = build.build_method(method, None if blind else classifier, dataset.classes)
-        methods[method.get("label") or method.name] = made, blind
+        made = build.build_method(method, None if method.blind else classifier, dataset.classes)
+        source = None if method.blind else protocol.input.of_method(method.get("input"))
+        methods[method.get("label") or method.name] = Shown(made, source, smoothing_of(method))
     showcase(choose(planned, PICTURES, cfg.limit), methods, classifier, protocol, dataset.classes, cfg.seed, path)

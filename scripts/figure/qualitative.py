@@ -13,10 +13,11 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 import run
+from eval.job import smoothing_of
 from eval.protocol import Protocol
 from eval.runner import Plan, plan
 from eval.sample import Pair, Sample
-from eval.showcase import choose, showcase
+from eval.showcase import Shown, choose, showcase
 
 METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
 
@@ -54,17 +55,17 @@ def main(argv: list[str]) -> int:
     cfg = configs[0]
     dataset = run.build_dataset(cfg)
     classifier = run.build_classifier(cfg, dataset.classes)
+    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     methods = {}
     for one in configs:
-        blind = one.method.blind
-        made = run.build_method(one.method, None if blind else classifier, dataset.classes)
-        methods[one.method.get("label") or one.method.name] = made, blind
+        made = run.build_method(one.method, None if one.method.blind else classifier, dataset.classes)
+        source = None if one.method.blind else protocol.input.of_method(one.method.get("input"))
+        methods[one.method.get("label") or one.method.name] = Shown(made, source, smoothing_of(one.method))
     planned = plan(dataset).askable(classifier.outputs)
     if arguments.pictures:
         pairs = named_pairs(planned, arguments.pictures, dataset.classes)
     else:
         pairs = choose(planned, arguments.count, cfg.limit)
-    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, arguments.out)
     print(arguments.out)
     return 0

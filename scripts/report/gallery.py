@@ -21,6 +21,7 @@ from eval.pointing import upscale
 from eval.protocol import Protocol
 from eval.provenance import weights_digest
 from eval.runner import plan
+from eval.smoothing import Smoothing
 
 SIDE = 208  # pixels of a picture's longer side on the page
 
@@ -116,10 +117,10 @@ class Gallery:
         for run in runs:
             if run.model is None:
                 continue
-            moved = 0
+            moved, smoothing = 0, Smoothing.from_settings(run.info["identity"]["method"].get("smooth"))
             for (key, label), heat in self._heats(run, chosen, samples):
                 image = np.asarray(samples[key][0].image)
-                full = upscale(torch.as_tensor(heat)[None].float(), samples[key][0].size)[0]
+                full = upscale(torch.as_tensor(heat)[None].float(), samples[key][0].size, smoothing)[0]
                 row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)].iloc[0]
                 y, x = divmod(int(full.argmax()), full.shape[1])
                 moved += np.hypot(x - row["x"], y - row["y"]) > 0.05 * max(full.shape)
@@ -159,8 +160,9 @@ def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterabl
     asked = [config.method, *(config.get("companions") or {}).values()]
     method = next((each for each in asked if each.name == run.info["method"]), run.info["identity"]["method"])
     built = suite.build_method(OmegaConf.create(method), classifier, classes)
+    source = protocol.input.of_method(method.get("input"))
     for key, label in tqdm(wanted, desc=f"heat maps {run.method}", unit="map", disable=None):
-        pixels = protocol.input.pixels(samples[key][0].image).to(classifier.device)
+        pixels = source.pixels(samples[key][0].image).to(classifier.device)
         target = torch.tensor([classes.index(label)])
         yield (key, label), ask(built, pixels, target, seed_for(run.info["identity"]["seed"], key))[0].cpu().numpy()
 

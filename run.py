@@ -43,7 +43,16 @@ EXPECTED = (ValueError, OSError, LookupError, RuntimeError, ImportError, HydraEx
 def load(overrides: list[str]) -> DictConfig:
     """The config that `python run.py OVERRIDES` would use, for scripts; without an experiment's sweep."""
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return hydra.compose("config", overrides=overrides)
+        return expanded(hydra.compose("config", overrides=overrides))
+
+
+def expanded(config: DictConfig) -> DictConfig:
+    """The config with `method.build.inner=NAME` replaced by that method's settings, which belong to the identity."""
+    for method in (config.method, *(config.get("companions") or {}).values()):
+        while OmegaConf.is_dict(method.get("build")) and isinstance(method.build.get("inner"), str):
+            method.build.inner = hydra.compose("config", overrides=[f"method={method.build.inner}"]).method
+            method = method.build.inner
+    return config
 
 
 def load_sweep(overrides: list[str]) -> list[tuple[str, DictConfig]]:
@@ -62,7 +71,7 @@ def jobs_of(config: DictConfig) -> list[tuple[str, DictConfig]]:
     jobs = [job for batch in BasicSweeper.split_arguments(asked, None) for job in batch]
     alike = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
     names = [" ".join(setting for setting in filter_overrides(job) if setting not in alike) for job in jobs]
-    return [(name, hydra.compose("config", overrides=job)) for name, job in zip(names, jobs, strict=True)]
+    return [(name, expanded(hydra.compose("config", overrides=job))) for name, job in zip(names, jobs, strict=True)]
 
 
 def instantiate(settings: DictConfig, **more):
@@ -216,6 +225,7 @@ for plugin, ours in ((LocalLauncher, Local), (SlurmLauncher, Slurm)):
 @hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
 def main(cfg: DictConfig) -> dict:
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    cfg = expanded(cfg)
     cfg.compare = cfg.compare and not sweeping  # the sweep says itself what is compared
     outcome, error = Outcome(), None
     try:

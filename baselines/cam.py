@@ -24,6 +24,7 @@ FORMULAS = (
     "GradCAMElementWise",
     "EigenCAM",
     "EigenGradCAM",
+    "SegEigenCAM",
 )
 
 

@@ -75,9 +75,7 @@ class Positive(Hook):
         signs = (1, -1) if (values < 0).any() else (1,)
         with torch.enable_grad():
             inputs = [(sign * values).clamp(min=0).requires_grad_() for sign in signs]
-            total = sum(
-                self.parts.layer(module, sign).forward(part) for sign, part in zip(signs, inputs, strict=True)
-            )
+            total = sum(self.parts.layer(module, sign).forward(part) for sign, part in zip(signs, inputs, strict=True))
         shares = torch.where(total > 0, grad_output[0] / total, torch.zeros_like(total)).detach()
         gradients = torch.autograd.grad(total, inputs, shares)
         return (sum(part.detach() * gradient for part, gradient in zip(inputs, gradients, strict=True)),)

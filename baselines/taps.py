@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 
-def layer_names(classifier, layers: Sequence[str] | str | None, use: str, otherwise: str | None = None) -> list[str]:
-    """The layers a method reads: its own argument, else what the model's config names for `use`.
+def layer_names(classifier, layers: Sequence[str] | str | None, use: str, *otherwise: str) -> list[str]:
+    """The layers a method reads: its own argument, else what the model's config names for `use` or for `otherwise`.
 
     Raises ValueError when neither says anything, or when the network has no such layer.
     """
     if layers is None:
-        layers = classifier.layers.get(use) or classifier.layers.get(otherwise)
+        layers = next((classifier.layers[each] for each in (use, *otherwise) if classifier.layers.get(each)), None)
     names = [layers] if isinstance(layers, str) else list(layers or ())
     if not names:
         raise ValueError(f"no layers given: the model names none for {use!r}, set method.build.layers")

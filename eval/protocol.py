@@ -45,7 +45,7 @@ class Input:
             raise ValueError(f"protocol.input.side must be at least 1, not {self.side}")
 
     def of_method(self, settings: Mapping | None) -> "Input":
-        """With a method's own `input` settings (mode, side, antialias) in place of the protocol's; ValueError for others.
+        """With a method's own `input` settings in place of the protocol's: mode, side, antialias, or ValueError.
 
         TorchRay shows the same picture to every method but RISE, which sees it squashed.
         """

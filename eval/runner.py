@@ -115,8 +115,8 @@ class Evaluation:
 
     source: what the network sees. smoothing: of the resized maps. on_error: "stop" raises RuntimeError at the first
     picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures:
-    pictures per call of a method that takes several. save_maps: keep the heat maps of the pairs evaluated now beside the
-    rows, not smoothed. log: told about all of it.
+    pictures per call of a method that takes several. save_maps: keep the heat maps beside the rows, as the method gave
+    them. log: told about all of it.
     """
 
     method: Callable

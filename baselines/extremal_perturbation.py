@@ -151,7 +151,7 @@ class SmoothMasks:
         self.size, self.step = size, step
         self.margin = round(sigma)
         self.radius = 1 + math.ceil(sigma / step)
-        # The program has one step less where sigma is no multiple of the step: its margin then misses the picture's end.
+        # The program has one step less if sigma is no multiple of the step: the picture's end then lies outside.
         self.padding = self.radius + math.ceil(sigma / step)
         self.cells = tuple(math.ceil(side / step) for side in size)
         self.tiles = tuple(side + 2 * (self.padding - self.radius) for side in self.cells)

@@ -111,9 +111,8 @@ def test_the_masks_take_their_areas_and_find_what_the_class_needs():
     image[2, 8:24, 30:46] = 1
     classifier = Classifier(Blue(), [0.2] * 3, [1.0] * 3, {}, ["blue"])
     steps = []
-    method = ExtremalPerturbation(
-        classifier, (0.1, 0.2), max_iter=200, sigma=10.0, progress=lambda done, total: steps.append((done, total))
-    )
+    settings = {"areas": (0.1, 0.2), "max_iter": 200, "sigma": 10.0, "jitter": False}
+    method = ExtremalPerturbation(classifier, **settings, progress=lambda *done: steps.append(done))
     masks = method.masks(image, torch.tensor([0]))[0]
     assert steps == [(number, 200) for number in range(1, 201)]
     inside = torch.zeros(56, 63, dtype=torch.bool)
@@ -121,10 +120,8 @@ def test_the_masks_take_their_areas_and_find_what_the_class_needs():
     for mask in masks:
         assert mask.min() >= 0
         assert mask.max() <= 1
-        assert mask[inside].mean() > 4 * mask[~inside].mean()
-        row, column = divmod(int(mask.argmax()), 63)
-        assert 4 <= row < 28
-        assert 26 <= column < 50
+        assert mask[inside].mean() > 0.95
+        assert mask[~inside].mean() < 0.35
     assert masks[0].mean() < masks[1].mean()
     assert torch.equal(method(image, torch.tensor([0]))[0], masks.sum(0))
 

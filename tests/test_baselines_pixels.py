@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import nn
 
-from baselines.captum_maps import Gradient, GuidedBackprop, IntegratedGradients, Occlusion
+from baselines.captum_maps import Deconvnet, Gradient, GuidedBackprop, IntegratedGradients, Occlusion
 from baselines.probability import probability
 from baselines.rise import RISE
 from eval.classifier import Classifier
@@ -84,11 +84,32 @@ def test_guided_backprop(classifier, image):
     torch.testing.assert_close(Gradient(classifier)(image, TARGETS), plain.abs().amax(1))
 
 
+class Deconvolve(torch.autograd.Function):
+    """The ReLU of deconvnet: its gradient passes where the gradient is positive."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.clamp(min=0)
+
+
+def test_deconvnet(classifier, image):
+    pixels = classifier.normalise(image)
+    expected = gradients(classifier, pixels, Deconvolve.apply)
+    assert not torch.allclose(expected, gradients(classifier, pixels, Rectify.apply))
+    torch.testing.assert_close(Deconvnet(classifier)(image, TARGETS), expected.abs().amax(1))
+
+
 def test_guided_backprop_refuses_a_network_without_relu_modules():
     net = nn.Sequential(nn.Conv2d(3, 3, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(2))
     net(torch.rand(1, 3, 8, 8))
     with pytest.raises(ValueError, match="the network has none"):
         GuidedBackprop(Classifier(net, [0] * 3, [1] * 3, {}, ["a", "b"]))
+    with pytest.raises(ValueError, match=r"deconvnet changes .*the network has none"):
+        Deconvnet(Classifier(net, [0] * 3, [1] * 3, {}, ["a", "b"]))
 
 
 @pytest.mark.parametrize("baseline", ["black", "grey"])

@@ -50,6 +50,8 @@ class FEM(ActivationCAM):
     its mean activation. All classes get the same map.
     weights: "mean", as published, or "library", pytorch-grad-cam's: sum_c share_c A_c, where share_c is how much of the
         channel's grid lies above its threshold.
+
+    >>> maps = FEM(classifier, k=1.0)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     def __init__(self, classifier, k: float = 2.0, weights: str = "mean", **settings):
@@ -76,6 +78,8 @@ class KPCACAM(ActivationCAM):
     kernel, gamma: as in scikit-learn's KernelPCA; gamma None: 1 / channels.
     The component's sign is arbitrary; here it is that of its covariance with the summed activations, as in EigenCAM.
     pytorch-grad-cam leaves it to the solver, whose start it draws at random on more than 200 positions.
+
+    >>> maps = KPCACAM(classifier, kernel="rbf")(image, torch.tensor([0, 2]))
     """
 
     def __init__(self, classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings):
@@ -100,6 +104,8 @@ class RandomCAM(ActivationCAM):
 
     pytorch-grad-cam's own control, there is no paper; it draws from numpy's global generator, this from torch's. A
     class's weights depend on the seed and on the class alone.
+
+    >>> maps = RandomCAM(classifier)(image, torch.tensor([0, 2]))
     """
 
     def maps(self, activations: Tensor, targets: Tensor) -> Tensor:

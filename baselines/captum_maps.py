@@ -91,6 +91,8 @@ class Deconvnet(GuidedBackprop):
     max(0, R), whether its input was positive or not.
 
     Raises ValueError for a network without a ReLU module.
+
+    >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     name = "deconvnet"

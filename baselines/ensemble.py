@@ -18,7 +18,9 @@ class Ensemble:
     With noise and a gradient inside it is SmoothGrad (Smilkov et al., 2017, eq. 1). A method that has signed values
     before its channels join (`raw` and `finish`) is averaged there, where noise cancels out.
 
-        method = Ensemble(classifier, {"blind": False, "build": partial(CAM, formula="GradCAM")}, n=0, flip=True)
+    >>> from baselines.cam import CAM
+    >>> method = Ensemble(classifier, {"build": partial(CAM, formula="LayerCAM")}, flip=True)
+    >>> maps = method(image, torch.tensor([0, 2]))
     """
 
     def __init__(self, classifier, inner: Mapping, n: int = 0, sigma: float = 0.15, flip: bool = False):

@@ -18,7 +18,7 @@ class ExcitationBackprop:
     map is the sum of p over the channels of a middle layer. p starts as the class's 1 of the output.
     layers: None: the model's "excitation" layer (TorchRay's: VGG16 features.23, ResNet50 layer3). One forward pass.
 
-        maps = ExcitationBackprop(classifier, layers="layer3")(image, torch.tensor([7]))  # (1,14,14), sums to 1
+    >>> maps = ExcitationBackprop(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     name = "excitation backprop"
@@ -57,6 +57,8 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
     input (TorchRay's contrast layers: VGG16 classifier.4, ResNet50 the average pool), and the difference goes on down.
     against: the name or number of another class in place of the opposite; what two equal classes share is zero.
     relu: the positive part, as published.
+
+    >>> maps = ContrastiveExcitationBackprop(classifier, against="dog")(image, torch.tensor([0, 2]))
     """
 
     name = "contrastive excitation backprop"

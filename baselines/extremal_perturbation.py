@@ -33,8 +33,8 @@ class ExtremalPerturbation:
         for; on a GPU more are faster, and a class's map then follows the others' rounding.
     progress: called with (steps done, steps to do) after each step; None: a bar on a terminal.
 
-        method = ExtremalPerturbation(classifier, max_iter=100)
-        maps = method(image, torch.tensor([7]))  # (1,H,W)
+    >>> method = ExtremalPerturbation(classifier, areas=[0.1], max_iter=2)
+    >>> maps = method(image, torch.tensor([0, 2]))  # (2,H,W)
 
     A fully convolutional network is scored by the mean of its map of logits, as TorchRay does.
     """

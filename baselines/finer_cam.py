@@ -44,7 +44,7 @@ class FinerCAM(CAM):
         authors' program and pytorch-grad-cam; the gradient runs through the weights too); "mean": alike.
     formula and the other settings: as in `baselines.cam.CAM`.
 
-        maps = FinerCAM(classifier, strength=0.6)(image, torch.tensor([7]))
+    >>> maps = FinerCAM(classifier, strength=0.6)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     def __init__(

@@ -16,6 +16,8 @@ class FullGrad:
     left out. x is the normalised picture, f the class's score.
     align_corners: of the enlargement; true in the authors' program.
     pytorch-grad-cam scales each channel by itself, which lifts channels that hardly count to the level of all others.
+
+    >>> maps = FullGrad(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     def __init__(self, classifier, align_corners: bool = True):

@@ -20,7 +20,7 @@ class RefineCAM:
         authors ran; normalise_alpha, epsilon: see `baselines.cam.GradCAMPlusPlus`.
     pytorch-grad-cam scales the maps before it enlarges them, and its loop that scales them once more changes nothing.
 
-        maps = RefineCAM(classifier, layers=["layer4", "layer3"])(image, torch.tensor([7]))  # (1,H,W)
+    >>> maps = RefineCAM(classifier, layers=["last", "middle"])(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     def __init__(

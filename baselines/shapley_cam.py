@@ -19,6 +19,8 @@ class ShapleyCAM:
         Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
     probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
     layers, relu, fusion: as in `baselines.cam.CAM`. pytorch-grad-cam leaves the utility to its user.
+
+    >>> maps = ShapleyCAM(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     def __init__(

@@ -101,6 +101,8 @@ class ExtremalPerturbation:
             masks = smooth.inside(whole)
             pictures = between(pyramid, masks)
             output = self.classifier.network(pictures.flip(3) if self.jitter and number % 2 == 0 else pictures)
+            # Where the mask is flat, rounding decides which pixels the area counts first: the same operations as in the
+            # program make the same masks, others that are as exact make other ones.
             penalty = ((whole.flatten(1).sort(1).values - ones) ** 2).mean(1) * (PENALTY * GROWTH**number)
             energy = self._scores(output, wanted) - penalty
             (gradient,) = torch.autograd.grad(energy.sum(), grid)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.taps import check_reached, layer_names, tapped
 
 
@@ -20,7 +21,7 @@ class AblationCAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         relative: bool = True,
         batch: int = 64,

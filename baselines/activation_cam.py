@@ -8,6 +8,7 @@ from sklearn.decomposition import KernelPCA
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.taps import check_reached, layer_names, tapped
 
 
@@ -18,7 +19,11 @@ class ActivationCAM:
     """
 
     def __init__(
-        self, classifier, layers: Sequence[str] | str | None = None, relu: bool = False, fusion: str = "maximum"
+        self,
+        classifier: Classifier,
+        layers: Sequence[str] | str | None = None,
+        relu: bool = False,
+        fusion: str = "maximum",
     ):
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "cam")
@@ -54,7 +59,7 @@ class FEM(ActivationCAM):
     >>> maps = FEM(classifier, k=1.0)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
-    def __init__(self, classifier, k: float = 2.0, weights: str = "mean", **settings):
+    def __init__(self, classifier: Classifier, k: float = 2.0, weights: str = "mean", **settings):
         super().__init__(classifier, **settings)
         if weights not in ("mean", "library"):
             raise ValueError(f"weights {weights!r} is neither 'mean' nor 'library'")
@@ -82,7 +87,7 @@ class KPCACAM(ActivationCAM):
     >>> maps = KPCACAM(classifier, kernel="rbf")(image, torch.tensor([0, 2]))
     """
 
-    def __init__(self, classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings):
+    def __init__(self, classifier: Classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings):
         super().__init__(classifier, **settings)
         self.kernel = kernel
         self.gamma = gamma

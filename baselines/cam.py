@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.contract import Classifier
 from baselines.taps import activations_and_gradients, layer_names, many_activations_and_gradients
 
 # Formulas of the library that need activations and gradients only.
@@ -60,7 +61,7 @@ class CAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         formula: str = "GradCAM",
         layers: Sequence[str] | str | None = None,
         relu: bool = False,
@@ -111,7 +112,7 @@ class GradCAMPlusPlus(CAM):
         the map wherever gradients are below a thousandth.
     """
 
-    def __init__(self, classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
+    def __init__(self, classifier: Classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
         super().__init__(classifier, "GradCAMPlusPlus", **settings)
         self.normalise_alpha = normalise_alpha
         self.epsilon = epsilon

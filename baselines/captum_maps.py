@@ -11,13 +11,14 @@ from captum.attr import Occlusion as CaptumOcclusion
 from captum.attr import Saliency
 from torch import Tensor, nn
 
+from baselines.contract import Classifier
 from baselines.pixel_maps import check_channels, join
 
 
 class Scored(nn.Module):
     """The network with the score of one class as its output: pixels (B,3,H,W) normalised -> (B,)."""
 
-    def __init__(self, classifier, target: int):
+    def __init__(self, classifier: Classifier, target: int):
         super().__init__()
         self.network = classifier.network
         self.score = classifier.score
@@ -42,7 +43,7 @@ class Gradient:
     channels: see `baselines.pixel_maps.join`.
     """
 
-    def __init__(self, classifier, channels: str = "maximum"):
+    def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
         self.channels = check_channels(channels)
 
@@ -77,7 +78,7 @@ class GuidedBackprop(Gradient):
     name = "guided backprop"
     rule = CaptumGuidedBackprop
 
-    def __init__(self, classifier, channels: str = "maximum"):
+    def __init__(self, classifier: Classifier, channels: str = "maximum"):
         super().__init__(classifier, channels)
         if not any(isinstance(module, nn.ReLU) for module in classifier.network.modules()):
             raise ValueError(f"{self.name} changes the gradient of torch.nn.ReLU modules, and the network has none")
@@ -109,7 +110,7 @@ class IntegratedGradients(Gradient):
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         steps: int = 50,
         baseline: str = "black",
         batch: int = 10,
@@ -141,7 +142,7 @@ class Occlusion:
     The map has steps of the stride's size.
     """
 
-    def __init__(self, classifier, window: int = 32, stride: int = 16, batch: int = 32):
+    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 32):
         if min(window, stride, batch) < 1 or stride > window:
             raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
         self.classifier = classifier

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from baselines.activation_cam import ActivationCAM
+from baselines.contract import Classifier
 
 
 class EigenCAM(ActivationCAM):
@@ -14,7 +15,7 @@ class EigenCAM(ActivationCAM):
     with the summed activations, is positive. pytorch-grad-cam leaves it to LAPACK. All classes get the same map.
     """
 
-    def __init__(self, classifier, centre: bool = False, **settings):
+    def __init__(self, classifier: Classifier, centre: bool = False, **settings):
         super().__init__(classifier, **settings)
         self.centre = centre
 

@@ -7,6 +7,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from baselines.contract import Classifier
+
 
 class Ensemble:
     """Mean of M(x_i), where x_i are copies of the picture x and M is another method; mirrored maps are carried back.
@@ -23,7 +25,7 @@ class Ensemble:
     >>> maps = method(image, torch.tensor([0, 2]))
     """
 
-    def __init__(self, classifier, inner: Mapping, n: int = 0, sigma: float = 0.15, flip: bool = False):
+    def __init__(self, classifier: Classifier, inner: Mapping, n: int = 0, sigma: float = 0.15, flip: bool = False):
         if not isinstance(inner, Mapping) or "build" not in inner:
             raise ValueError(f"inner={inner!r} is no method")
         if inner.get("blind"):

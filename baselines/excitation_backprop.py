@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.propagation import Parts, Run, propagating, start
 from baselines.taps import layer_names
 
@@ -23,7 +24,7 @@ class ExcitationBackprop:
 
     name = "excitation backprop"
 
-    def __init__(self, classifier, layers: Sequence[str] | str | None = None, fusion: str = "maximum"):
+    def __init__(self, classifier: Classifier, layers: Sequence[str] | str | None = None, fusion: str = "maximum"):
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "excitation", "cam")
         self.fusion = fusion
@@ -65,7 +66,7 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         against: str | int | None = None,
         relu: bool = True,

@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from baselines.contract import Classifier
+
 # Of the authors' program; the paper states the temperature, the penalty's factor and its growth.
 TEMPERATURE = 20.0
 PENALTY, GROWTH = 300.0, 1.0035
@@ -41,7 +43,7 @@ class ExtremalPerturbation:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         areas: Sequence[float] = (0.025, 0.05, 0.1, 0.2),
         max_iter: int = 800,
         step: int = 7,

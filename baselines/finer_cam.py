@@ -4,12 +4,13 @@ import torch
 from torch import Tensor
 
 from baselines.cam import CAM
+from baselines.contract import Classifier
 
 
 class Compared:
     """A classifier whose score of a class is compared with similar outputs; the rest is the classifier's own."""
 
-    def __init__(self, classifier, strength: float, similar: int, weights: str):
+    def __init__(self, classifier: Classifier, strength: float, similar: int, weights: str):
         self._classifier = classifier
         self.strength, self.similar, self.weights = strength, similar, weights
 
@@ -49,7 +50,7 @@ class FinerCAM(CAM):
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         formula: str = "GradCAM",
         strength: float = 1.0,
         similar: int = 3,

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from baselines.contract import Classifier
 from baselines.taps import check_reached, tapped
 
 
@@ -20,7 +21,7 @@ class FullGrad:
     >>> maps = FullGrad(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
-    def __init__(self, classifier, align_corners: bool = True):
+    def __init__(self, classifier: Classifier, align_corners: bool = True):
         self.classifier = classifier
         self.align_corners = align_corners
         self.biased = {}

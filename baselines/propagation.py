@@ -17,6 +17,7 @@ from zennit.core import Composite, Hook
 from zennit.rules import Norm, Pass
 from zennit.types import Activation, BatchNorm, Convolution, Linear
 
+from baselines.contract import Classifier
 from baselines.taps import check_reached, tapped
 
 STABILIZER = 1e-9
@@ -171,7 +172,7 @@ class Run:
 
 
 @contextmanager
-def propagating(classifier, image: Tensor, names: Sequence[str], parts: Parts, who: str) -> Iterator[Run]:
+def propagating(classifier: Classifier, image: Tensor, names: Sequence[str], parts: Parts, who: str) -> Iterator[Run]:
     """Within the block, `torch.autograd.grad` along the pass of image (3,H,W) in [0,1] follows the rules."""
     with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
         propagation = Propagation(parts, who)
@@ -184,7 +185,7 @@ def propagating(classifier, image: Tensor, names: Sequence[str], parts: Parts, w
             yield Run(output, [taps[name] for name in names], propagation.last)
 
 
-def start(classifier, output: Tensor, target: int) -> Tensor:
+def start(classifier: Classifier, output: Tensor, target: int) -> Tensor:
     """1 for the class, as the network's output (1,C) or (1,C,i,j): shared between the outputs that stand for it, and
     between positions, as the gradient of its score is."""
     leaf = output.detach().clone().requires_grad_()

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.cam import CAM, GradCAMPlusPlus
+from baselines.contract import Classifier
 from baselines.taps import activations_and_gradients, layer_names
 
 
@@ -25,7 +26,7 @@ class RefineCAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         formula: str = "GradCAMPlusPlus",
         layers: Sequence[str] | str | None = None,
         normalise_alpha: bool = False,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.propagation import Parts, propagating, start
 from baselines.taps import layer_names
 
@@ -22,7 +23,7 @@ class RelevanceCAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         contrastive: bool = True,
         relu: bool = False,

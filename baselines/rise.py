@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
 
 
@@ -32,7 +33,7 @@ class RISE:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         masks: int = 4000,
         cells: int = 7,
         keep: float = 0.5,

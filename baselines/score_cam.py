@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
 from baselines.taps import check_reached, layer_names, tapped
 
@@ -26,7 +27,7 @@ class ScoreCAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         weights: str = "probability",
         probability: str = "softmax",

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.probability import KINDS
 from baselines.taps import check_reached, layer_names, tapped
 
@@ -25,7 +26,7 @@ class ShapleyCAM:
 
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         utility: str = "rest",
         probability: str = "softmax",

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.taps import check_reached, layer_names, tapped
 
 
@@ -18,9 +19,11 @@ class AblationCAM:
     pytorch-grad-cam replaces the layer inside the network, and ablates layers with negative values by -1e7.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         relative: bool = True,
         batch: int = 64,

@@ -30,6 +30,8 @@ class Maps:
     file for one that is no such array, or is not finite.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(self, folder: str, classes: Sequence[str]):
         self.folder = Path(folder).expanduser()
         self.classes = classes

@@ -6,14 +6,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from baselines.contract import Classifier
 
-def layer_names(classifier, layers: Sequence[str] | str | None, use: str, otherwise: str | None = None) -> list[str]:
-    """The layers a method reads: its own argument, else what the model's config names for `use`.
+
+def layer_names(classifier: Classifier, layers: Sequence[str] | str | None, use: str, *otherwise: str) -> list[str]:
+    """The layers a method reads: its own argument, else what the model's config names for `use` or for `otherwise`.
 
     Raises ValueError when neither says anything, or when the network has no such layer.
     """
     if layers is None:
-        layers = classifier.layers.get(use) or classifier.layers.get(otherwise)
+        layers = next((classifier.layers[each] for each in (use, *otherwise) if classifier.layers.get(each)), None)
     names = [layers] if isinstance(layers, str) else list(layers or ())
     if not names:
         raise ValueError(f"no layers given: the model names none for {use!r}, set method.build.layers")
@@ -25,7 +27,7 @@ def layer_names(classifier, layers: Sequence[str] | str | None, use: str, otherw
 
 
 @contextmanager
-def tapped(classifier, names: Sequence[str], gradients: bool = True) -> Iterator[dict[str, Tensor]]:
+def tapped(classifier: Classifier, names: Sequence[str], gradients: bool = True) -> Iterator[dict[str, Tensor]]:
     """Within the block each forward pass leaves the layers' outputs (B,C,h,w) in the yielded dict.
 
     The network is frozen, so autograd records nothing before the first tapped layer, whose output becomes a leaf here:
@@ -67,7 +69,7 @@ def check_reached(names: Sequence[str], taps: dict[str, Tensor]) -> None:
 
 
 def activations_and_gradients(
-    classifier, image: Tensor, targets: Tensor, names: Sequence[str]
+    classifier: Classifier, image: Tensor, targets: Tensor, names: Sequence[str]
 ) -> list[tuple[Tensor, Tensor]]:
     """One forward pass and one backward pass per class, from the score down to the first of the layers.
 
@@ -78,7 +80,7 @@ def activations_and_gradients(
 
 
 def many_activations_and_gradients(
-    classifier, images: Tensor, targets: Sequence[Tensor], names: Sequence[str]
+    classifier: Classifier, images: Tensor, targets: Sequence[Tensor], names: Sequence[str]
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """The same for images (B,3,H,W) and their targets, B tensors (K,), in one forward pass; K may differ.
 

@@ -49,6 +49,8 @@ class GPNNCAM:
     latest call's time by step (STEPS). ValueError for settings that contradict each other.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
         classifier,

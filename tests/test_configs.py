@@ -29,7 +29,15 @@ EXPECTED = {
     "torchray_table": {
         "dataset": ("pascal",),
         "model": NETWORKS,
-        "method": ("center", "gradient", "guided_backprop", "gradcam"),
+        "method": (
+            "center",
+            "gradient",
+            "deconvnet",
+            "guided_backprop",
+            "gradcam",
+            "excitation_backprop",
+            "contrastive_excitation_backprop",
+        ),
     },
 }
 

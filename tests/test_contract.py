@@ -26,6 +26,8 @@ SHORT = {
     "gpnncam_vote": ["method.build.n=4"],
     "rise": ["method.build.masks=12", "method.build.batch=5"],
     "integrated_gradients": ["method.build.steps=4"],
+    "extremal_perturbation": ["method.build.max_iter=2"],
+    "smoothgrad": ["method.build.n=2"],
     "custom": ["method.build._target_=own_method.explain", "+method.build.factor=2.0"],
 }
 OWN_METHOD = """
@@ -200,6 +202,8 @@ def test_leaves_nothing_behind_when_it_fails(name, place, image, tmp_path, monke
     except Broken:
         pass
     else:
-        assert place == "second pass" or name == "eigencam", "the failure was swallowed"
+        assert place == "second pass" or name in ("eigencam", "fem", "kpcacam", "randomcam"), (
+            "the failure was swallowed"
+        )
         assert place != "second pass" or trap.calls == 1
     assert state(classifier) == before

@@ -122,9 +122,18 @@ def _composed(overrides: list[str], **more: bool) -> DictConfig:
         raise ValueError(_missing(error)) from None
     except ConfigCompositionException as error:
         raise ValueError(_refused(overrides, error)) from None
+    _expand(cfg)
     if not OmegaConf.is_missing(cfg, "results"):
         cfg.results = str(Path(str(cfg.results)).expanduser())
     return cfg
+
+
+def _expand(cfg: DictConfig) -> None:
+    """Replace `method.build.inner=NAME` by that method's settings, which belong to the identity."""
+    for method in (cfg.method, *(cfg.get("companions") or {}).values()):
+        while OmegaConf.is_dict(method.get("build")) and isinstance(method.build.get("inner"), str):
+            method.build.inner = hydra.compose("config", overrides=[f"method={method.build.inner}"]).method
+            method = method.build.inner
 
 
 def _missing(error: MissingConfigException) -> str:

@@ -12,7 +12,7 @@ from eval.game.protocol import Protocol
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.provenance import weights_digest
-from eval.running.source_code import OURS, code_of, version_of
+from eval.running.source_code import OURS, code_of
 
 # Arguments of this suite's own callables that change no row: where data lie (their content is compared whenever rows
 # are reused), where weights come from (their values count), where variations are kept.
@@ -55,8 +55,7 @@ def identity(
     who = {"name": str(settings.name), "blind": bool(settings.blind)} | _part(
         plain(settings.build), "method.build", notes, files=True
     )
-    if (version := version_of(method)) is not None:
-        who["version"] = version
+    who |= {name: plain(settings[name]) for name in ("smooth", "input") if settings.get(name) is not None}
     if hasattr(method, "content"):  # ready-made maps: what the files hold
         who["content"] = method.content()
     return runs.identity(dataset, model, who, asdict(protocol.input) if model else None, cfg.seed), notes

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
+from eval.game.smoothing import Smoothing
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.rows import Rows, read_rows
@@ -116,7 +117,7 @@ def _evaluate(
             evaluation = Evaluation(
                 ready.method,
                 classifier,
-                protocol.input,
+                protocol.input.of_method(plain(settings.get("input"))),
                 rows,
                 dataset.classes,
                 cfg.seed,
@@ -124,6 +125,7 @@ def _evaluate(
                 workers=workers_of(cfg.workers, device_of(cfg.device)),
                 batch_pictures=cfg.batch_pictures,
                 save_maps=cfg.save_maps,
+                smoothing=smoothing_of(settings),
                 log=Log(log, title, sum(len(todo) for _, _, todo in left)),
             )
             failed = evaluation.run(left)
@@ -131,6 +133,11 @@ def _evaluate(
             _memory.pop("classifier", None)  # nobody may use this network again
             raise
     return ready.folder, evaluation.evaluated, failed
+
+
+def smoothing_of(method: DictConfig) -> Smoothing:
+    """The method's `smooth`; ValueError for one that cannot be meant."""
+    return Smoothing.from_settings(plain(method.get("smooth")))
 
 
 def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:

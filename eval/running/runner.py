@@ -13,6 +13,7 @@ from torch import Tensor
 from eval.game.pointing import points_or_maps
 from eval.game.protocol import Input
 from eval.game.sample import Pair, Sample
+from eval.game.smoothing import NONE, Smoothing
 from eval.measures.builtin import cases_of, observe
 from eval.networks.classifier import Classifier
 from eval.records import maps
@@ -31,9 +32,10 @@ Entry = tuple[int, Sample, list[Pair]]
 class Evaluation:
     """How the pairs of a run are evaluated.
 
-    pixels: the protocol's input. on_error: "stop" raises RuntimeError at the first picture that fails, naming it;
-    "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures: pictures per call of a method
-    that takes several. save_maps: keep the heat maps beside the rows. log: of all of it.
+    pixels: what the network sees. smoothing: of the resized maps. on_error: "stop" raises RuntimeError at the first
+    picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures:
+    pictures per call of a method that takes several. save_maps: keep the heat maps beside the rows, as the method gave
+    them. log: of all of it.
     """
 
     method: Method
@@ -47,6 +49,7 @@ class Evaluation:
     batch_pictures: int = 1
     save_maps: bool = False
     log: Log | None = None
+    smoothing: Smoothing = NONE
 
     def run(self, entries: list[Entry]) -> list[tuple[str, str]]:
         """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
@@ -127,7 +130,8 @@ class Evaluation:
         """What is known about a picture's pairs; output: the network's for this picture, (1,C) or (1,C,i,j)."""
         regions = [sample.region(pair.label) for pair in todo]
         rows = []
-        for pair, region, fields in zip(todo, regions, observe(cases_of(answer, sample.size, regions)), strict=True):
+        observed = observe(cases_of(answer, sample.size, regions, self.smoothing))
+        for pair, region, fields in zip(todo, regions, observed, strict=True):
             row = {"key": sample.key, "label": self.classes[pair.label], "difficult": pair.difficult}
             row |= {"region": region.digest, "picture": digest, "width": sample.size[0], "height": sample.size[1]}
             row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)

@@ -40,7 +40,7 @@ class Variations(NamedTuple):
     seeds: list[int]
 
 
-def _checked(image: torch.Tensor) -> np.ndarray:
+def checked(image: torch.Tensor) -> np.ndarray:
     """(3, H, W) in [0, 1] -> (H, W, 3) uint8, or ValueError saying what is wrong with it."""
     if not isinstance(image, torch.Tensor) or not image.is_floating_point():
         kind = image.dtype if isinstance(image, torch.Tensor) else type(image).__name__
@@ -96,7 +96,7 @@ def variations(
     device: where the search runs: "cpu" or a CUDA device; the picture's own unless given. Both take the same
         algorithm and noise, but not the same random probes: their variations of one seed differ in detail.
     """
-    pixels = _checked(image)
+    pixels = checked(image)
     settings = Settings(sigma, noise, alpha, iterations, search)
     if (seeds is None) == (n is None or seed is None):
         raise ValueError("Give either n and seed, or seeds.")

@@ -187,11 +187,10 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
     """
     exact_kind = torch.float16 if device.type == "cuda" else torch.float32  # holds whole numbers up to 2048 exactly
     own = torch.tensor(seeds, device=device)
-    weight = None
     result, field, reverse = before or (None, None, None)
     for index in indices:
         level, coarser = levels[index], levels[index - 1]
-        grid = level.grid
+        grid, weight = level.grid, None
         values, blurred = (
             None if image is None else torch.from_numpy(image).to(device).permute(2, 0, 1)[None]
             for image in (level.image, level.blurred)
@@ -222,11 +221,11 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
                 if level.exact:
                     return _exact(query, keys, weight)
                 # Scores with weights are less smooth: one iteration is not enough.
-                for again in range(1 if settings.alpha is None else 2):
+                for again in range(2 if level.complete else 1):
                     field, score = _search(query, keys, weight, field, grid, radius, own, salt + again)
                 return field, score
 
-            if settings.alpha is not None:
+            if level.complete:
                 reverse, distance = nearest(keys, patches, None, reverse, salt + 2)
                 weight = (1 / completeness(distance.double(), settings)).float()
             new, _ = nearest(patches, keys, weight, field, salt)

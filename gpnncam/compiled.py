@@ -99,19 +99,19 @@ class _Search:
         patchmatch.enlarge(self.result, *here.taps, self.line, query)
         coarser, self.field = self.field, np.empty(grid, np.int32)
         patchmatch.enlarge_field(coarser, *here.scale, self.field)
-        if self.settings.alpha is not None:
+        if here.level.complete:
             coarser, self.reverse = self.reverse, np.empty(grid, np.int32)
             patchmatch.enlarge_field(coarser, *here.scale, self.reverse)
         self._improve(here, query, range(here.level.iterations))
 
     def _improve(self, here: _Rows, query: np.ndarray, steps: range, first: bool = False) -> None:
         level, (h, w) = here.level, here.level.grid
-        scores = np.empty((h, w), np.int32 if self.settings.alpha is None else np.float32)
+        scores = np.empty((h, w), np.float32 if level.complete else np.int32)
         weight = None
         for step in steps:
             keys = here.values if first or step else here.blurred
             radius = max(h, w) >> (1 + step)
-            if self.settings.alpha is not None:
+            if level.complete:
                 weight = _weigh(query, keys, self.reverse, level.exact, step, radius, self.state, self.settings)
             if level.exact:
                 changed = patchmatch.exact(query, keys, weight, self.field, scores)

@@ -76,6 +76,7 @@ def variations(
     iterations: Sequence[int] = (1, 10, 3),
     search: str = "fast",
     alpha_unit: str = "mean_square",
+    alpha_side: int | None = None,
     cache: str | os.PathLike | Cache | bool | None = None,
     threads: int | None = None,
     device: str | torch.device | None = None,
@@ -93,6 +94,8 @@ def variations(
         ("mean_square") or the root of their sum ("euclidean"). The publication's alpha, 0.005, is "euclidean" in the
         official program; as "mean_square" the same number is 170 times as large, since there it stands for
         a Euclidean distance of (147 x 0.005)^(1/2) = 0.86.
+    alpha_side: the completeness score holds on levels whose shorter side is at most this many pixels; None: on all.
+        The coarse levels decide what a variation shows; the score costs two searches instead of one.
     iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
     search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
     cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.
@@ -101,7 +104,7 @@ def variations(
         algorithm and noise, but not the same random probes: their variations of one seed differ in detail.
     """
     pixels = checked(image)
-    settings = Settings(sigma, noise, alpha, iterations, search, alpha_unit)
+    settings = Settings(sigma, noise, alpha, iterations, search, alpha_unit, alpha_side)
     if (seeds is None) == (n is None or seed is None):
         raise ValueError("Give either n and seed, or seeds.")
     if seeds is None:

@@ -35,12 +35,20 @@ def levels_of(image, settings):
     return prepare(np.rint(image.permute(1, 2, 0).numpy() * 255).astype(np.uint8), settings)
 
 
-@pytest.mark.parametrize(("alpha", "unit"), [(None, "mean_square"), (0.005, "mean_square"), (0.005, "euclidean")])
+COMPLETE = [
+    (None, "mean_square", None),
+    (0.005, "mean_square", None),
+    (0.005, "euclidean", None),
+    (0.002, "euclidean", 18),
+]
+
+
+@pytest.mark.parametrize(("alpha", "unit", "side"), COMPLETE)
 @pytest.mark.parametrize("noise", ["rgb", "grey"])
-def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, unit, noise):
+def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, unit, side, noise):
     from gpnncam import batched, compiled
 
-    settings = Settings(search="exact", alpha=alpha, alpha_unit=unit, noise=noise, sigma=1.0)
+    settings = Settings(search="exact", alpha=alpha, alpha_unit=unit, alpha_side=side, noise=noise, sigma=1.0)
     levels = levels_of(scene(26, 32), settings)
     a = compiled.vary(levels, [5, 6], settings, threads=1)
     b = batched.vary(levels, [5, 6], settings, torch.device("cpu"))
@@ -69,6 +77,16 @@ def test_the_first_field_takes_the_least_completeness_score(unit, alpha):
     assert np.array_equal((field >> 16) * 9 + (field & 65535), best)
     other = Settings(alpha=alpha, alpha_unit="mean_square" if unit == "euclidean" else "euclidean", sigma=0.05)
     assert not np.array_equal(field, first_field(query, level, other))
+
+
+def test_the_completeness_score_holds_on_levels_up_to_a_side():
+    image = scene(48, 52)
+    plain, scored = variations(image, 3, 1), variations(image, 3, 1, alpha=0.005)
+    assert same(variations(image, 3, 1, alpha=0.005, alpha_side=13), plain)
+    assert same(variations(image, 3, 1, alpha=0.005, alpha_side=48), scored)
+    between = variations(image, 3, 1, alpha=0.005, alpha_side=25)
+    assert not same(between, plain)
+    assert not same(between, scored)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -280,6 +298,7 @@ def test_pictures_that_are_refused(image, message):
         ({"n": 1, "seed": 0, "noise": "pink"}, "pink"),
         ({"n": 1, "seed": 0, "alpha": 0}, "alpha"),
         ({"n": 1, "seed": 0, "alpha_unit": "rms"}, "rms"),
+        ({"n": 1, "seed": 0, "alpha_side": 0}, "alpha_side"),
         ({"n": 1, "seed": 0, "iterations": [1, 2]}, "iterations"),
         ({"n": 1, "seed": 0, "iterations": [0, 2, 2]}, "iterations"),
         ({"n": 1, "seed": 0, "search": "fuzzy"}, "fuzzy"),

@@ -161,12 +161,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--no-exact", action="store_true", help="leave the exact yardsticks out (a minute)")
     parser.add_argument("--pictures", type=Path, help="--quality: a folder of pictures instead of the built-in ones")
     parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
-    for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str)):
+    for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str), ("alpha-side", int)):
         parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
     parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
     arguments = parser.parse_args(argv)
     if arguments.quality:
-        names = ("sigma", "noise", "alpha", "alpha_unit", "iterations")
+        names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
         settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
         for side in arguments.side or [96]:
             chosen = pictures(arguments.pictures, arguments.count, side)

@@ -5,9 +5,10 @@ whole network, leaves gradients on parameters and fails on frozen ones. So only 
 holds all that is particular to the library), and maps come back raw, on the layer's grid.
 """
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
-import pytorch_grad_cam
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -79,8 +80,15 @@ class CAM:
         self.relu = relu
         self.fusion = fusion
         self.gamma = gamma
-        # Without target layers the library's object hangs no hook on the network; it is here for its formula.
-        self._library = getattr(pytorch_grad_cam, formula)(classifier.network, [])
+        self.formula = formula
+
+    @functools.cached_property
+    def _library(self) -> Any:
+        """The library's object, here for its formula alone. It asks its network for a parameter, and not every network
+        that is explained has one: a stand-in has."""
+        import pytorch_grad_cam  # imports torchvision, which takes a second: when the first map is made
+
+        return getattr(pytorch_grad_cam, self.formula)(torch.nn.Linear(1, 1), [])
 
     def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""

@@ -6,6 +6,10 @@ import importlib
 
 # Loaded on first use: numba and the compiled kernels cost a second that `import gpnncam` need not pay.
 _HOMES = {
+    "Explanation": "gpnncam.explanation",
+    "GPNNCAM": "gpnncam.cam",
+    "explain": "gpnncam.explanation",
+    "wrap": "gpnncam.classifier",
     "Variations": "gpnncam.gpnn",
     "variations": "gpnncam.gpnn",
 }

@@ -36,7 +36,7 @@ class Row:
 
 
 def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) -> None:
-    """Write a figure, PNG or what the file's suffix names: the picture first, then a column per method; `width` of a column in inches."""
+    """Write a figure, PNG or what the suffix says: the picture, then a column per method; `width` of one in inches."""
     heights = [width * row.image.shape[0] / row.image.shape[1] + 0.28 for row in rows]
     figure = Figure(figsize=(width * (len(methods) + 1), sum(heights) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)

@@ -128,7 +128,8 @@ def _evaluate(
         except Changed:
             _memory.pop("classifier", None)  # nobody may use this network again
             raise
-    return ready.folder, sum(len(todo) for _, _, todo in left), failed
+    lost = {key for key, _ in failed}
+    return ready.folder, sum(len(todo) for _, sample, todo in left if sample.key not in lost), failed
 
 
 def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:

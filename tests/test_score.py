@@ -9,8 +9,9 @@ import torch
 from eval.files.places import ROOT
 from eval.records.frame import ORIGIN, frame_of
 from eval.records.schema import FIELDS, TIMING, columns
+from eval.running.config import load
+from eval.running.job import evaluate_job
 from eval.running.score import score
-from run import run
 from tests.synthetic_runs import rows, write_run
 
 FEW = ("limit=3", "dataset.build.count=6")
@@ -23,7 +24,7 @@ def centre(image, targets, classifier):
 
 
 def test_the_rows_are_those_of_a_run(tmp_path):
-    assert run(["method=gradcam", *FEW, f"results={tmp_path}", "compare=false"]) == 0
+    assert evaluate_job(load(["method=gradcam", *FEW, f"results={tmp_path}", "compare=false"])).pairs
     (folder,) = (tmp_path / "records").iterdir()
     written = frame_of(folder)
     assert list(written.columns) == [*ORIGIN, *FIELDS]

@@ -202,8 +202,9 @@ def test_an_aborted_trial_does_not_cut_the_gallery(site, tmp_path):
     some = next(iter((root / "records").glob("*.gradcam.*/run.json")))
     info = json.loads(some.read_text())
     with Rows(folder) as out:
-        rule, counts = asdict(named_protocol("paper")), info["pairs"]
-        runs.describe(folder, who, info["config"], rule, counts, 0, info["classes"], "cpu", "Trial")
+        for rule in ("paper", "authors"):
+            rules, counts = asdict(named_protocol(rule)), info["pairs"]
+            runs.describe(folder, who, info["config"], rules, counts, 0, info["classes"], "cpu", "Trial")
         out.append(content["gradcam"][-3:])
     options = ["--gallery", "12", "--resamples", "100", "--no-recompute"]
     assert report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html"), *options]) == 0

@@ -8,6 +8,10 @@ import importlib
 _HOMES = {
     "Fill": "gpnncam.inpaint",
     "fill": "gpnncam.inpaint",
+    "Explanation": "gpnncam.explanation",
+    "GPNNCAM": "gpnncam.cam",
+    "explain": "gpnncam.explanation",
+    "wrap": "gpnncam.classifier",
     "Variations": "gpnncam.gpnn",
     "variations": "gpnncam.gpnn",
 }

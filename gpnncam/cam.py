@@ -14,6 +14,7 @@ resolution, averaged over the groups.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -118,6 +119,13 @@ class GPNNCAM:
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):
             return self._explain(image.clone() if image.is_inference() else image, targets)
+
+    def explain(self, picture: Any, targets: Any = None, top: int = 1, seed: int = 0) -> Any:
+        """Heat maps to look at, of a picture as people have it: see `gpnncam.explanation.explain`. The classifier is
+        one that `gpnncam.wrap` made."""
+        from gpnncam.explanation import explain
+
+        return explain(self, self.classifier, picture, targets, top, seed)
 
     def _explain(self, image: Tensor, targets: Tensor) -> Tensor:
         self.seconds = dict.fromkeys(STEPS, 0.0)

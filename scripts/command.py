@@ -57,6 +57,12 @@ def guarded(act: Callable[[], int | None]) -> int:
     except EXPECTED as error:
         print(f"error: {str(error).strip() or repr(error)}", file=sys.stderr)
         return 1
+    except Exception as error:
+        # By name: --help must not wait for either to be imported.
+        if type(error).__module__.partition(".")[0] not in ("hydra", "omegaconf"):
+            raise
+        print(f"error: {str(error).strip().splitlines()[0]}", file=sys.stderr)
+        return 1
 
 
 class Terminated(BaseException):

@@ -1,6 +1,7 @@
 """scripts.check_data on a devkit with known faults, and the decoding benchmark's arithmetic."""
 
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -61,3 +62,41 @@ def test_the_decoding_benchmark(capsys):
     assert first["workers_for_gpu"] == pytest.approx(1000000 / first["pictures_per_second"], rel=0.05, abs=1)
     # Without workers nothing overlaps: a third of the time is decoding, two thirds the consumer's.
     assert 0.05 < last["waited"] < 0.8
+
+
+def test_rows_are_compared_with_what_is_there_now(devkit, tmp_path, capsys):
+    from eval.running.config import load
+    from eval.running.job import evaluate_job
+
+    settings = ["dataset=pascal", "dataset.name=mine", f"dataset.root={devkit}", "workers=0"]
+    # A blind method holds no digest of pictures, so a seeing one is needed: on the built-in network any will do.
+    seeing = ["model.variant=demo", "protocol.input.side=32", f"results={tmp_path / 'results'}", "compare=false"]
+    assert evaluate_job(load([*settings, *seeing, "method=gradcam", "limit=6"])).pairs
+    records = ["--records", str(tmp_path / "results" / "records")]
+    assert check_data.main([*settings, *records]) == 0
+    assert "in the rows of 1 runs" in capsys.readouterr().out
+    pictures, annotations = (devkit / "VOC2007" / kind for kind in ("JPEGImages", "Annotations"))
+    keys = sorted(path.stem for path in annotations.glob("*.xml"))
+    with Image.open(pictures / f"{keys[0]}.jpg") as image:
+        Image.eval(image, lambda value: 255 - value).save(pictures / f"{keys[0]}.jpg")
+    text = (annotations / f"{keys[1]}.xml").read_text()
+    moved = re.sub(r"<xmin>(\d+)", lambda found: f"<xmin>{int(found[1]) + 1}", text)
+    (annotations / f"{keys[1]}.xml").write_text(moved)
+    for more in ([], ["--no-pictures"]):
+        assert check_data.main([*settings, *records, *more]) == 1
+        text = capsys.readouterr().out
+        assert re.search(rf"{keys[0]}: digest \w{{16}} in the rows, \w{{16}} now: mine\.resnet50\.gradcam", text)
+        assert re.search(rf"{keys[1]}: of \w+: \w{{16}} in the rows", text)
+        assert "picture: 1 bad" in text
+    assert check_data.main(["dataset=demo", *records]) == 1
+    assert "holds no run on demo" in capsys.readouterr().err
+
+
+def test_few_pictures_start_no_process(devkit, monkeypatch):
+    from eval.running import decoding
+
+    def none(*_, **__):
+        raise AssertionError("a process was started")
+
+    monkeypatch.setattr(decoding, "ProcessPoolExecutor", none)
+    assert check_data.check(VOC(devkit), workers=4).bad == []

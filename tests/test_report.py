@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -190,3 +191,28 @@ def test_a_browser_filters_switches_and_needs_no_mouse(site, tmp_path):
         browser.send("Emulation.setDeviceMetricsOverride", width=360, height=740, deviceScaleFactor=2, mobile=True)
         browser.wait("document.documentElement.clientWidth === 360")
         assert browser.ask("document.documentElement.scrollWidth") == 360
+
+
+def test_an_aborted_trial_does_not_cut_the_gallery(site, tmp_path):
+    page, content = site
+    root = page.parent
+    shutil.copytree(root / "records", tmp_path / "records")
+    who = runs.identity({"name": "pascal"}, {"name": "vgg16", "weights": "0"}, {"name": "trial"}, SQUASHED, 0)
+    folder = runs.folder(tmp_path, who)
+    some = next(iter((root / "records").glob("*.gradcam.*/run.json")))
+    info = json.loads(some.read_text())
+    with Rows(folder) as out:
+        for rule in ("paper", "authors"):
+            rules, counts = asdict(named_protocol(rule)), info["pairs"]
+            runs.describe(folder, who, info["config"], rules, counts, 0, info["classes"], "cpu", "Trial")
+        out.append(content["gradcam"][-3:])
+    options = ["--gallery", "12", "--resamples", "100", "--no-recompute"]
+    assert report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html"), *options]) == 0
+    papers = [item for item in embedded(tmp_path / "p.html")["items"] if item["protocol"] == "paper"]
+    assert len(papers) == 12
+    before = [item for item in embedded(page)["items"] if item["protocol"] == "paper"]
+    assert [(i["key"], i["label"]) for i in papers] == [(i["key"], i["label"]) for i in before]
+    three = {(row["key"], row["label"]) for row in content["gradcam"][-3:]}
+    for item in papers:
+        shown = {answer["method"] for answer in item["answers"]}
+        assert ("trial" in shown) == ((item["key"], item["label"]) in three)

@@ -87,9 +87,13 @@ def points_or_maps(answer: Any, count: int) -> np.ndarray:
     """
     array = _array(answer)
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"the answer holds {array.dtype} values; maps are real numbers")
+        raise ValueError(
+            f"the method returned a {type(answer).__name__} of {array.dtype} values; it must return maps (K,h,w) of real "
+            "numbers"
+        )
     if array.ndim not in (2, 3) or len(array) != count or (array.ndim == 2 and array.shape[1] != 2):
-        raise ValueError(f"expected maps (K,h,w) or points (K,2) for K={count} classes, got {array.shape}")
+        alone = "; the map of a single class is returned as map[None]" if array.ndim == 2 and count == 1 else ""
+        raise ValueError(f"expected maps (K,h,w) or points (K,2) for K={count} classes, got {array.shape}{alone}")
     if 0 in array.shape:
         raise ValueError(f"the heat map is empty: {array.shape}")
     array = array.astype(np.float64)

@@ -91,6 +91,17 @@ class Unreadable:
 
 def load_runs(records: Path) -> tuple[list[Run], list[Unreadable]]:
     """(runs, what else lies there) of a folder, e.g. results/records. FileNotFoundError if there is no run at all."""
+    runs_, bad = all_in(records)
+    if not runs_:
+        listed = "".join(f"\n  {each.folder.name}: {each.why}" for each in bad)
+        raise FileNotFoundError(
+            f"{records} holds no run; `python run.py method=... results=DIR` makes DIR/records{listed}"
+        )
+    return runs_, bad
+
+
+def all_in(records: Path) -> tuple[list[Run], list[Unreadable]]:
+    """The same of a folder that may hold no run, or not exist."""
     runs_: list[Run] = []
     bad: list[Unreadable] = []
     for folder in sorted(records.iterdir()) if records.is_dir() else ():
@@ -100,11 +111,6 @@ def load_runs(records: Path) -> tuple[list[Run], list[Unreadable]]:
             runs_.append(load_run(folder))
         except (ValueError, NotADirectoryError) as error:
             bad.append(Unreadable(folder, str(error)))
-    if not runs_:
-        listed = "".join(f"\n  {each.folder.name}: {each.why}" for each in bad)
-        raise FileNotFoundError(
-            f"{records} holds no run; `python run.py method=... results=DIR` makes DIR/records{listed}"
-        )
     return runs_, bad
 
 

@@ -59,6 +59,16 @@ FIELDS = {
 TIMING = ("seconds", "memory_mb")  # differ between two equal runs
 
 
+def columns() -> str:
+    """The table of columns in eval/records/README.md, as Markdown."""
+    lines = ["| column | type | from | to | meaning and unit |", "|---|---|--:|--:|---|"]
+    for name, field in FIELDS.items():
+        low, high = ("" if math.isinf(bound) else f"{bound:g}" for bound in (field.low, field.high))
+        kind = field.kind.__name__ + (" or none" if field.empty else "")
+        lines.append(f"| `{name}` | {kind} | {low} | {high} | {field.what} |")
+    return "\n".join(lines) + "\n"
+
+
 def check(rows: Iterable[dict], origin: object) -> None:
     """ValueError names the first field of the first row that is missing, unknown, or not what FIELDS says."""
     names = FIELDS.keys()

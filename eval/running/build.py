@@ -54,6 +54,12 @@ def build_method(method: DictConfig, classifier: Classifier | None, classes: Seq
         classifier.layers.read.clear()
     target = instantiate(method.build, _partial_=True)
     known: dict[str, Any] = {"classes": classes} if method.blind else {"classifier": classifier}
+    return bound(target, known, f"method={method.name}: {method.build._target_}")
+
+
+def bound(target: functools.partial, known: dict[str, Any], what: str) -> Callable:
+    """The callable that a function or a class with its settings becomes, given `known`; ValueError names `what` where
+    a class cannot be built so."""
     if not inspect.isclass(target.func):
         return functools.partial(target, **known)
     signature = inspect.signature(target.func)
@@ -61,5 +67,5 @@ def build_method(method: DictConfig, classifier: Classifier | None, classes: Seq
     try:
         signature.bind(*target.args, **target.keywords, **known)
     except TypeError as error:
-        raise ValueError(f"method={method.name}: {method.build._target_}: {error}") from None
+        raise ValueError(f"{what}: {error}") from None
     return target(**known)

@@ -1,5 +1,6 @@
 """Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
 
+import importlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -64,7 +65,26 @@ def instantiate(settings: DictConfig, **more: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, TypeError):
             raise ValueError(f"{settings._target_}: {cause}") from error
+        if "Error l" in str(error) and (why := _unfound(str(settings.get("_target_")))):
+            raise ValueError(why) from None
         raise cause if isinstance(cause, EXPECTED) else error from error
+
+
+def _unfound(target: str) -> str | None:
+    """Why there is nothing of this dotted name, in words; None where it is there."""
+    module, _, name = target.rpartition(".")
+    try:
+        owner = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            return f"{target}: {module} imports {error.name}, which is not installed"
+        return f"{target}: there is no module {error.name!r}; PYTHONPATH=DIR says where it lies"
+    except Exception as error:
+        return f"{target}: {module} cannot be imported: {type(error).__name__}: {error}"
+    if hasattr(owner, name):
+        return None
+    known = [each for each in vars(owner) if not each.startswith("_")]
+    return f"{target}: {module} has no {name!r}; near names: {near(name, known)}"
 
 
 def _hydra():  # type: ignore[no-untyped-def]  # hydra's context manager has no public type

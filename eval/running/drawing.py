@@ -17,12 +17,12 @@ class Cell:
     """One method's answer about one (picture, class).
 
     heat: (height,width) on the picture's grid, any scale, or None for a method that only names a point.
-    point: (x, y) in original pixels. hit: whether the protocol counts it.
+    point: (x, y) in the row's picture. hit: whether the protocol counts it, None where nobody can say.
     """
 
     heat: np.ndarray | None
     point: tuple[float, float]
-    hit: bool
+    hit: bool | None
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ class Row:
 
 
 def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) -> None:
-    """Write a PNG: the picture first, then a column per method; `width` of a column in inches."""
-    figure = Figure(figsize=(width * (len(methods) + 1), (width + 0.28) * len(rows) + 0.3), layout="constrained")
+    """Write a figure, PNG or what the suffix says: the picture, then a column per method; `width` of one in inches."""
+    heights = [width * row.image.shape[0] / row.image.shape[1] + 0.28 for row in rows]
+    figure = Figure(figsize=(width * (len(methods) + 1), sum(heights) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), len(methods) + 1, squeeze=False)
+    axes = figure.subplots(len(rows), len(methods) + 1, squeeze=False, height_ratios=heights)
     for line, row in zip(axes, rows, strict=True):
         for axis in line:
             axis.set_axis_off()
@@ -51,7 +52,8 @@ def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) ->
         for axis, cell in zip(line[1:], row.cells, strict=True):
             _overlay(axis, cell, row.image.shape)
     for axis, method in zip(axes[0][1:], methods, strict=True):
-        axis.text(0.5, 1.16, method, transform=axis.transAxes, ha="center", va="bottom", fontsize=11, weight="bold")
+        height = 1.16 if any(row.cells[0].hit is not None for row in rows) else 1.03
+        axis.text(0.5, height, method, transform=axis.transAxes, ha="center", va="bottom", fontsize=11, weight="bold")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
@@ -62,8 +64,10 @@ def _overlay(axis, cell: Cell, shape: tuple[int, ...]) -> None:
         scaled = (cell.heat - cell.heat.min()) / span if span > 0 else np.zeros_like(cell.heat)
         axis.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
     x, y = cell.point
+    colour = {True: HIT, False: MISS, None: "black"}[cell.hit]
     axis.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor="white", markeredgewidth=3)
-    axis.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=HIT if cell.hit else MISS)
+    axis.plot(x, y, "o", markersize=9, markerfacecolor="none", markeredgecolor=colour)
     axis.set_xlim(-0.5, shape[1] - 0.5)
     axis.set_ylim(shape[0] - 0.5, -0.5)
-    axis.set_title("✓ hit" if cell.hit else "✗ miss", fontsize=9, color=HIT if cell.hit else MISS)
+    if cell.hit is not None:
+        axis.set_title("✓ hit" if cell.hit else "✗ miss", fontsize=9, color=colour)

@@ -22,6 +22,7 @@ from eval.records.schema import check
 from eval.running.calling import Caller, Method, seed_for
 from eval.running.decoding import Decoded, decoded, unopened
 from eval.running.guard import Changed, Guard
+from eval.running.hints import hint
 from eval.running.log import Log
 
 FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
@@ -156,8 +157,7 @@ class Evaluation:
         what = str(error).strip().removeprefix(f"{sample.key}: ")
         if not isinstance(error, (ValueError, OSError, LookupError)) or not what or isinstance(error, KeyError):
             what = f"{type(error).__name__}: {what}"
-        if hint := next((hint for text, hint in HINTS.items() if text in what), ""):
-            what += f" ({hint})"
+        what += hint(what)
         about = f"{self._log.title}: " if self._log.title else ""
         message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in todo)}): {what}"
         # An error that a decoding process has sent was not raised here: it says all there is.
@@ -168,14 +168,6 @@ class Evaluation:
         self.rows.fail(sample.key, message)
         self.failed.append((sample.key, message))
         self._log.advance(len(todo))
-
-
-HINTS = {
-    "does not require grad": "parameters are frozen: a forward hook on a layer that returns "
-    "output.detach().requires_grad_() starts the gradient there; so does image.requires_grad_()",
-    "KeyError: 'layer": "classifier.module(NAME) gives a layer by its name; "
-    "`python -m scripts.layers model=...` lists names",
-}
 
 
 class Price:

@@ -1,5 +1,6 @@
 """Checks of the plain settings of a run, before any work."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -46,8 +47,39 @@ def workers_of(given: int | None, device: str) -> int:
     return max(1, min(4, cores() - 1)) if torch.device(device).type == "cuda" else 1
 
 
+# What a setting without a value wants; others are named alone.
+WANTED = {
+    "model.build._target_": "a callable that returns the network, e.g. model.build._target_=mymodule.build",
+    "model.mean": "the mean of the training data per channel, RGB in [0,1], e.g. 'model.mean=[0.485,0.456,0.406]'",
+    "model.std": "the standard deviation per channel, e.g. 'model.std=[0.229,0.224,0.225]'",
+    "model.layers.cam": "the layer that GradCAM and its kind read, e.g. 'model.layers.cam=[layer4]'; `python -m "
+    "scripts.layers model=custom model.build._target_=...` lists names",
+    "method.build._target_": "a function or class of yours, e.g. method.build._target_=mymethod.explain",
+}
+
+
+def require(cfg: DictConfig, parts: Sequence[str]) -> None:
+    """ValueError names every setting of these groups that has no value and nobody can guess."""
+    lost = [key for part in parts for key in unset(cfg[part], f"{part}.")]
+    if lost:
+        told = [f"{key} is not set" + (f": {WANTED[key]}" if key in WANTED else "") for key in lost]
+        raise ValueError("; ".join(told))
+
+
+def unset(settings: DictConfig, prefix: str = "") -> list[str]:
+    """Dotted names of all settings that have no value; interpolations are not followed."""
+    found = []
+    for name, value in OmegaConf.to_container(settings, resolve=False).items():  # type: ignore[union-attr]
+        if value == "???":
+            found.append(f"{prefix}{name}")
+        elif isinstance(value, dict):
+            found += unset(OmegaConf.create(value), f"{prefix}{name}.")
+    return found
+
+
 def validate(cfg: DictConfig) -> None:
     """ValueError names the first setting whose value cannot be meant; cfg as conf/config.yaml."""
+    require(cfg, ("dataset", "method", *(() if cfg.method.blind else ("model",))))
     for part in ("dataset", "method", *(() if cfg.method.blind else ("model",))):
         _check_name(f"{part}.name", cfg[part].get("name"))
     for setting in ("results", "dataset.root", "model.checkpoint", "method.folder"):

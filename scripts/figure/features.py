@@ -29,8 +29,8 @@ from eval.running.plan import plan
 from gpnncam import sources
 from gpnncam.features import features
 
-# Okabe and Ito's blue and vermilion: the paper's blue and red, kept apart under every common colour blindness.
-PICTURE, VARIATIONS = "#0072B2", "#D55E00"
+# The paper's blue and red; squares and dots keep them apart for whoever sees no red.
+PICTURE, VARIATIONS = "#0072B2", "#D0021B"
 
 
 def at_positions(classifier, layer: str, pixels: torch.Tensor, batch: int = 10) -> np.ndarray:
@@ -61,7 +61,7 @@ def draw(own: np.ndarray, other: np.ndarray, image, variations: torch.Tensor, ti
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(4, 5)
     axis = figure.add_subplot(grid[:, :4])
-    axis.scatter(*placed[len(own) :].T, s=7, c=VARIATIONS, alpha=0.35, linewidths=0, label="variations")
+    axis.scatter(*placed[len(own) :].T, s=13, c=VARIATIONS, alpha=0.75, linewidths=0, label="variations")
     own_dots = {"s": 30, "c": PICTURE, "marker": "s", "edgecolors": "white", "linewidths": 0.5}
     axis.scatter(*placed[: len(own)].T, label="picture", **own_dots)
     axis.set_xticks([])

@@ -16,11 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import jinja2
+import pandas as pd
 from markupsafe import Markup
 
 from eval.records.loading import Run
 from eval.records.provenance import provenance
 from eval.tables.cells import Cell, table_cells
+from eval.tables.formats import csv_text, latex
 from eval.tables.html_table import html_tables
 from eval.tables.layout import named
 from eval.tables.scores import SCORES
@@ -30,6 +32,7 @@ from scripts.report.curves import views
 from scripts.selection import add_selection, selection
 
 FOLDER = Path(__file__).parent
+SCRIPTS = ("charts.js", "tables.js", "page.js")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +62,7 @@ def page(arguments: argparse.Namespace) -> str:
     frame = table_frame(cells)
     if arguments.strict:
         refuse_incomplete(frame)
-    data = {"views": views(cells), "items": [], "images": {}}
+    data = {"views": views(cells), "items": [], "images": {}, "tables": copies(frame)}
     notes = []
     if arguments.gallery > 0:
         data["items"], data["images"], notes = pictures(cells, arguments.gallery, not arguments.no_recompute)
@@ -77,8 +80,14 @@ def page(arguments: argparse.Namespace) -> str:
         gallery=bool(data["items"]),
         data=Markup(script_json(data)),
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
-        scripts=Markup("\n".join((FOLDER / name).read_text(encoding="utf-8") for name in ("charts.js", "page.js"))),
+        scripts=Markup("\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)),
     )
+
+
+def copies(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """What the page's buttons copy of each protocol's table, in the order of the tables."""
+    parts = [part for _, part in frame.groupby("protocol", sort=False)]
+    return [{"csv": csv_text(part), "latex": latex(part, digits=3)} for part in parts]
 
 
 def pictures(cells: list[Cell], count: int, recompute: bool):

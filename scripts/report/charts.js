@@ -63,6 +63,31 @@ function spread(places, gap, low, high) {
   }
 }
 
+const pen = document.createElement("canvas").getContext("2d");
+function widthOf(text) {
+  pen.font = `500 12px ${getComputedStyle(document.body).fontFamily}`;
+  return pen.measureText(text).width;
+}
+
+// A label no wider than `room`: its beginning and its end, which tell variants of a method apart.
+function shortened(text, room) {
+  if (widthOf(text) <= room) return text;
+  for (let kept = text.length - 1; kept > 4; kept -= 1) {
+    const head = Math.ceil(kept * 0.55), found = `${text.slice(0, head)}…${text.slice(text.length - (kept - head))}`;
+    if (widthOf(found) <= room) return found;
+  }
+  return `${text.slice(0, 3)}…`;
+}
+
+// The column at the right in which labels stand one below the other: {room: its width in pixels, texts by method}.
+function labelColumn(methods, width) {
+  const room = Math.min(width < 480 ? 92 : 150, Math.ceil(Math.max(...methods.map((m) => widthOf(m.label)))));
+  return { room, texts: Object.fromEntries(methods.map((m) => [m.name, shortened(m.label, room)])) };
+}
+
+const LINE = 14;  // pixels from one label to the next
+const tall = (methods) => Math.max(340, methods.length * LINE + 60);  // so that every label has a place in the column
+
 function frame(holder, width, height, label) {
   const root = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
   holder.replaceChildren(root);
@@ -80,7 +105,8 @@ const percent = (value) => `${+(value * 100).toFixed(1)} %`;
 const described = (methods, text) => methods.map((m) => `${m.label} ${text(m)}`).join(", ");
 
 function curveChart(holder, view, methods, look, width) {
-  const height = 340, left = 48, right = width - (width < 420 ? 92 : 116), top = 10, bottom = height - 40;
+  const { room, texts } = labelColumn(methods, width);
+  const height = tall(methods), left = 48, right = width - room - 30, top = 10, bottom = height - 40;
   const all = methods.flatMap((m) => m.curve);
   const steps = ticks(Math.min(...all), Math.min(1, Math.max(...all)));
   const x = scale(0, 50, left, right), y = scale(steps[0], steps[steps.length - 1], bottom, top);
@@ -91,22 +117,23 @@ function curveChart(holder, view, methods, look, width) {
   root.append(svg("line", { x1: x(15), x2: x(15), y1: top, y2: bottom, class: "axis", "stroke-dasharray": "1 3" }));
   root.append(svg("text", { x: x(15) + 4, y: bottom - 5 }, "15 px"));
   const labels = methods.map((m) => ({ m, y: y(m.curve[50]) + 4 }));
-  spread(labels, 14, top, bottom);
+  spread(labels, LINE, top + 4, bottom);
   for (const { m, y: at } of labels) {
     const { colour, dash, mark, width: stroke } = look[m.name];
     const line = m.curve.map((value, t) => `${x(t)},${y(value)}`).join("L");
     const group = svg("g", { class: "series", "data-method": m.name });
     group.append(svg("path", { d: `M${line}`, fill: "none", stroke: colour, "stroke-width": stroke, "stroke-dasharray": dash, "stroke-linejoin": "round" }));
     for (const t of [0, 15, 30, 50]) group.append(marker(mark, x(t), y(m.curve[t]), 4, colour));
-    group.append(svg("path", { d: `M${right + 5},${y(m.curve[50])}L${right + 14},${at - 4}`, stroke: colour, fill: "none" }));
-    group.append(svg("text", { x: right + 17, y: at, class: "name strong" }, m.label));
+    group.append(svg("path", { d: `M${right + 6},${y(m.curve[50])}L${right + 22},${at - 4}h5`, stroke: colour, "stroke-width": .8, fill: "none" }));
+    group.append(svg("text", { x: right + 29, y: at, class: "name strong" }, texts[m.name]));
     group.append(svg("title", {}, `${m.label}: ${percent(m.curve[0])} inside, ${percent(m.curve[15])} within 15 px`));
     root.append(group);
   }
 }
 
 function scatterChart(holder, view, methods, look, width) {
-  const height = 340, left = 48, right = width - 16, top = 10, bottom = height - 40;
+  const { room, texts } = labelColumn(methods, width);
+  const height = tall(methods), left = 48, right = width - room - 18, top = 10, bottom = height - 40;
   const text = view.measure === "distance" ? (v) => `${+v.toFixed(1)} px` : percent;
   const lows = methods.map((m) => m.low ?? m.value), highs = methods.map((m) => m.high ?? m.value);
   const steps = ticks(Math.min(...lows), Math.max(...highs));
@@ -115,39 +142,42 @@ function scatterChart(holder, view, methods, look, width) {
   const x = scale(from, to, left + 12, right - 12), y = scale(steps[0], steps[steps.length - 1], bottom, top);
   const root = frame(holder, width, height, `Cost against result: ${described(methods, (m) => `${m.seconds} s, ${text(m.value)}`)}`);
   yAxis(root, y, steps, left, right, text);
-  const every = Math.ceil((to - from) / Math.max(2, Math.floor(width / 80)));
+  const every = Math.ceil((to - from) / Math.max(2, Math.floor((right - left) / 60)));
   for (let k = from; k <= to; k += every) {
     const label = k >= 0 ? `${10 ** k} s` : k >= -3 ? `${+(10 ** k * 1000).toFixed(0)} ms` : `${+(10 ** k * 1e6).toFixed(0)} µs`;
     root.append(svg("line", { x1: x(k), x2: x(k), y1: bottom, y2: bottom + 4, class: "axis" }));
     root.append(svg("text", { x: x(k), y: bottom + 18, "text-anchor": "middle" }, label));
   }
   root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, "seconds per picture"));
-  const taken = methods.map((m, i) => {
-    const cx = x(seconds[i]);
-    return { x0: cx - 6, x1: cx + 6, y0: Math.min(y(m.high ?? m.value), y(m.value) - 6), y1: Math.max(y(m.low ?? m.value), y(m.value) + 6) };
-  });
-  methods.forEach((m, i) => {
-    const { colour, mark } = look[m.name];
-    const cx = x(seconds[i]), cy = y(m.value);
-    const group = svg("g", { class: "series", "data-method": m.name });
-    if (m.low !== null) group.append(svg("line", { x1: cx, x2: cx, y1: y(m.low), y2: y(m.high), stroke: colour, "stroke-width": 2 }));
-    group.append(marker(mark, cx, cy, 6, colour));
-    const wide = m.label.length * 7.3;
-    const spots = [0, -13, 13, -26, 26, -39, 39].flatMap((dy) => [[10, 4 + dy], [-10 - wide, 4 + dy]]);
-    const box = ([dx, dy]) => ({ x0: cx + dx, x1: cx + dx + wide, y0: cy + dy - 11, y1: cy + dy + 3 });
-    const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 12 && b.y1 < bottom &&
+  const places = methods.map((m, i) => ({ m, x: x(seconds[i]), y: y(m.value), low: y(m.low ?? m.value), high: y(m.high ?? m.value) }));
+  const taken = places.map((p) => ({ x0: p.x - 6, x1: p.x + 6, y0: Math.min(p.high, p.y - 6), y1: Math.max(p.low, p.y + 6) }));
+  const column = [];
+  for (const p of places) {
+    // Beside its point where there is room, else in the column at the right, at the end of a line.
+    const wide = widthOf(texts[p.m.name]);
+    const spots = [[10, 4], [-10 - wide, 4], [10, -9], [-10 - wide, -9], [10, 17], [-10 - wide, 17]];
+    const box = ([dx, dy]) => ({ x0: p.x + dx - 2, x1: p.x + dx + wide + 2, y0: p.y + dy - 11, y1: p.y + dy + 3 });
+    const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 8 && b.y1 < bottom &&
       taken.every((o) => b.x1 < o.x0 || b.x0 > o.x1 || b.y1 < o.y0 || b.y0 > o.y1);
-    const spot = spots.find((s) => free(box(s))) ?? spots[0];
-    taken.push(box(spot));
-    if (Math.abs(spot[1] - 4) > 13) {
-      const from = spot[0] > 0 ? cx + spot[0] - 2 : cx + spot[0] + wide + 2;
-      group.append(svg("line", { x1: cx, y1: cy, x2: from, y2: cy + spot[1] - 4, stroke: colour, "stroke-width": .8 }));
-    }
-    group.append(svg("text", { x: cx + spot[0], y: cy + spot[1], class: "name strong" }, m.label));
+    p.spot = spots.find((spot) => free(box(spot)));
+    if (p.spot) taken.push(box(p.spot));
+    else column.push({ p, y: p.y + 4 });
+  }
+  spread(column, LINE, top + 4, bottom);
+  for (const { p, y: at } of column) p.at = at;
+  // Lines to the column lie under the labels that stand beside their points.
+  for (const p of places.toSorted((a, b) => Boolean(a.spot) - Boolean(b.spot))) {
+    const { m } = p, { colour, mark } = look[m.name];
+    const group = svg("g", { class: "series", "data-method": m.name });
+    if (m.low !== null) group.append(svg("line", { x1: p.x, x2: p.x, y1: p.low, y2: p.high, stroke: colour, "stroke-width": 2 }));
+    if (!p.spot) group.append(svg("path", { d: `M${p.x},${p.y}L${right + 8},${p.at - 4}h6`, stroke: colour, "stroke-width": .8, "stroke-dasharray": "2 2", fill: "none" }));
+    group.append(marker(mark, p.x, p.y, 6, colour));
+    const [at, up] = p.spot ? [p.x + p.spot[0], p.y + p.spot[1]] : [right + 17, p.at];
+    group.append(svg("text", { x: at, y: up, class: "name strong" }, texts[m.name]));
     const more = `${m.forwards} forward passes${m.memory === null ? "" : `, peak ${m.memory} MB`}`;
     group.append(svg("title", {}, `${m.label}: ${text(m.value)}, ${m.seconds} s per picture, ${more}`));
     root.append(group);
-  });
+  }
 }
 
 function classChart(holder, view, methods, look, width) {

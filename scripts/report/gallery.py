@@ -23,6 +23,7 @@ from eval.running.plan import plan
 from eval.tables.cells import Cell
 from eval.tables.layout import place
 
+SHARE = 0.5  # of the largest run's pairs: a run with fewer has no say in which pictures are shown
 SIDE = 208  # pixels of a picture's longer side on the page
 
 
@@ -118,7 +119,8 @@ class Gallery:
             if run.model is None:
                 continue
             moved, smoothing = 0, Smoothing.from_settings(run.info["identity"]["method"].get("smooth"))
-            for (key, label), heat in self._heats(run, chosen, samples):
+            own = set(zip(run.rows["key"], run.rows["label"], strict=True))
+            for (key, label), heat in self._heats(run, [pair for pair in chosen if pair in own], samples):
                 image = np.asarray(samples[key][0].image)
                 full = upscale(heat, samples[key][0].size, smoothing)
                 row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)].iloc[0]
@@ -172,10 +174,11 @@ def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterabl
 
 
 def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:
-    """(key, label) of pairs that all cells have, in turns from each way in which hits and misses fall.
+    """(key, label) of up to `count` pairs, in turns from each way in which hits and misses fall.
 
     Every filter "A hits, B misses" finds pairs where there are any; the choice says nothing about how often. Within
-    one pattern pairs are drawn from a fixed seed.
+    one pattern pairs are drawn from a fixed seed. Pairs that the most complete runs share come first: the trial of
+    three pairs that somebody stopped decides nothing.
     """
     import pandas as pd
 
@@ -185,18 +188,22 @@ def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:
             for cell in cells
         ],
         axis=1,
-        join="inner",
     ).sort_index()
+    sizes = table.notna().sum()
+    wide = table.loc[:, (sizes >= SHARE * sizes.max()).to_numpy()]
+    answers = wide.notna().sum(axis=1)
     order = np.random.default_rng(0).permutation(len(table))
-    patterns = {}
-    for place_ in order:
-        patterns.setdefault(tuple(table.iloc[place_].round(1)), []).append(table.index[place_])
-    mixed = sorted(patterns, key=lambda pattern: (len(set(pattern)) == 1, -len(patterns[pattern]), pattern))
-    found = []
-    while len(found) < min(count, len(table)):
-        for pattern in mixed:
-            if patterns[pattern] and len(found) < count:
-                found.append(patterns[pattern].pop())
+    found: list[tuple[str, str]] = []
+    for tier in sorted(answers[answers > 0].unique(), reverse=True):
+        patterns: dict[tuple, list] = {}
+        for place_ in order:
+            if answers.iloc[place_] == tier:
+                patterns.setdefault(tuple(wide.iloc[place_].round(1).fillna(-1)), []).append(wide.index[place_])
+        mixed = sorted(patterns, key=lambda pattern: (len(set(pattern)) == 1, -len(patterns[pattern]), pattern))
+        while len(found) < count and any(patterns.values()):
+            for pattern in mixed:
+                if patterns[pattern] and len(found) < count:
+                    found.append(patterns[pattern].pop())
     return found
 
 

@@ -44,7 +44,7 @@
       const button = Object.assign(document.createElement("button"), { type: "button" });
       button.dataset.method = m.name;
       button.setAttribute("aria-pressed", String(!off.has(m.name)));
-      button.append(swatch, m.label + (m.complete ? "" : " †"));
+      button.append(swatch, Object.assign(document.createElement("span"), { textContent: m.label + (m.complete ? "" : " †"), title: m.label }));
       const item = document.createElement("li");
       item.append(button);
       return item;
@@ -179,4 +179,5 @@
     if (window.innerWidth !== width) { width = window.innerWidth; charts(); }
   });
   redraw();
+  tables(data.tables);
 })();

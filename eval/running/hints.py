@@ -1,0 +1,20 @@
+"""What helps against errors that methods of one's own raise: the library's words say what broke, not what to write."""
+
+HINTS = {
+    "does not require grad": "parameters are frozen: a forward hook on a layer that returns "
+    "output.detach().requires_grad_() starts the gradient there; so does image.requires_grad_()",
+    "KeyError: ": "classifier.layers has the uses cam, gpnncam and relevance; classifier.module(NAME) gives a layer by "
+    "its name; `python -m scripts.layers model=...` lists names",
+    "has no attribute 'layer": "classifier.module(NAME) gives a layer by its name; "
+    "`python -m scripts.layers model=...` lists names",
+    "Can't call numpy() on Tensor that requires grad": "detach it first: maps.detach()",
+    "a leaf Variable that requires grad is being used in an in-place operation": "take a copy first: image.clone()",
+    "got an unexpected keyword argument 'classifier'": "a function is called as function(image, targets, classifier)",
+    "backward through the graph a second time": "torch.autograd.grad(..., retain_graph=True) for all but the last",
+}  # fmt: skip
+
+
+def hint(what: str) -> str:
+    """The remedy in brackets for an error's text, "" where there is none."""
+    found = next((remedy for text, remedy in HINTS.items() if text in what), "")
+    return f" ({found})" if found else ""

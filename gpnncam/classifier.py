@@ -1,0 +1,142 @@
+"""A plain network as the classifier that GPNN-CAM, and every method of that contract, is built with."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from gpnncam.layers import recognise
+
+# The statistics of ImageNet, with which torchvision's classifiers are trained.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Wrapped:
+    """What `wrap` returns. network, device, classes (None: not named), side; layers {use: names}; outputs: output i
+    stands for class i; images_seen: pictures that passed the network since."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        classes: Sequence[str] | None,
+        side: int,
+        device: torch.device,
+    ):
+        self.network = network.eval().requires_grad_(False).to(device)
+        for module in network.modules():
+            if getattr(module, "inplace", False):
+                module.inplace = False  # a layer's output must not be overwritten by the next
+        self.device, self.side = device, side
+        self.dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
+        self.mean, self.std = (torch.tensor(tuple(v), device=device).view(1, 3, 1, 1) for v in (mean, std))
+        count = _outputs(network, self.normalise(self._probe()))
+        self.classes = None if classes is None else tuple(classes)
+        if self.classes is not None and len(self.classes) != count:
+            raise ValueError(f"the network has {count} outputs, but {len(self.classes)} classes are named")
+        self.outputs = [[index] for index in range(count)]
+        self.layers: dict[str, list[str]] = {}
+        self.images_seen = 0
+        network.register_forward_pre_hook(self._count)
+
+    def _probe(self) -> Tensor:
+        return torch.full((1, 3, self.side, self.side), 0.5, device=self.device)
+
+    def _count(self, _module: nn.Module, inputs: tuple) -> None:
+        self.images_seen += len(inputs[0])
+
+    def module(self, name: str) -> nn.Module:
+        """The module of that name in `network.named_modules()`; ValueError with the nearest names."""
+        known = dict(self.network.named_modules())
+        if not name or name not in known:
+            names = ", ".join(difflib.get_close_matches(name, filter(None, known), 5, 0.3)) or "none"
+            raise ValueError(f"the network has no layer {name!r}; near names: {names}")
+        return known[name]
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """(B,3,h,w) or (3,h,w) RGB in [0,1] -> (B,3,h,w) as the network was trained on."""
+        pixels = pixels if pixels.dim() == 4 else pixels[None]
+        return ((pixels - self.mean) / self.std).to(self.dtype)
+
+    def score(self, output: Tensor, target: int) -> Tensor:
+        """(B,C) or score maps (B,C,i,j) -> (B,): the logit of a class; over positions the log of the sum of exp."""
+        chosen = output[:, target].flatten(1).float() if output.dim() == 4 else output[:, target].float()
+        return chosen.logsumexp(1) if chosen.dim() == 2 else chosen
+
+    def indices(self, targets: object) -> list[int]:
+        """Classes as numbers. targets: an int, a class's name, or a list, tuple or tensor of these; ValueError names
+        what is no class."""
+        if isinstance(targets, Tensor) or hasattr(targets, "tolist"):
+            targets = targets.tolist()  # type: ignore[union-attr]
+        given = list(targets) if isinstance(targets, list | tuple) else [targets]
+        if not given:
+            raise ValueError("no target: name at least one class, or None for those that the network scores highest")
+        return [self._index(each) for each in given]
+
+    def _index(self, target: object) -> int:
+        if isinstance(target, str):
+            if self.classes is None:
+                raise ValueError(f"the classes have no names, so {target!r} is none: wrap(..., classes=[...])")
+            if target not in self.classes:
+                near = ", ".join(difflib.get_close_matches(target, self.classes, 3, 0.5)) or "none"
+                raise ValueError(f"there is no class {target!r}; near names: {near}")
+            return self.classes.index(target)
+        if isinstance(target, Tensor) and target.dim() == 0:
+            target = target.item()
+        if isinstance(target, bool) or not isinstance(target, int):
+            raise ValueError(f"a target is the number or the name of a class, not {target!r}")
+        if not 0 <= target < len(self.outputs):
+            raise ValueError(f"there is no class {target}: the network has {len(self.outputs)} outputs, from 0")
+        return target
+
+
+def wrap(
+    network: nn.Module,
+    mean: Sequence[float] = MEAN,
+    std: Sequence[float] = STD,
+    layers: str | Sequence[str] | Mapping[str, Sequence[str]] | None = None,
+    classes: Sequence[str] | None = None,
+    side: int = 224,
+    device: str | torch.device | None = None,
+) -> Wrapped:
+    """The classifier made of a network: normalised pixels (B,3,h,w) -> logits (B,C) or score maps (B,C,i,j).
+
+    The network is changed in place: eval mode, parameters without gradients, no activation in place.
+    mean, std: of the training data per channel, RGB in [0,1]; ImageNet's unless given.
+    layers: names deep to shallow (GradCAM reads the first), or {"gpnncam": names, "cam": names}; None: recognised
+        (`gpnncam.layers.recognise`). classes: the names of the outputs. side: pictures are resized to side x side.
+    device: where the network is moved to; None: where its parameters are.
+    ValueError: the outputs are no logits, a layer does not exist or none can be recognised.
+    """
+    if not isinstance(network, nn.Module):
+        raise ValueError(f"wrap takes a torch.nn.Module, not {type(network).__name__}")
+    if device is None:
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+    wrapped = Wrapped(network, mean, std, classes, side, torch.device(device))
+    if layers is None:
+        found = recognise(network, wrapped.normalise(wrapped._probe()))
+        uses = {"gpnncam": found.gpnncam, "cam": found.cam, "relevance": found.cam}
+    elif isinstance(layers, Mapping):
+        uses = {use: [names] if isinstance(names, str) else list(names) for use, names in layers.items()}
+    else:
+        names = [layers] if isinstance(layers, str) else list(layers)
+        uses = {"gpnncam": names, "cam": names[:1], "relevance": names[:1]}
+    for name in (each for names in uses.values() for each in names):
+        wrapped.module(name)
+    wrapped.layers = uses
+    wrapped.images_seen = 0
+    return wrapped
+
+
+def _outputs(network: nn.Module, pixels: Tensor) -> int:
+    with torch.no_grad():
+        output = network(pixels)
+    if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
+        return output.shape[1]
+    found = f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    raise ValueError(
+        f"the network returns {found} for a picture {tuple(pixels.shape)}; wrap a module whose forward returns the "
+        "logits alone, (B,C), or score maps (B,C,i,j)"
+    )

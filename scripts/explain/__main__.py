@@ -1,0 +1,54 @@
+"""Explains a photograph: one figure of it with a heat map per method and class, its highest point and the score.
+
+Without a photograph a built-in scene is explained by the built-in network: no file and no download is needed.
+
+  python -m scripts.explain                                        the first built-in scene
+  python -m scripts.explain photo.jpg --top 3                      what ImageNet's ResNet50 sees in it
+  python -m scripts.explain photo.jpg --class tabby --method gradcam gpnncam layercam --json photo.json
+  python -m scripts.explain photo.jpg --model torchvision:convnext_tiny
+  python -m scripts.explain photo.jpg --model mymodule:build --classes classes.txt
+  python -m scripts.explain photo.jpg --model vgg16 model.checkpoint=weights.pth     weights that you have
+
+A network that is not one of conf/model gets its layers by recognition (--layers names them, deep to shallow) and
+ImageNet's normalisation (--mean, --std). A method is a name in conf/method or your own module:function.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from scripts.command import Command, command
+
+METHODS = ["gradcam", "gpnncam"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("given", nargs="*", metavar="PHOTO", help="a picture file; and NAME=VALUE settings of run.py")
+    parser.add_argument("--method", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
+    parser.add_argument(
+        "--model", default="resnet50", metavar="NAME",
+        help="a name in conf/model (default: %(default)s), torchvision:ARCH, or module:callable",
+    )  # fmt: skip
+    parser.add_argument("--class", nargs="+", dest="classes_asked", metavar="NAME", help="classes, by name or number")
+    parser.add_argument("--top", type=int, default=1, metavar="K", help="the K classes with the highest scores; 1")
+    parser.add_argument("--scene", type=int, default=0, metavar="N", help="which built-in scene, without PHOTO; 0")
+    parser.add_argument("--layers", nargs="+", metavar="NAME", help="of torchvision:ARCH or module:callable")
+    parser.add_argument("--mean", nargs=3, type=float, metavar="M", help="red, green, blue in [0,1]")
+    parser.add_argument("--std", nargs=3, type=float, metavar="S")
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs, one a line")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the figure; default: PHOTO-explained.png here")
+    parser.add_argument("--json", metavar="FILE", help="the numbers, maps included; - prints them")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    from scripts.explain.answer import explain_photograph
+
+    explain_photograph(arguments)
+
+
+main = command(Command("scripts.explain", __doc__, add_arguments, act))
+
+if __name__ == "__main__":
+    sys.exit(main())

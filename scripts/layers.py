@@ -1,0 +1,110 @@
+"""Lists the layers of a network, by name and in the order in which they run, with the shape that each returns.
+
+  python -m scripts.layers                                        the built-in ResNet50
+  python -m scripts.layers model=vgg16 dataset=pascal --depth 2
+  python -m scripts.layers model=custom model.build._target_=mymodule.build
+  python -m scripts.layers --model torchvision:convnext_tiny      without weights: shapes need none
+
+These are the names that model.layers.cam, model.layers.gpnncam (deep to shallow), method.build.layers and
+classifier.module(NAME) take. A layer that GradCAM or GPNN-CAM read returns (channels, height, width).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    import torch
+    from omegaconf import DictConfig
+    from torch import nn
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="as for run.py, e.g. model=vgg16")
+    parser.add_argument("--model", metavar="torchvision:ARCH", help="one of torchvision's networks")
+    parser.add_argument("--depth", type=int, default=2, metavar="D", help="names of at most D parts; default: 2")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from eval.running.config import load
+
+    cfg = load(arguments.settings)
+    side = cfg.protocol.input.side
+    network, uses = network_of(cfg, arguments.model)
+    found = shapes(network, torch.zeros(1, 3, side, side))
+    marked = {name: ", ".join(use for use, names in uses.items() if name in names) for name, *_ in found}
+    width = max(len(name) for name, *_ in found)
+    for name, kind, shape, runs in found:
+        if name.count(".") < arguments.depth:
+            more = "".join([f"  runs {runs} times" if runs > 1 else "", f"  <- {marked[name]}" if marked[name] else ""])
+            print(f"{name:<{width}}  {kind:<22} {shape}{more}".rstrip())
+
+
+def network_of(cfg: DictConfig, model: str | None) -> tuple[nn.Module, dict[str, list[str]]]:
+    """(network, the layers that the config names by use) of the config, or of torchvision:ARCH with random weights."""
+    if model is not None:
+        from torchvision import models
+
+        from eval.files.places import near
+
+        library, _, arch = model.partition(":")
+        names = models.list_models(module=models)
+        if library != "torchvision" or arch not in names:
+            raise ValueError(f"--model takes torchvision:ARCH, not {model!r}; near names: {near(arch or model, names)}")
+        extra = {"init_weights": False} if arch in ("googlenet", "inception_v3") else {}
+        return models.get_model(arch, weights=None, **extra).eval(), {}
+    import torch
+    from omegaconf import OmegaConf
+
+    from eval.running.config import instantiate
+    from eval.running.identity import network_settings
+    from eval.running.settings import WANTED, unset
+
+    settings = network_settings(cfg)
+    if OmegaConf.is_missing(settings.build, "_target_"):
+        raise ValueError(f"model.build._target_ is not set: {WANTED['model.build._target_']}")
+    network = instantiate(settings.build)
+    if not isinstance(network, torch.nn.Module):
+        raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
+    uses = {}
+    # This script is what a user asks before any layer is named.
+    for use in () if unset(settings.layers) else settings.layers:
+        names = settings.layers[use]
+        uses[use] = [names] if isinstance(names, str) else list(names or ())
+    return network.eval(), uses
+
+
+def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str, int]]:
+    """(name, kind, shape without the batch, how often it runs) of every module, in the order in which they finish."""
+    import torch
+
+    found: dict[str, tuple[str, str, str, int]] = {}
+
+    def watch(name: str):
+        def hook(module, _inputs, output) -> None:
+            runs = found.pop(name)[3] + 1 if name in found else 1
+            shape = str(tuple(output.shape[1:])) if isinstance(output, torch.Tensor) else type(output).__name__
+            found[name] = (name, type(module).__name__, shape, runs)
+
+        return hook
+
+    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            network(pixels)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(found.values())
+
+
+main = command(Command("scripts.layers", __doc__, add_arguments, act))
+
+if __name__ == "__main__":
+    sys.exit(main())

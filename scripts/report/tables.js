@@ -1,0 +1,62 @@
+// Tables: copied as CSV or LaTeX, and a word where a part of one lies beyond the edge.
+function copyRow(texts) {
+  const row = document.createElement("p"), told = document.createElement("output");
+  row.className = "copies";
+  told.setAttribute("aria-live", "polite");
+  for (const [name, text] of Object.entries(texts)) {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: `Copy as ${name}` });
+    button.addEventListener("click", async () => {
+      told.textContent = (await copied(text())) ? `${name} copied` : "the browser does not let pages copy";
+    });
+    row.append(button);
+  }
+  row.append(told);
+  return row;
+}
+
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");  // for pages that are no secure context
+    area.remove();
+    return done;
+  }
+}
+
+const linesOf = (table) => [...table.rows].map((row) => [...row.cells].map((cell) => cell.textContent.trim()));
+const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+const csvOf = (table) => linesOf(table).map((line) => `${line.map(quoted).join(",")}\n`).join("");
+const tex = (text) => text.replace(/[\\&%$#_{}~^]/g, (c) => ({ "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}" })[c] ?? `\\${c}`).replace("–", "--");
+function latexOf(table) {
+  const [head, ...body] = linesOf(table).map((line) => `${line.map(tex).join(" & ")} \\\\`);
+  const columns = `l${"r".repeat(table.rows[0].cells.length - 1)}`;
+  return ["\\begin{tabular}{" + columns + "}", "\\toprule", head, "\\midrule", ...body, "\\bottomrule", "\\end{tabular}", ""].join("\n");
+}
+
+function tables(texts) {
+  document.querySelectorAll("figure.sheet").forEach((sheet, i) => {
+    if (texts[i]) sheet.append(copyRow({ CSV: () => texts[i].csv, LaTeX: () => texts[i].latex }));
+  });
+  const cost = document.getElementById("cost");
+  cost.closest(".scroll").after(copyRow({ CSV: () => csvOf(cost), LaTeX: () => latexOf(cost) }));
+  for (const frame of document.querySelectorAll(".scroll")) {
+    const title = frame.closest("figure")?.querySelector("h3")?.textContent ?? "Cost of each method";
+    frame.setAttribute("role", "region");
+    frame.setAttribute("aria-label", title);
+    frame.after(Object.assign(document.createElement("p"), { className: "swipe", textContent: "more columns to the right →" }));
+    const look = () => {
+      const left = frame.scrollWidth - frame.clientWidth - frame.scrollLeft;
+      frame.classList.toggle("more", left > 2);
+      if (frame.scrollWidth > frame.clientWidth + 2) frame.tabIndex = 0;  // the arrow keys scroll what has the focus
+      else frame.removeAttribute("tabindex");
+    };
+    frame.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(frame);
+    new ResizeObserver(look).observe(frame.querySelector("table"));
+  }
+}

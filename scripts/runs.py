@@ -1,0 +1,112 @@
+"""Lists the runs that lie in a folder of records, and removes those that nobody wants.
+
+  python -m scripts.runs                                  name, rows, date, commit, and the settings that differ
+  python -m scripts.runs --records other/records
+  python -m scripts.runs remove demo.resnet50.mine.1a2b3c4d           asks first
+  python -m scripts.runs remove mine --yes                every run of that method, or whose name holds the text
+
+A run that a living process writes is not removed. Tables leave runs out without removing them: scripts.table --exclude.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    from eval.records.loading import Run, Unreadable
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("what", nargs="*", metavar="remove NAME", help="nothing: list; remove and names of runs")
+    parser.add_argument("--records", type=Path, default=Path("results/records"), metavar="DIR", help="%(default)s")
+    parser.add_argument("--yes", action="store_true", help="remove without asking")
+
+
+def act(arguments: argparse.Namespace) -> int:
+    from eval.records.loading import all_in, tell_apart
+
+    runs, bad = all_in(arguments.records)
+    tell_apart(runs)
+    if not arguments.what:
+        return listed(runs, bad, arguments.records)
+    action, *names = arguments.what
+    if action != "remove" or not names:
+        raise ValueError(f"scripts.runs lists, or takes: remove NAME ...; not {' '.join(arguments.what)}")
+    folders = list(dict.fromkeys(folder for name in names for folder in meant(name, runs, bad)))
+    for folder in folders:
+        print(f"{folder.name}  {told(folder, runs)}")
+    if not arguments.yes and not agreed(len(folders)):
+        print("nothing removed")
+        return 1
+    from eval.records.removing import remove
+
+    for folder in folders:
+        remove(folder)
+        print(f"removed {folder.name}")
+    return 0
+
+
+def listed(runs: list[Run], bad: list[Unreadable], records: Path) -> int:
+    """Print a line per run, its settings that differ on a second one."""
+    if not runs and not bad:
+        print(f"{records} holds no run")
+    for run in runs:
+        print(f"{run.folder.name}  {told(run.folder, runs)}")
+        if run.variant:
+            print(f"    {run.variant}")
+    for each in bad:
+        print(f"{each.folder.name}  cannot be read: {each.why}")
+    return 0
+
+
+def told(folder: Path, runs: list[Run]) -> str:
+    """Rows, date and commit of a run in words."""
+    run = next((run for run in runs if run.folder == folder), None)
+    if run is None:
+        return "cannot be read"
+    try:
+        count = f"{len(run.rows):,} of {run.info['pairs']['all']:,} rows"
+    except (ValueError, OSError) as error:
+        count = f"rows cannot be read ({error})"
+    made = run.info["provenance"]
+    commit = (made.get("commit") or "no commit")[:10] + (" with changes" if made.get("dirty") else "")
+    return f"{count}  {str(made.get('date', ''))[:16].replace('T', ' ')}  {commit}"
+
+
+def meant(name: str, runs: list[Run], bad: list[Unreadable]) -> list[Path]:
+    """The folders that a name means: a folder's own, else a method's or label's, else all whose name holds it."""
+    from eval.files.places import near
+
+    folders = [run.folder for run in runs] + [each.folder for each in bad]
+    exact = [folder for folder in folders if folder.name == name]
+    method = [run.folder for run in runs if name in names_of(run)]
+    found = exact or method or [folder for folder in folders if name in folder.name]
+    if not found or not name:
+        known = (
+            near(name, {folder.name for folder in folders} | {each for run in runs for each in names_of(run)}) or "none"
+        )
+        raise ValueError(f"there is no run {name!r}; near names: {known}")
+    return found
+
+
+def names_of(run: Run) -> set[str]:
+    """What a user may call a run beside its folder's name: method and label, with the variant and without."""
+    return {run.method, run.label, run.info["method"], run.info["label"]}
+
+
+def agreed(count: int) -> bool:
+    """Ask on the terminal. ValueError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise ValueError("nobody can answer here whether to remove them: --yes removes without asking")
+    return input(f"remove {count} run{'s' if count > 1 else ''} and all rows? [y/N] ").strip().lower() in ("y", "yes")
+
+
+main = command(Command("scripts.runs", __doc__, add_arguments, act))
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""Rows in Python: scored without files, and read back into one frame."""
+
+import re
+
+import pandas as pd
+import pytest
+import torch
+
+from eval.files.places import ROOT
+from eval.records.frame import ORIGIN, frame_of
+from eval.records.schema import FIELDS, TIMING, columns
+from eval.running.config import load
+from eval.running.job import evaluate_job
+from eval.running.score import score
+from tests.synthetic_runs import rows, write_run
+
+FEW = ("limit=3", "dataset.build.count=6")
+
+
+def centre(image, targets, classifier):
+    maps = torch.zeros(len(targets), 5, 5)
+    maps[:, 2, 2] = 1
+    return maps
+
+
+def test_the_rows_are_those_of_a_run(tmp_path):
+    assert evaluate_job(load(["method=gradcam", *FEW, f"results={tmp_path}", "compare=false"])).pairs
+    (folder,) = (tmp_path / "records").iterdir()
+    written = frame_of(folder)
+    assert list(written.columns) == [*ORIGIN, *FIELDS]
+    assert set(written["method_label"]) == {"GradCAM"}
+    mine = score("gradcam", *FEW)
+    same = [name for name in FIELDS if name not in TIMING]
+    pd.testing.assert_frame_equal(mine[same], written[same])
+
+
+def test_a_callable_of_ones_own():
+    found = score(centre, *FEW)
+    side = found["width"].iloc[0]
+    assert ((found["x"] - side / 2).abs() <= side / 5).all()
+    assert found["rank"].notna().all()
+    assert set(found["key"]) <= {f"test-{index:06d}" for index in range(3)}
+
+    class Method:
+        def __init__(self, classifier):
+            self.classifier = classifier
+
+        def __call__(self, image, targets):
+            return centre(image, targets, self.classifier).tolist()
+
+    same = [name for name in FIELDS if name not in TIMING]
+    pd.testing.assert_frame_equal(score(Method, *FEW)[same], found[same])
+
+
+def test_what_cannot_be_scored_says_so():
+    with pytest.raises(RuntimeError, match=r"picture test-000000 .*returned None; it must return maps"):
+        score(lambda image, targets, classifier: None, *FEW)
+    with pytest.raises(ValueError, match="no setting of conf/method applies"):
+        score(centre, "method.build.n=3")
+    with pytest.raises(ValueError, match="near names: gradcam"):
+        score("gradcm")
+    with pytest.raises(ValueError, match=r"score.*missing a required argument: 'strength'"):
+        score(type("Needs", (), {"__init__": lambda self, classifier, strength: None}), *FEW)
+
+
+def test_frames_of_many_runs_keep_keys_and_names(tmp_path):
+    write_run(tmp_path, "gradcam", rows(10, 0.5), settings={"n": 5})
+    write_run(tmp_path, "gradcam", rows(10, 0.6, 1), settings={"n": 20})
+    write_run(tmp_path, "center", rows(10, 0.3, 2, blind=True), model=None)
+    found = frame_of(tmp_path / "records")
+    assert found["key"].iloc[0] == "000000", "digits stay a text"
+    assert set(found["method"]) == {"gradcam [n=5]", "gradcam [n=20]", "center"}
+    assert found.groupby("method")["inside"].mean()["gradcam [n=5]"] == pytest.approx(
+        pd.DataFrame(rows(10, 0.5))["inside"].mean()
+    )
+    assert found["run"].nunique() == 3
+    with pytest.raises(FileNotFoundError, match="holds no run"):
+        frame_of(tmp_path / "nothing")
+    (tmp_path / "records" / "odd").mkdir()
+    with pytest.raises(ValueError, match=r"odd: .*no run\.json"):
+        frame_of(tmp_path / "records")
+
+
+def test_the_readme_of_records_lists_the_columns_and_its_example_runs(tmp_path, monkeypatch):
+    readme = (ROOT / "eval" / "records" / "README.md").read_text(encoding="utf-8")
+    assert columns() in readme, f"eval/records/README.md must hold this table:\n{columns()}"
+    write_run(tmp_path / "results", "gradcam", rows(10, 0.5))
+    (code,) = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})

@@ -74,8 +74,9 @@ class CAM:
         self.relu = relu
         self.fusion = fusion
         self.gamma = gamma
-        # Without target layers the library's object hangs no hook on the network; it is here for its formula.
-        self._library = getattr(pytorch_grad_cam, formula)(classifier.network, [])
+        # The library's object is here for its formula. It asks its network for a parameter, and not every network that
+        # is explained shows one: a stand-in has.
+        self._library = getattr(pytorch_grad_cam, formula)(torch.nn.Linear(1, 1), [])
 
     def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""

@@ -16,7 +16,7 @@ from zennit.rules import Norm, Pass, ZPlus
 from zennit.types import Activation, BatchNorm, Convolution, Linear
 
 from baselines.cam import fuse
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.taps import check_reached, full, layer_names, tapped
 
 STABILIZER = 1e-9
 ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
@@ -146,13 +146,14 @@ class RelevanceCAM:
                 with ruled(propagation, network), propagation:
                     output = network(pixels)
                 check_reached(names, taps)
-                layers = [taps[name] for name in names]
+                layers = [taps.leaf(name) for name in names]
+                read = [taps[name].detach() for name in names]
                 starts = [self.output_relevance(output.detach(), target) for target in targets.tolist()]
                 rows = [torch.autograd.grad(output, layers, start, retain_graph=True) for start in starts]
         outputs = torch.cat(starts)
         return [
-            (layer.detach(), torch.cat(found).detach(), outputs)
-            for layer, found in zip(layers, zip(*rows, strict=True), strict=True)
+            (layer, full(taps.maps(name, torch.cat(found).detach())), outputs)
+            for name, layer, found in zip(names, read, zip(*rows, strict=True), strict=True)
         ]
 
     def output_relevance(self, output: Tensor, target: int) -> Tensor:

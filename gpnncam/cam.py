@@ -31,7 +31,8 @@ class GPNNCAM:
     """maps = GPNNCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
 
     classifier: `.network` on normalised pixels, `.normalise(pixels)`, `.module(name)`, `.score(output, target)` ->
-        (B,) differentiable, `.layers["gpnncam"]` (see `layers`).
+        (B,) differentiable, `.layers["gpnncam"]` (see `layers`); if it has one, `.reader(name)`: what turns the layer's
+        output, or a gradient of its shape, into maps (B,C,h,w).
     n, groups: variations, and how many groups (of equal size up to one) are solved independently and averaged.
     layers: module names deep to shallow; None: the classifier's `layers["gpnncam"]`. depth: only the first `depth`.
     phase1: "average_gradient", or "ridge": the activations at l1 are regressed on each variation's own GradCAM map.
@@ -93,6 +94,8 @@ class GPNNCAM:
             raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
         self.classifier, self.batch = classifier, batch
         self.modules = {name: classifier.module(name) for name in names[:depth]}
+        # A classifier without `reader` has layers that return maps (B,C,h,w) themselves.
+        self.readers = {name: classifier.reader(name) for name in self.modules} if hasattr(classifier, "reader") else {}
         self.source = source if callable(source) else makers[source]()
         self.n, self.groups, self.include_self = n, groups, include_self
         if source == "none":
@@ -140,7 +143,8 @@ class GPNNCAM:
         """Of pixels (N,3,H,W): each layer's activations (N,C,h,w); (K,N,C), the scores' mean gradients at the first."""
         stored: dict[str, Tensor] = {}
         gradients = None
-        with features(self.modules) as seen:
+        read = self.readers.get(next(iter(self.modules)), lambda output: output)
+        with features(self.modules, self.readers) as seen:
             for start in range(0, len(pixels), self.batch):
                 rows = slice(start, start + self.batch)
                 seen.clear()
@@ -152,13 +156,14 @@ class GPNNCAM:
                         stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
                     stored[name][rows] = layer
                 if gradients is None:
-                    gradients = seen.leaf.new_empty(len(targets), len(pixels), seen.leaf.shape[1]).detach()
+                    channels = seen.layers[next(iter(self.modules))].shape[1]
+                    gradients = seen.leaf.new_empty(len(targets), len(pixels), channels).detach()
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
                         keep = k + 1 < len(targets)
                         (gradient,) = torch.autograd.grad(score, seen.leaf, retain_graph=keep)
-                        gradients[k, rows] = gradient.flatten(2).mean(2)
+                        gradients[k, rows] = read(gradient).flatten(2).mean(2)
         return [stored[name] for name in self.modules], gradients
 
     @contextmanager

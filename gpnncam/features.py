@@ -38,8 +38,9 @@ def features(
 
     Parameters are frozen, so autograd records nothing until the hook on the first layer hands the network a tensor
     that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
-    runs the layers does not matter. Raises RuntimeError inside the block when a layer runs twice in one pass or
-    returns anything but feature maps (B,C,h,w), or what its reader (output -> maps) makes them of. All hooks are gone afterwards, whatever happened.
+    runs the layers does not matter. readers: of layers that return something else than maps (B,C,h,w), what makes maps
+    of it. Raises RuntimeError inside the block when a layer runs twice in one pass, or returns anything but feature
+    maps and has no reader. All hooks are gone afterwards, whatever happened.
     """
     seen = Features(list(layers))
     first = seen.names[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from eval.files.places import near
-from eval.networks.layouts import Layout, declared, decide
+from eval.networks.layouts import Layout, decide, declared
 from eval.networks.observe import Observed, observed
 
 HALF = (torch.bfloat16, torch.float16)

@@ -31,10 +31,7 @@ def build(
     if checkpoint is None and not pretrained:
         with random_weights():
             return models.get_model(arch, weights=None, num_classes=classes, **_extra(arch, side)).eval()
-    if checkpoint is None:
-        path = fetch(_weights(arch, weights).url)
-    else:
-        path = Path(checkpoint).expanduser()
+    path = fetch(_weights(arch, weights).url) if checkpoint is None else Path(checkpoint).expanduser()
     state = read(path)
     if arch.startswith("densenet"):
         # The published files keep the names of an older torchvision: norm.1 is norm1 today.

@@ -68,10 +68,11 @@ class AblationCAM:
     def _without(self, pixels: Tensor, name: str, chosen: Tensor) -> Tensor:
         """The network's output, a row for each of the chosen channels of the layer zeroed."""
         count = len(chosen)
+        maps = self.classifier.reader(name)
 
         def ablate(_module, _inputs, output):
-            batch = output.repeat(count // len(output), 1, 1, 1)
-            batch[torch.arange(count), chosen] = 0
+            batch = output.repeat(count // len(output), *[1] * (output.dim() - 1))
+            maps(batch)[torch.arange(count), chosen] = 0  # a view; tokens before the patches stay
             return batch
 
         handle = self.classifier.module(name).register_forward_hook(ablate)

@@ -1,6 +1,6 @@
 """What a method asks of a classifier, whoever provides it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor, nn
@@ -27,3 +27,7 @@ class Classifier(Protocol):
 
     def module(self, name: str) -> nn.Module:
         """The module of that name; ValueError if there is none."""
+
+    def reader(self, name: str) -> Callable[[Tensor], Tensor]:
+        """What makes maps (B,C,h,w) of the layer's output, or of a gradient of its shape; ValueError where nobody knows
+        its layout."""

@@ -44,7 +44,8 @@ class ExcitationBackprop:
         """What arrives at each layer: (K,C,h,w)."""
         with propagating(self.classifier, image, self.layers, self.parts, self.name) as run:
             rows = list(self.rows(run, targets))
-        return [torch.cat(found).detach() for found in zip(*rows, strict=True)]
+            arrived = zip(self.layers, zip(*rows, strict=True), strict=True)
+            return [run.taps.maps(name, torch.cat(found).detach()) for name, found in arrived]
 
     def rows(self, run: Run, targets: Tensor) -> Iterator[Sequence[Tensor]]:
         """For each class what arrives at the layers."""

@@ -46,7 +46,7 @@ class FullGrad:
             pixels = self.classifier.normalise(image.detach()).detach().clone().requires_grad_()
             output = self.classifier.network(pixels)
             check_reached(names, taps)
-            at = [pixels, *(taps[name] for name in names)]
+            at = [pixels, *(taps.leaf(name) for name in names)]
             rows = [
                 torch.autograd.grad(self.classifier.score(output, target).sum(), at, retain_graph=True)
                 for target in targets.tolist()

@@ -18,7 +18,7 @@ from zennit.rules import Norm, Pass
 from zennit.types import Activation, BatchNorm, Convolution, Linear
 
 from baselines.contract import Classifier
-from baselines.taps import check_reached, tapped
+from baselines.taps import Taps, check_reached, tapped
 
 STABILIZER = 1e-9
 ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
@@ -163,11 +163,12 @@ def _ruled(propagation: Propagation, network: nn.Module) -> Iterator[None]:
 
 @dataclass
 class Run:
-    """A forward pass that relevance can run back through: the network's output, the outputs of the named layers, and
-    the linear layer that ran last with its input."""
+    """A forward pass that relevance can run back through: the network's output, the outputs of the named layers (in the
+    network's own layout; `taps` makes maps of them), and the linear layer that ran last with its input."""
 
     output: Tensor
     layers: list[Tensor]
+    taps: Taps
     last: tuple[nn.Module, Tensor] | None
 
 
@@ -182,7 +183,7 @@ def propagating(classifier: Classifier, image: Tensor, names: Sequence[str], par
             with _ruled(propagation, network), propagation:
                 output = network(pixels)
             check_reached(names, taps)
-            yield Run(output, [taps[name] for name in names], propagation.last)
+            yield Run(output, [taps.leaf(name) for name in names], taps, propagation.last)
 
 
 def start(classifier: Classifier, output: Tensor, target: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor
 from baselines.cam import fuse
 from baselines.contract import Classifier
 from baselines.propagation import Parts, propagating, start
-from baselines.taps import layer_names
+from baselines.taps import full, layer_names
 
 
 class RelevanceCAM:
@@ -52,11 +52,12 @@ class RelevanceCAM:
         with propagating(self.classifier, image, self.layers, self.parts, "RelevanceCAM") as run:
             starts = [self.output_relevance(run.output.detach(), target) for target in targets.tolist()]
             rows = [torch.autograd.grad(run.output, run.layers, each, retain_graph=True) for each in starts]
-            layers = run.layers
+            layers = [run.taps[name].detach() for name in self.layers]
+            maps = run.taps.maps
         outputs = torch.cat(starts)
         return [
-            (layer.detach(), torch.cat(found).detach(), outputs)
-            for layer, found in zip(layers, zip(*rows, strict=True), strict=True)
+            (layer, full(maps(name, torch.cat(found).detach())), outputs)
+            for name, layer, found in zip(self.layers, layers, zip(*rows, strict=True), strict=True)
         ]
 
     def output_relevance(self, output: Tensor, target: int) -> Tensor:

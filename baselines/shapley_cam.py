@@ -9,7 +9,7 @@ from torch.nn import functional
 from baselines.cam import fuse
 from baselines.contract import Classifier
 from baselines.probability import KINDS
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.taps import Taps, check_reached, layer_names, tapped
 
 
 class ShapleyCAM:
@@ -51,8 +51,7 @@ class ShapleyCAM:
         with torch.inference_mode(False), torch.enable_grad(), tapped(self.classifier, self.layers) as taps:
             output = self.classifier.network(self.classifier.normalise(image.detach()))
             check_reached(self.layers, taps)
-            layers = [taps[name] for name in self.layers]
-            rows = [self._maps(self._worth(output, target).sum(), layers) for target in targets.tolist()]
+            rows = [self._maps(self._worth(output, target).sum(), taps) for target in targets.tolist()]
         fused = fuse([torch.cat(maps) for maps in zip(*rows, strict=True)], self.fusion, None)
         return fused.clamp(min=0) if self.relu else fused
 
@@ -66,13 +65,17 @@ class ShapleyCAM:
         positions = output[0, 0].numel()
         return score + functional.logsigmoid(score - torch.tensor(positions).log().to(score))
 
-    def _maps(self, worth: Tensor, layers: list[Tensor]) -> list[Tensor]:
-        """(1,h,w) for each layer (1,C,h,w)."""
+    def _maps(self, worth: Tensor, taps: Taps) -> list[Tensor]:
+        """(1,h,w) for each layer."""
         maps = []
-        for layer, gradient in zip(layers, torch.autograd.grad(worth, layers, create_graph=True), strict=True):
+        layers = [taps.leaf(name) for name in self.layers]
+        for name, layer, gradient in zip(
+            self.layers, layers, torch.autograd.grad(worth, layers, create_graph=True), strict=True
+        ):
             bent = None
             if gradient.requires_grad:  # else the utility is linear in the layer
                 (bent,) = torch.autograd.grad(gradient, layer, layer.detach(), retain_graph=True, allow_unused=True)
             weights = gradient if bent is None else gradient - bent / 2
-            maps.append((weights.mean((2, 3), keepdim=True) * layer).sum(1).detach())
+            weights = taps.maps(name, weights).mean((2, 3), keepdim=True)
+            maps.append((weights * taps[name]).sum(1).detach())
         return maps

@@ -104,6 +104,8 @@ class GPNNCAM:
             raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
         self.classifier, self.batch = classifier, batch
         self.modules = {name: classifier.module(name) for name in names[:depth]}
+        # A classifier without `reader` has layers that return maps (B,C,h,w) themselves.
+        self.readers = {name: classifier.reader(name) for name in self.modules} if hasattr(classifier, "reader") else {}
         self.source = _resolve(source, makers)
         self.n, self.groups, self.include_self = n, groups, include_self
         if source == "none":
@@ -168,7 +170,8 @@ class GPNNCAM:
         """Of pixels (N,3,H,W): each layer's activations (N,C,h,w); (K,N,C), the scores' mean gradients at the first."""
         stored: dict[str, Tensor] = {}
         gradients = None
-        with features(self.modules, self.repeated) as seen:
+        read = self.readers.get(next(iter(self.modules)), lambda output: output)
+        with features(self.modules, self.readers, self.repeated) as seen:
             for start in range(0, len(pixels), self.batch):
                 rows = slice(start, start + self.batch)
                 seen.clear()
@@ -180,13 +183,14 @@ class GPNNCAM:
                         stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
                     stored[name][rows] = layer
                 if gradients is None:
-                    gradients = seen.leaf.new_empty(len(targets), len(pixels), seen.leaf.shape[1]).detach()
+                    channels = seen.layers[next(iter(self.modules))].shape[1]
+                    gradients = seen.leaf.new_empty(len(targets), len(pixels), channels).detach()
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
                         keep = k + 1 < len(targets)
                         (gradient,) = torch.autograd.grad(score, seen.leaf, retain_graph=keep)
-                        gradients[k, rows] = gradient.flatten(2).mean(2)
+                        gradients[k, rows] = read(gradient).flatten(2).mean(2)
         return [stored[name] for name in self.modules], gradients
 
     @contextmanager

@@ -26,5 +26,7 @@ class Classifier(Protocol):
     def module(self, name: str) -> nn.Module:
         """The layer of that name; its output must be (B,C,h,w)."""
 
+    # `reader(name)` is optional: what makes maps (B,C,h,w) of a layer's output, or of a gradient of its shape.
+
     def score(self, output: Tensor, target: int) -> Tensor:
         """The network's output -> the score (B,) of class `target`, differentiable."""

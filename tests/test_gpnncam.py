@@ -170,8 +170,10 @@ def test_contradicting_settings_are_refused(settings, message):
 
 
 def test_a_layer_without_feature_maps_is_named():
-    with pytest.raises(RuntimeError, match="'4' returns"):
-        GPNNCAM(classifier(layers=["4"]), n=2, source=copies)(image(), torch.tensor([0]))
+    with pytest.raises(ValueError, match="'4' returns"):
+        GPNNCAM(classifier(layers=["4"]), n=2, source=copies)
+    with pytest.raises(RuntimeError, match="'4' returns"), features({"4": (net := network())[4]}):
+        net(image()[None])
 
 
 def test_a_layer_that_runs_twice_is_named():

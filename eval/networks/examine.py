@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from eval.networks.classifier import Classifier
+from eval.networks.described import described
 
 CLOSE = 1e-3  # of the largest logit: a card adds in another order from pass to pass, a batch in another shape
 
@@ -16,9 +17,11 @@ def output_count(network: nn.Module, pixels: Tensor) -> int:
     with torch.no_grad():
         try:
             output = network(pixels)
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, RuntimeError, ValueError, AssertionError, IndexError) as error:
+            known = described(network)
+            hint = f"; it was made for protocol.input.side={known.side}" if known and known.side else ""
             raise ValueError(
-                f"the network cannot take a picture {tuple(pixels.shape)} of {pixels.dtype}: {error}"
+                f"the network cannot take a picture {tuple(pixels.shape)} of {pixels.dtype}: {error}{hint}"
             ) from error
     if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
         return output.shape[1]

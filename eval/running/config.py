@@ -87,6 +87,11 @@ def _unfound(target: str) -> str | None:
     return f"{target}: {module} has no {name!r}; near names: {near(name, known)}"
 
 
+def callable_of(name: str) -> Any:
+    """The callable of a `_target_`."""
+    return hydra.utils.get_object(name)
+
+
 def _hydra():  # type: ignore[no-untyped-def]  # hydra's context manager has no public type
     return hydra.initialize_config_dir(str(CONF), version_base="1.3")
 
@@ -143,6 +148,7 @@ def _composed(overrides: list[str], **more: bool) -> DictConfig:
     except ConfigCompositionException as error:
         raise ValueError(_refused(overrides, error)) from None
     _expand(cfg)
+    _take_side(cfg, overrides)
     if not OmegaConf.is_missing(cfg, "results"):
         cfg.results = str(Path(str(cfg.results)).expanduser())
     return cfg
@@ -154,6 +160,17 @@ def _expand(cfg: DictConfig) -> None:
         while OmegaConf.is_dict(method.get("build")) and isinstance(method.build.get("inner"), str):
             method.build.inner = hydra.compose("config", overrides=[f"method={method.build.inner}"]).method
             method = method.build.inner
+
+
+def _take_side(cfg: DictConfig, overrides: list[str]) -> None:
+    """The protocol's input gets the side that the model names (a number, or a callable that knows it), unless an
+    override names another one."""
+    if OmegaConf.is_missing(cfg.model, "arch"):
+        raise ValueError("this model is any network of a library: name it, model.arch=NAME (resnet18, for example)")
+    side = cfg.model.get("side")
+    if side is None or any(each.lstrip("+").startswith("protocol.input.side=") for each in overrides):
+        return
+    cfg.protocol.input.side = side if isinstance(side, int) else instantiate(side)
 
 
 def _missing(error: MissingConfigException) -> str:

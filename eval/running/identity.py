@@ -26,6 +26,9 @@ PLACES = {
     "eval.networks.torchray.vgg16": ("checkpoint",),
     "eval.networks.torchray.resnet50": ("checkpoint",),
     "eval.networks.imagenet.build": ("checkpoint",),
+    "eval.networks.timm_models.build": ("checkpoint",),
+    "eval.networks.efficientnet_lite.build": ("checkpoint",),
+    "eval.networks.openclip.build": ("checkpoint",),
     "baselines.maps.Maps": ("folder",),
     "gpnncam.cam.GPNNCAM": ("generator.cache",),
 }
@@ -48,10 +51,13 @@ def identity(
             "name": str(cfg.model.name),
             "weights": weights_digest(classifier.network),
             "outputs": classifier.outputs,
-            "mean": network["mean"],
-            "std": network["std"],
+            **classifier.normalisation,
             "layers": _layers_read(settings, classifier),
         } | _part(network["build"], "model.build", notes)
+        if classifier.declared:
+            model["layouts"] = {name: str(layout) for name, layout in sorted(classifier.declared.items())}
+        if not classifier.network.state_dict():
+            notes.append("the network shows no weights (its state_dict is empty), so a change of them is not seen")
     who = {"name": str(settings.name), "blind": bool(settings.blind)} | _part(
         plain(settings.build), "method.build", notes, files=True
     )

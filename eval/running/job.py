@@ -154,10 +154,13 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 
 def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
-    settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side]
+    settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side,
+                plain(cfg.model.get("layouts"))]  # fmt: skip
 
     def make() -> Classifier:
         classifier = build.build_classifier(cfg, classes)
+        for note in classifier.notes:
+            print(f"{cfg.model.name}: {note}")
         lost = [name for name, outputs in zip(classes, classifier.outputs, strict=True) if not outputs]
         if lost:
             print(f"{cfg.model.name}: no output stands for {len(lost)} of {len(classes)} classes, whose pairs are left "

@@ -1,16 +1,21 @@
 """Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr import Occlusion as CaptumOcclusion
 from captum.attr import Saliency
 from torch import Tensor, nn
 
 from baselines.pixel_maps import check_channels, join
+from baselines.refusals import refuse
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
+# Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
+SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)
 
 
 class Scored(nn.Module):
@@ -63,16 +68,42 @@ class Gradient:
 class GuidedBackprop(Gradient):
     """Springenberg et al., Striving for Simplicity, ICLR Workshop 2015: ReLUs pass positive gradients only.
 
-    Raises ValueError for a network without a ReLU module: its map would be the plain gradient.
+    A ReLU6 is a ReLU here (captum's class leaves it out). Raises ValueError for a network without either, whose map
+    would be the plain gradient, and for one with other activations beside them.
     """
+
+    name = "guided backprop"
 
     def __init__(self, classifier, channels: str = "maximum", smooth: float = 0.0):
         super().__init__(classifier, channels, smooth)
-        if not any(isinstance(module, nn.ReLU) for module in classifier.network.modules()):
-            raise ValueError("guided backprop changes the gradient of torch.nn.ReLU modules, and the network has none")
+        refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLU modules, and is defined for no other kind")
+        if not any(isinstance(module, RECTIFIERS) for module in classifier.network.modules()):
+            raise ValueError(f"{self.name} changes the gradient of ReLU modules, and the network has none")
+
+    @staticmethod
+    def rule(below: Tensor, _above: Tensor) -> Tensor:
+        """The gradient that a ReLU hands on, from the one below it and the one above."""
+        return below.clamp(min=0)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        return CaptumGuidedBackprop(scored).attribute(pixels)
+        pixels.requires_grad_()
+        with rectified(self.classifier.network, self.rule):
+            return torch.autograd.grad(scored(pixels).sum(), pixels)[0]
+
+
+@contextmanager
+def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
+    handles = [
+        module.register_full_backward_hook(lambda _module, below, above: (rule(below[0], above[0]),))
+        for module in network.modules()
+        if isinstance(module, RECTIFIERS)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class IntegratedGradients(Gradient):

@@ -16,6 +16,7 @@ from zennit.rules import Norm, Pass, ZPlus
 from zennit.types import Activation, BatchNorm, Convolution, Linear
 
 from baselines.cam import fuse
+from baselines.refusals import refuse
 from baselines.taps import check_reached, full, layer_names, tapped
 
 STABILIZER = 1e-9
@@ -120,6 +121,13 @@ class RelevanceCAM:
         relu: bool = False,
         fusion: str = "maximum",
     ):
+        refuse(
+            classifier,
+            "RelevanceCAM",
+            (nn.LayerNorm, nn.GELU, nn.MultiheadAttention),
+            "has no rule for layer norm, GELU and attention: its rules share out what positive parts of ReLU networks "
+            "contribute, and there parts are divided by all others, or negative where the input is positive",
+        )
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "relevance", "cam")
         self.contrastive = contrastive

@@ -20,7 +20,8 @@ CHOICES = [
     for path in sorted((CONF / group).glob("*.yaml"))
 ]
 OPEN = ("custom", "folder", "maps")  # whose user has something to say first
-NAMED = {"torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"]}
+NAMED = {"torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"],
+         "openclip": ["model.side=224"]}  # fmt: skip
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 PAPER = ("gradcam", "gradcampp", "layercam", "relevancecam", "scorecam", "gpnncam")
 NETWORKS = ("vgg16", "resnet50")

@@ -1,7 +1,8 @@
 """Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
 
-Built in, made from WordNet (eval/classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
-`coco_to_imagenet`; `imagenet` is the one of them that knows the data set's classes.
+Built in, made from WordNet (classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
+`coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be one
+of ImageNet's own, by torchvision's name or by its synset id.
 """
 
 import difflib
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+
+from eval.files.places import near
 
 FOLDER = Path(__file__).parent / "classmaps"
 MAX_FILE = 16 * 2**20
@@ -61,19 +64,43 @@ def _entries(classes: Sequence[str], class_map: str | Path) -> tuple[str, dict]:
                 f"model.class_map: there is no file {path.absolute()}; built in are imagenet, {', '.join(builtin)}"
             )
         return f"class map {path}", _read(path)
-    maps = {name: _read(path) for name, path in builtin.items()}
+    return _imagenet(classes, {name: _read(path) for name, path in builtin.items()})
+
+
+def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]:
     fitting = {name: entries for name, entries in maps.items() if set(classes) <= set(entries)}
     meanings = [[entries[name]["outputs"] for name in classes] for entries in fitting.values()]
-    if not fitting:
-        known = set().union(*maps.values())
-        strange = [name for name in classes if name not in known] or list(classes)
-        raise ValueError(
-            f"model.class_map=imagenet knows the classes of VOC or of COCO, not {', '.join(map(repr, strange[:5]))}; "
-            "write your own map: model.class_map=FILE"
-        )
     if any(meaning != meanings[0] for meaning in meanings):
         raise ValueError(f"model.class_map=imagenet is ambiguous for these classes; choose one of {', '.join(fitting)}")
-    return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    if fitting:
+        return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    own = imagenet_classes()
+    known: dict[str, list[int]] = {}
+    for index, (synset, name) in enumerate(own.items()):
+        known.setdefault(name, []).append(index)
+        known[synset] = [index]
+    # ImageNet's own word first where all classes are its own: its "crane" is no toy, whatever another vocabulary says.
+    order = (known, *maps.values()) if set(classes) <= set(known) else (*maps.values(), known)
+    entries, strange = {}, []
+    for name in classes:
+        holder = next((each for each in order if name in each), None)
+        if holder is None:
+            strange.append(name)
+            continue
+        entries[name] = holder[name]
+        others = [each[name]["outputs"] for each in maps.values() if name in each] if holder is not known else []
+        if (holder is known and len(known[name]) > 1) or any(other != others[0] for other in others):
+            synsets = [synset for synset, word in own.items() if word == name]
+            which = f"name the class by its synset, {' or '.join(synsets)}" if synsets else f"choose {', '.join(maps)}"
+            raise ValueError(f"model.class_map=imagenet: {name!r} has two meanings; {which}")
+    if strange:
+        vocabulary = {word for entry in (*maps.values(), known) for word in entry}
+        listed = "; ".join(f"{name!r} (near names: {near(name, vocabulary)})" for name in strange[:5])
+        raise ValueError(
+            f"model.class_map=imagenet knows the classes of VOC, of COCO and of ImageNet, not {listed}; write your own "
+            "map: model.class_map=FILE"
+        )
+    return "class map imagenet", entries
 
 
 def _read(path: Path) -> dict:

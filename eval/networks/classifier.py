@@ -34,8 +34,8 @@ class Classifier:
     """A frozen network in eval mode, whose outputs are read as scores of the data set's classes.
 
     network: maps normalised pixels (B,3,h,w) to logits (B,C) or, fully convolutional, to score maps (B,C,i,j).
-        It is frozen in place: eval mode, no parameter gradients, no in-place activations (a method that keeps the
-        input of a ReLU must not find it overwritten).
+        It is taken out of torch.compile and frozen in place: eval mode, no parameter gradients, no in-place activations
+        (a method that keeps the input of a ReLU must not find it overwritten).
     mean, std: per channel, RGB, on the [0,1] scale; pixels become (pixels - mean) / std.
     layers: module names by use: "cam" (GradCAM family), "gpnncam" (deep to shallow), "relevance".
     side: of a square picture that the network takes. layouts: as `eval.networks.layouts.declared` reads them.
@@ -56,9 +56,12 @@ class Classifier:
         layouts: Mapping[str, Any] | None = None,
     ):
         self.device = torch.device(device)
-        self.network = network.eval().requires_grad_(False).to(self.device)
+        network = getattr(network, "_orig_mod", network)  # what torch.compile makes of it calls no hooks
+        self.network = network.eval().to(self.device)
+        for parameter in network.parameters():  # a ScriptModule has no requires_grad_ of its own
+            parameter.requires_grad_(False)
         for module in network.modules():
-            if getattr(module, "inplace", False):
+            if getattr(module, "inplace", False) and not isinstance(module, torch.jit.ScriptModule):
                 module.inplace = False
         self.normalisation = {"mean": list(mean), "std": list(std)}
         self.notes: list[str] = []

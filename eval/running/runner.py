@@ -167,6 +167,8 @@ class Evaluation:
 HINTS = {
     "does not require grad": "parameters are frozen: a forward hook on a layer that returns "
     "output.detach().requires_grad_() starts the gradient there; so does image.requires_grad_()",
+    "to not have been used in the graph": "no gradient comes through the layers behind it: quantised ones have none; "
+    "methods without gradients (scorecam, ablationcam, eigencam, rise, occlusion) run",
     "KeyError: 'layer": "classifier.module(NAME) gives a layer by its name; "
     "`python -m scripts.layers model=...` lists names",
 }

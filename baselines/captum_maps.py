@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from baselines.pixel_maps import check_channels, join
 from baselines.refusals import refuse
+from baselines.taps import full
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 # Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
@@ -62,7 +63,7 @@ class Gradient:
                 self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
                 for target in targets.tolist()
             ]
-        return join(torch.cat(values), self.channels, self.smooth)
+        return join(full(torch.cat(values)), self.channels, self.smooth)
 
 
 class GuidedBackprop(Gradient):
@@ -188,4 +189,4 @@ class Occlusion:
                     )
                 )
         # The squares cover all colours, so the three channels carry the same number.
-        return join(torch.cat(values).to(pixels) / 3, "sum", self.smooth)
+        return join(full(torch.cat(values).to(pixels)) / 3, "sum", self.smooth)

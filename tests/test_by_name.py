@@ -99,11 +99,9 @@ def test_random_weights_are_the_same_every_time():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()
     first, second = (imagenet.build("resnet18", pretrained=False, classes=7) for _ in range(2))
-    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert all(
-        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
-    )
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
     assert first.fc.out_features == 7
 
 

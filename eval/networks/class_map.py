@@ -1,8 +1,8 @@
 """Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
 
 Built in, made from WordNet (classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
-`coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be one
-of ImageNet's own, by torchvision's name or by its synset id.
+`coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be
+one of ImageNet's own, by torchvision's name or by its synset id.
 """
 
 import difflib
@@ -75,24 +75,19 @@ def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]
     if fitting:
         return "class map " + next(iter(fitting)), next(iter(fitting.values()))
     own = imagenet_classes()
-    known: dict[str, list[int]] = {}
-    for index, (synset, name) in enumerate(own.items()):
-        known.setdefault(name, []).append(index)
-        known[synset] = [index]
-    # ImageNet's own word first where all classes are its own: its "crane" is no toy, whatever another vocabulary says.
-    order = (known, *maps.values()) if set(classes) <= set(known) else (*maps.values(), known)
+    known = {word: [index] for index, pair in enumerate(own.items()) for word in pair}
+    # ImageNet's own word where all classes are ImageNet's; else another vocabulary's, which means more.
+    order = (known,) if set(classes) <= set(known) else (*maps.values(), known)
     entries, strange = {}, []
     for name in classes:
-        holder = next((each for each in order if name in each), None)
-        if holder is None:
+        found = [each[name] for each in order if name in each]
+        meanings = [entry["outputs"] for entry in found if isinstance(entry, dict)]
+        if any(meaning != meanings[0] for meaning in meanings):
+            raise ValueError(f"model.class_map=imagenet: {name!r} means something else in {' and in '.join(maps)}")
+        if found:
+            entries[name] = found[0]
+        else:
             strange.append(name)
-            continue
-        entries[name] = holder[name]
-        others = [each[name]["outputs"] for each in maps.values() if name in each] if holder is not known else []
-        if (holder is known and len(known[name]) > 1) or any(other != others[0] for other in others):
-            synsets = [synset for synset, word in own.items() if word == name]
-            which = f"name the class by its synset, {' or '.join(synsets)}" if synsets else f"choose {', '.join(maps)}"
-            raise ValueError(f"model.class_map=imagenet: {name!r} has two meanings; {which}")
     if strange:
         vocabulary = {word for entry in (*maps.values(), known) for word in entry}
         listed = "; ".join(f"{name!r} (near names: {near(name, vocabulary)})" for name in strange[:5])

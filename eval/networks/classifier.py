@@ -82,7 +82,11 @@ class Classifier:
         for name in [*self.declared, *(name for names in self.layers.values() for name in names)]:
             self.module(name)
         self.images_seen = 0
-        network.register_forward_pre_hook(self._receive)
+        try:
+            network.register_forward_pre_hook(self._receive)
+        except RuntimeError:  # not on a scripted module
+            self.network = network = Script(network)
+            network.register_forward_pre_hook(self._receive)
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
         # The price of a method is the number of pictures that pass the network, whoever calls it.
@@ -152,6 +156,18 @@ class Classifier:
         scores = output[0].float()
         scores = scores.flatten(1).logsumexp(1) if output.dim() == 4 else scores
         return int((scores > scores[self.outputs[target]].max()).sum())
+
+
+class Script(nn.Module):
+    """A scripted network inside a module that has hooks."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.inner = network
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.inner(pixels)
 
 
 def _read(classifier: Classifier, name: str, layout: Layout, output: Tensor) -> Tensor:

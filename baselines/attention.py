@@ -63,7 +63,7 @@ class Transformer:
             classifier.network(classifier.normalise(noise))
         if len({block.shape for block in seen.blocks}) > 1:
             raise ValueError(f"{who} needs the same tokens in all blocks of the network")
-        self.read = self._tokens_read(noise)
+        self._read = self._tokens_read(noise)
 
     @contextmanager
     def attending(self, apart: bool = False) -> Iterator[Pass]:
@@ -105,12 +105,19 @@ class Transformer:
             for handle in handles:
                 handle.remove()
 
+    def read(self, matrix: Tensor) -> Tensor:
+        """The mean (N,) of the rows (N,N) of those tokens of the last block that the network's answer depends on: the
+        class token's, or all patches'."""
+        prefix, patches = self._read
+        mask = torch.cat([prefix, patches.expand(len(matrix) - len(prefix))])
+        return matrix[mask].mean(0)
+
     def maps(self, rows: Tensor) -> Tensor:
         """Numbers of tokens (K,N) -> maps (K,h,w) of those that are patches."""
         return self.reader(rows[..., None])[:, 0]
 
-    def _tokens_read(self, image: Tensor) -> Tensor:
-        """Which tokens (N,) of the last block the network's answer depends on: the class token, or patches."""
+    def _tokens_read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the last block's output: which tokens before the patches are read (prefix,), and whether patches are."""
         with self.attending() as seen:
             output = self.classifier.network(self.classifier.normalise(image))
             ramp = torch.arange(1, output.numel() + 1, device=output.device, dtype=output.dtype)
@@ -118,7 +125,8 @@ class Transformer:
         read = gradient[0].abs().amax(1) > 0
         if not read.any():
             raise ValueError(f"{self.who}: the network's answer depends on no token of its last block")
-        return read
+        prefix = len(read) - self.maps(read[None].float()).numel()
+        return read[:prefix], read[prefix:].any()
 
     def _attended(self, name: str, module: nn.Module, inputs: tuple, leaf: Tensor) -> Attended:
         with torch.no_grad():

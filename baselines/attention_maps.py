@@ -24,8 +24,7 @@ class AttentionRollout:
         rollout = _identity(seen.layers[0].weights)
         for layer in seen.layers:
             rollout = (layer.weights.mean(0) + _identity(layer.weights)) / 2 @ rollout
-        row = rollout[self.transformer.read].mean(0)
-        return self.transformer.maps(row[None]).expand(len(targets), -1, -1).clone()
+        return self.transformer.maps(self.transformer.read(rollout)[None]).expand(len(targets), -1, -1).clone()
 
 
 class GradientRollout:
@@ -51,7 +50,7 @@ class GradientRollout:
                 for layer, gradient in zip(seen.layers, gradients, strict=True):
                     weighted = (layer.gradient(gradient) * layer.weights).clamp(min=0).mean(0)
                     relevance = relevance + weighted @ relevance
-                rows.append(relevance[self.transformer.read].mean(0))
+                rows.append(self.transformer.read(relevance))
         return self.transformer.maps(torch.stack(rows)).detach()
 
 

@@ -85,10 +85,10 @@ class CAM:
     @functools.cached_property
     def _library(self) -> Any:
         """The library's object, here for its formula alone. It asks its network for a parameter, and not every network
-        that is explained has one: a stand-in has."""
+        that is explained has one: a stand-in has, and it draws nothing at random."""
         import pytorch_grad_cam  # imports torchvision, which takes a second: when the first map is made
 
-        return getattr(pytorch_grad_cam, self.formula)(torch.nn.Linear(1, 1), [])
+        return getattr(pytorch_grad_cam, self.formula)(torch.nn.BatchNorm2d(1), [])
 
     def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""

@@ -1,11 +1,10 @@
 """Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from captum.attr import Deconvolution as CaptumDeconvolution
-from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr import Occlusion as CaptumOcclusion
 from captum.attr import Saliency
@@ -13,6 +12,12 @@ from torch import Tensor, nn
 
 from baselines.contract import Classifier
 from baselines.pixel_maps import check_channels, join
+from baselines.refusals import refuse
+from baselines.taps import full
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
+# Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
+SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)
 
 
 class Scored(nn.Module):
@@ -64,7 +69,7 @@ class Gradient:
                 self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
                 for target in targets.tolist()
             ]
-        return torch.cat(values)
+        return full(torch.cat(values))
 
     def finish(self, values: Tensor) -> Tensor:
         """(K,3,H,W) -> maps (K,H,W)."""
@@ -74,21 +79,44 @@ class Gradient:
 class GuidedBackprop(Gradient):
     """Springenberg et al., Striving for Simplicity, ICLR Workshop 2015: ReLUs pass positive gradients only.
 
-    Raises ValueError for a network without a ReLU module: its map would be the plain gradient.
+    A ReLU6 is a ReLU here (captum's class leaves it out). Raises ValueError for a network without either, whose map
+    would be the plain gradient, and for one with other activations beside them.
     """
 
     version = 1  # raised when its maps change for equal settings
 
     name = "guided backprop"
-    rule = CaptumGuidedBackprop
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         super().__init__(classifier, channels)
-        if not any(isinstance(module, nn.ReLU) for module in classifier.network.modules()):
-            raise ValueError(f"{self.name} changes the gradient of torch.nn.ReLU modules, and the network has none")
+        refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLU modules, and is defined for no other kind")
+        if not any(isinstance(module, RECTIFIERS) for module in classifier.network.modules()):
+            raise ValueError(f"{self.name} changes the gradient of ReLU modules, and the network has none")
+
+    @staticmethod
+    def rule(below: Tensor, _above: Tensor) -> Tensor:
+        """The gradient that a ReLU hands on, from the one below it and the one above."""
+        return below.clamp(min=0)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        return self.rule(scored).attribute(pixels)
+        pixels.requires_grad_()
+        with rectified(self.classifier.network, self.rule):
+            return torch.autograd.grad(scored(pixels).sum(), pixels)[0]
+
+
+@contextmanager
+def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
+    handles = [
+        module.register_full_backward_hook(lambda _module, below, above: (rule(below[0], above[0]),))
+        for module in network.modules()
+        if isinstance(module, RECTIFIERS)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 class Deconvnet(GuidedBackprop):
@@ -103,7 +131,11 @@ class Deconvnet(GuidedBackprop):
     version = 1  # raised when its maps change for equal settings
 
     name = "deconvnet"
-    rule = CaptumDeconvolution
+
+    @staticmethod
+    def rule(_below: Tensor, above: Tensor) -> Tensor:
+        """Whatever the input was, the gradient above, where it is positive."""
+        return above.clamp(min=0)
 
 
 class IntegratedGradients(Gradient):
@@ -190,4 +222,4 @@ class Occlusion:
                     )
                 )
         # The squares cover all colours, so the three channels carry the same number.
-        return join(torch.cat(values).to(pixels) / 3, "sum")
+        return join(full(torch.cat(values).to(pixels)) / 3, "sum")

@@ -1,7 +1,8 @@
 """Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
 
-Built in, made from WordNet (eval/classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
-`coco_to_imagenet`; `imagenet` is the one of them that knows the data set's classes.
+Built in, made from WordNet (classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
+`coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be
+one of ImageNet's own, by torchvision's name or by its synset id.
 """
 
 import difflib
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files.parsed import read_json, read_yaml, shown
+from eval.files.places import near
 
 FOLDER = Path(__file__).parent / "classmaps"
 MAX_FILE = 16 * 2**20
@@ -62,19 +64,38 @@ def _entries(classes: Sequence[str], class_map: str | Path) -> tuple[str, dict]:
                 f"model.class_map: there is no file {path.absolute()}; built in are imagenet, {', '.join(builtin)}"
             )
         return f"class map {path}", _read(path)
-    maps = {name: _read(path) for name, path in builtin.items()}
+    return _imagenet(classes, {name: _read(path) for name, path in builtin.items()})
+
+
+def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]:
     fitting = {name: entries for name, entries in maps.items() if set(classes) <= set(entries)}
     meanings = [[entries[name]["outputs"] for name in classes] for entries in fitting.values()]
-    if not fitting:
-        known = set().union(*maps.values())
-        strange = [name for name in classes if name not in known] or list(classes)
-        raise ValueError(
-            f"model.class_map=imagenet knows the classes of VOC or of COCO, not {', '.join(map(repr, strange[:5]))}; "
-            "write your own map: model.class_map=FILE"
-        )
     if any(meaning != meanings[0] for meaning in meanings):
         raise ValueError(f"model.class_map=imagenet is ambiguous for these classes; choose one of {', '.join(fitting)}")
-    return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    if fitting:
+        return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    own = imagenet_classes()
+    known = {word: [index] for index, pair in enumerate(own.items()) for word in pair}
+    # ImageNet's own word where all classes are ImageNet's; else another vocabulary's, which means more.
+    order = (known,) if set(classes) <= set(known) else (*maps.values(), known)
+    entries, strange = {}, []
+    for name in classes:
+        found = [each[name] for each in order if name in each]
+        meanings = [entry["outputs"] for entry in found if isinstance(entry, dict)]
+        if any(meaning != meanings[0] for meaning in meanings):
+            raise ValueError(f"model.class_map=imagenet: {name!r} means something else in {' and in '.join(maps)}")
+        if found:
+            entries[name] = found[0]
+        else:
+            strange.append(name)
+    if strange:
+        vocabulary = {word for entry in (*maps.values(), known) for word in entry}
+        listed = "; ".join(f"{name!r} (near names: {near(name, vocabulary)})" for name in strange[:5])
+        raise ValueError(
+            f"model.class_map=imagenet knows the classes of VOC, of COCO and of ImageNet, not {listed}; write your own "
+            "map: model.class_map=FILE"
+        )
+    return "class map imagenet", entries
 
 
 def _read(path: Path) -> dict[str, Any]:

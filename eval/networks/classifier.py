@@ -34,8 +34,8 @@ class Classifier:
     """A frozen network in eval mode, whose outputs are read as scores of the data set's classes.
 
     network: maps normalised pixels (B,3,h,w) to logits (B,C) or, fully convolutional, to score maps (B,C,i,j).
-        It is frozen in place: eval mode, no parameter gradients, no in-place activations (a method that keeps the
-        input of a ReLU must not find it overwritten).
+        It is taken out of torch.compile and frozen in place: eval mode, no parameter gradients, no in-place activations
+        (a method that keeps the input of a ReLU must not find it overwritten).
     mean, std: per channel, RGB, on the [0,1] scale; pixels become (pixels - mean) / std.
     layers: module names by use: "cam" (GradCAM family), "gpnncam" (deep to shallow), "relevance".
     side: of a square picture that the network takes. layouts: as `eval.networks.layouts.declared` reads them.
@@ -56,9 +56,12 @@ class Classifier:
         layouts: Mapping[str, Any] | None = None,
     ):
         self.device = torch.device(device)
-        self.network = network.eval().requires_grad_(False).to(self.device)
+        network = getattr(network, "_orig_mod", network)  # what torch.compile makes of it calls no hooks
+        self.network = network.eval().to(self.device)
+        for parameter in network.parameters():  # a ScriptModule has no requires_grad_ of its own
+            parameter.requires_grad_(False)
         for module in network.modules():
-            if getattr(module, "inplace", False):
+            if getattr(module, "inplace", False) and not isinstance(module, torch.jit.ScriptModule):
                 module.inplace = False
         self.normalisation = {"mean": list(mean), "std": list(std)}
         self.notes: list[str] = []
@@ -79,7 +82,11 @@ class Classifier:
         for name in [*self.declared, *(name for names in self.layers.values() for name in names)]:
             self.module(name)
         self.images_seen = 0
-        network.register_forward_pre_hook(self._receive)
+        try:
+            network.register_forward_pre_hook(self._receive)
+        except RuntimeError:  # not on a scripted module
+            self.network = network = Script(network)
+            network.register_forward_pre_hook(self._receive)
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
         # The price of a method is the number of pictures that pass the network, whoever calls it.
@@ -149,6 +156,18 @@ class Classifier:
         scores = output[0].float()
         scores = scores.flatten(1).logsumexp(1) if output.dim() == 4 else scores
         return int((scores > scores[self.outputs[target]].max()).sum())
+
+
+class Script(nn.Module):
+    """A scripted network inside a module that has hooks."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.inner = network
+        self.eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        return self.inner(pixels)
 
 
 def _read(classifier: Classifier, name: str, layout: Layout, output: Tensor) -> Tensor:

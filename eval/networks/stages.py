@@ -6,6 +6,7 @@ gradient from a head that reads the class token (pytorch-grad-cam's documentatio
 third and two thirds of the depth before it.
 """
 
+import torch
 from torch import nn
 
 from eval.networks.classifier import Classifier
@@ -21,6 +22,8 @@ RULE = "the last layer at each resolution, deep to shallow"
 def layers_by_rule(classifier: Classifier) -> dict[str, list[str]]:
     """{use: layers, deep to shallow} for every use in USES. ValueError where the rule finds no layer."""
     found = _token_stages(classifier) or _stages(classifier)
+    if not found and any(isinstance(module, torch.jit.ScriptModule) for module in classifier.network.modules()):
+        raise ValueError("the network is TorchScript, whose layers cannot be read: only methods that read none run")
     if not found:
         raise ValueError(
             "no layer returns maps larger than 1 x 1 by the rule; name one: model.layers.cam=[NAME] "

@@ -22,6 +22,7 @@ ALIKE = 0.8
 """A variation of which more than this share of patches is where it was in the picture, at the last of the levels up to
 MIDDLE_SIDE pixels, is a copy: it starts again from other noise, `TRIES` times in all. Finer levels only follow."""
 TRIES = 4
+ALPHA_UNITS = ("mean_square", "euclidean")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Settings:
     alpha: float | None = None
     iterations: Sequence[int] = (1, 10, 3)
     search: str = "fast"
+    alpha_unit: str = "mean_square"
 
     def __post_init__(self):
         if not (math.isfinite(self.sigma) and 0 <= self.sigma <= 100):
@@ -43,6 +45,8 @@ class Settings:
             raise ValueError(f'search must be "fast" or "exact", not {self.search!r}.')
         if self.alpha is not None and not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ValueError(f"alpha must be None (plain distance) or a positive number, not {self.alpha!r}.")
+        if self.alpha_unit not in ALPHA_UNITS:
+            raise ValueError(f"alpha_unit must be one of {', '.join(ALPHA_UNITS)}, not {self.alpha_unit!r}.")
         iterations = tuple(self.iterations)
         if len(iterations) != 3 or any(int(t) != t or t < 1 for t in iterations):
             raise ValueError(
@@ -124,7 +128,17 @@ def unfold(image: np.ndarray) -> np.ndarray:
     return windows.reshape(windows.shape[0] * windows.shape[1], -1)
 
 
-def first_field(query: np.ndarray, level: Level, alpha: float | None) -> np.ndarray:
+def completeness(nearest, settings: Settings):
+    """What a key's squared distances are divided by; nearest: the least of them, a sum over a patch of values 0..255.
+
+    For Euclidean distances d the score d / (alpha + min d) is squared, which changes no comparison.
+    """
+    if settings.alpha_unit == "euclidean":
+        return (255 * settings.alpha + nearest**0.5) ** 2
+    return settings.alpha * 3 * PATCH**2 * 255**2 + nearest
+
+
+def first_field(query: np.ndarray, level: Level, settings: Settings) -> np.ndarray:
     """Field (rows, columns) of packed places of the noisy query, whose values may lie far outside 0..255.
 
     Every product and sum is a whole number below 2^53, so no order of summation can change the outcome.
@@ -132,7 +146,7 @@ def first_field(query: np.ndarray, level: Level, alpha: float | None) -> np.ndar
     q, k = unfold(query), unfold(level.image.astype(np.float64))
     # Not `q @ k.T`: the threads of BLAS would go on spinning on the cores that the search needs.
     scores = (q * q).sum(1)[:, None] + (k * k).sum(1)[None, :] - 2 * np.einsum("ij,kj->ik", q, k)
-    if alpha is not None:
-        scores /= alpha * k.shape[1] * 255**2 + scores.min(0)
+    if settings.alpha is not None:
+        scores /= completeness(scores.min(0), settings)
     rows, columns = np.divmod(scores.argmin(1), level.grid[1])
     return (rows * ROW + columns).astype(np.int32).reshape(level.grid)

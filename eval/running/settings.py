@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from eval.files.journal import SYNCS
 from eval.files.places import cores
@@ -50,6 +50,9 @@ def validate(cfg: DictConfig) -> None:
     """ValueError names the first setting whose value cannot be meant; cfg as conf/config.yaml."""
     for part in ("dataset", "method", *(() if cfg.method.blind else ("model",))):
         _check_name(f"{part}.name", cfg[part].get("name"))
+    measures = cfg.get("measure")
+    if measures is not None and not all(OmegaConf.is_dict(one) and "_target_" in one for one in measures.values()):
+        raise ValueError("measure is a name of conf/measure, or several: measure=[deletion,road]")
     device_of(str(cfg.device))
     shard_of(cfg.shard)
     if cfg.dataset.subset not in SUBSETS:

@@ -72,7 +72,7 @@ def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
     """Accuracy of each method for each class, the classes by their mean; of many those that differ most."""
     columns = {}
     for cell, part in zip(cells, rows, strict=True):
-        values = pd.Series(cell.rule.values(part), part["label"].to_numpy())
+        values = pd.Series(cell.values, part["label"].to_numpy())
         columns[cell.run.method] = values.groupby(level=0).mean()
     table = pd.DataFrame(columns)
     counts = pd.concat([part["label"].value_counts() for part in rows], axis=1).max(axis=1)

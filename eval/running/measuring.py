@@ -154,9 +154,9 @@ class Measuring:
         row = self.rows[name]
         if (row["x"], row["y"]) != case.point or row["constant"] != bool(case.heat and case.heat.constant):
             raise ValueError(
-                f"class {name[1]}: the point is {case.point} now, and was ({row['x']}, {row['y']}) when "
-                "the row was made, so what would be observed is not about that row. Another version of a library or another "
-                "machine can move a point; remove the run (python -m scripts.runs remove) to evaluate it anew"
+                f"class {name[1]}: the point is {case.point} now, and was ({row['x']}, {row['y']}) when the row was "
+                "made, so nothing can be observed about that row. Another version of a library or another machine "
+                "can move a point; remove the run (python -m scripts.runs remove) to evaluate it anew"
             )
 
     def _lines(self, measure: Measure, new: list[tuple[tuple[str, str], Case]]) -> list[dict]:

@@ -152,6 +152,10 @@ def _observe(
     if all(row["cover5"] is None for row in rows.values()):
         print(f"{settings.name}: it answers with points, and {', '.join(measures)} need maps")
         return 0, []
+    if cfg.measure_top_k is not None:
+        if any(row["rank"] is None for row in rows.values()):
+            raise ValueError(f"measure_top_k: {settings.name} reads no network, so its rows know no ranks")
+        rows = {pair: row for pair, row in rows.items() if row["rank"] < cfg.measure_top_k}
     classifier, network = network_of_measures(cfg, classifier, dataset.classes)
     shard, device = shard_of(cfg.shard), device_of(cfg.device)
     asked = ask(ready.folder, measures, network)
@@ -171,7 +175,7 @@ def _observe(
             on_error=cfg.on_error,
             sync=cfg.sync,
             shard=shard,
-            log=Log(log, f"{title} {', '.join(measures)}", unobserved(asked, entries, dataset.classes)),
+            log=Log(log, f"{title} {', '.join(measures)}", unobserved(asked, entries, dataset.classes, rows)),
         ).run(asked, entries, network, device)
     except Changed:
         _memory.pop("classifier", None)

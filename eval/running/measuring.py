@@ -3,7 +3,7 @@ what the measures observe lies beside the rows. Nothing else of the run is touch
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,12 @@ def ask(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | No
     return asked
 
 
-def unobserved(asked: Sequence[Asked], entries: Sequence[Entry], classes: Sequence[str]) -> int:
-    """How many pairs of `entries` lack an observation."""
+def unobserved(
+    asked: Sequence[Asked], entries: Sequence[Entry], classes: Sequence[str], rows: Container | None = None
+) -> int:
+    """How many pairs of `entries` lack an observation; rows: only of these pairs (key, label)."""
     names = [(sample.key, classes[pair.label]) for _, sample, pairs in entries for pair in pairs]
-    return sum(any(name not in each.done for each in asked) for name in names)
+    return sum(any(name not in each.done for each in asked) for name in names if rows is None or name in rows)
 
 
 @dataclass

@@ -65,9 +65,10 @@ def validate(cfg: DictConfig) -> None:
         raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
     if type(cfg.method.blind) is not bool:
         raise ValueError(f"method.blind must be true or false, not {cfg.method.blind!r}")
-    for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
+    counts = (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1), ("measure_top_k", 1))
+    for name, least in counts:
         value = cfg[name]
-        if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
+        if (value is None and name in ("limit", "workers", "measure_top_k")) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 

@@ -170,28 +170,40 @@ class Selected:
 
 def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Selected:
     """The rows of a run that count in the cell of a subset and a network."""
-    rows = rule.rows(run, model)
-    rows = rows if subset == "all" else rows[rows["difficult"]]
-    if scope.classes is not None:
-        rows = rows[rows["label"].isin(scope.classes)]
-    # Of several seeds the pairs that all of them have are complete.
-    count = len(rows)
-    if run.seeds:
-        sizes = rows.groupby(["key", "label"]).size()
-        count = int((sizes == len(run.seeds)).sum())
-    unranked = 0
-    if rule.top_k is not None:
-        known = rows["rank"]
-        if run.model is None:
-            pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
-            known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
-        unranked = int(known.isna().sum())
-        rows = rows[known < rule.top_k]
+
+    def of_subset(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows if subset == "all" else rows[rows["difficult"]]
+        return rows if scope.classes is None else rows[rows["label"].isin(scope.classes)]
+
+    there = of_subset(run.rows)
+    counted, unranked = _within_top(there, rule.top_k, run, scope)
+    rows = counted
+    if rule.observed:
+        rows, _ = _within_top(of_subset(rule.rows(run, model)), rule.top_k, run, scope)
+    # Of several seeds a pair is there that each of them has.
+    each = max(1, len(run.seeds))
+    count = _pairs(there, each) - (_pairs(counted, each) - _pairs(rows, each))
     values = rule.values(rows)
     finite = np.isfinite(values)
     if finite.any() and not finite.all():
         return Selected(rows[finite], values[finite], count, unranked, int((~finite).sum()))
     return Selected(rows, values, count, unranked, 0)
+
+
+def _within_top(rows: pd.DataFrame, top_k: int | None, run: Run, scope: Scope) -> tuple[pd.DataFrame, int]:
+    """(the rows whose class is among the network's k highest outputs, how many rows have no known rank)."""
+    if top_k is None:
+        return rows, 0
+    known = rows["rank"]
+    if run.model is None:
+        pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
+        known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
+    return rows[known < top_k], int(known.isna().sum())
+
+
+def _pairs(rows: pd.DataFrame, each: int) -> int:
+    """How many pairs have `each` rows."""
+    return len(rows) if each == 1 else int((rows.groupby(["key", "label"]).size() == each).sum())
 
 
 def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples: int) -> Cell:

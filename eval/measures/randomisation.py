@@ -87,11 +87,6 @@ def swapped(network: nn.Module, values: dict[str, Tensor]) -> Iterator[None]:
             tensors[name].data = value
 
 
-def passes(similarity: float) -> bool:
-    """The verdict on a method's `randomisation`."""
-    return similarity < THRESHOLD
-
-
 def _upper(field: str, absolute: bool = False) -> Callable[[pd.DataFrame, Rules], np.ndarray]:
     def value(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
         if field not in rows:
@@ -119,6 +114,7 @@ def _score(name: str, field: str, what: str, absolute: bool = False) -> Score:
     return Score(
         name, f"{what} of the map with those of the network whose upper layers are redrawn", "similarity", True,
         _upper(field, absolute), ranked=False, curve=Curve("share of stages redrawn", _stages(field, absolute)),
+        passes_below=THRESHOLD if absolute else None,
     )  # fmt: skip
 
 
@@ -129,7 +125,7 @@ class Randomisation:
     None within a list where one of the two maps is constant, or too small. Redrawn once for a network, from `seed`.
 
     Scores are means over the upper half of the stages: what is known to fail does not see the upper layers, while the
-    lower ones change every map. `passes` judges the absolute rank correlation.
+    lower ones change every map. The absolute rank correlation is judged by THRESHOLD.
 
     order: "cascading" redraws from the output down; "single" one stage at a time. blocks: names of modules, output
     first, a stage each; None: `stages_of`, at most `most` of them. Needs a method that reads the network.

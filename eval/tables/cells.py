@@ -145,7 +145,8 @@ def _covers(run: Run, rows: pd.DataFrame, subset: str) -> bool:
     """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
     if subset not in run.info["pairs"] or not len(rows):
         return False
-    only_difficult = bool(rows["difficult"].all()) and run.info["pairs"]["all"] > len(rows)
+    there = run.info["pairs"]
+    only_difficult = bool(rows["difficult"].all()) and there["all"] > len(rows) and there["all"] > there["diff"]
     return bool(rows["difficult"].any()) if subset == "diff" else not only_difficult
 
 

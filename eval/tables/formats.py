@@ -89,6 +89,12 @@ def notes(sheet: Sheet) -> list[str]:
         lines.append(
             f"Observed at {passes:.3g} forward passes and {seconds:.2g} s a pair at most, beside the method's."
         )
+    if (limit := SCORES[sheet.measure].passes_below) is not None:
+        for (_, where), cell in sheet.cells.items():
+            if pd.notna(cell["accuracy"]):
+                verdict = "passes" if cell["accuracy"] < limit else "fails"
+                who = " ".join(filter(None, (cell["label"], *map(named, where))))
+                lines.append(f"{who} {verdict}: {cell['accuracy']:.2f}, and below {limit:g} passes.")
     failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}
     lines += [f"{count} pictures of {run} failed and have no row." for run, count in failed.items()]
     constant = {

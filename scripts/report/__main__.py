@@ -70,6 +70,7 @@ def page(arguments: argparse.Namespace) -> str:
         title=arguments.title,
         made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
+        curves=SCORES[arguments.measure].curve is not None,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
         runs=[told(each) for run in dict.fromkeys(cell.run for cell in cells) for each in run.seeds or [run]],

@@ -87,6 +87,9 @@ def validate(cfg: DictConfig) -> None:
         if value is not None and not isinstance(value, str):
             text, kind = plain_text(value), "list" if isinstance(value, ListConfig) else type(value).__name__
             raise ValueError(f"{setting} must be a path; Hydra reads a {kind}, so quote it: \"{setting}='{text}'\"")
+    measures = cfg.get("measure")
+    if measures is not None and not all(OmegaConf.is_dict(one) and "_target_" in one for one in measures.values()):
+        raise ValueError("measure is a name of conf/measure, or several: measure=[deletion,road]")
     device_of(str(cfg.device))
     shard_of(cfg.shard)
     if cfg.dataset.subset not in SUBSETS:
@@ -99,9 +102,10 @@ def validate(cfg: DictConfig) -> None:
         raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
     if type(cfg.method.blind) is not bool:
         raise ValueError(f"method.blind must be true or false, not {cfg.method.blind!r}")
-    for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
+    counts = (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1), ("measure_top_k", 1))
+    for name, least in counts:
         value = cfg[name]
-        if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
+        if (value is None and name in ("limit", "workers", "measure_top_k")) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 

@@ -51,11 +51,11 @@ def test_the_tutorial(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     table, comparison = done.stdout[done.stdout.rindex("rows in") :].rsplit("McNemar", 1)
-    for label in ("Mine", "GradCAM", "LayerCAM", "Center"):
+    for label in ("mine", "GradCAM", "LayerCAM", "Center"):
         assert re.search(rf"\| *{label} *\|.*\d\.\d+–\d\.\d+", table), f"{label} has no interval in the table"
     for label in ("GradCAM", "LayerCAM"):
-        line = rf"\| *Mine *\| *{label} *\|.*[−+±]\d\.\d+ … [−+±]\d\.\d+"
-        assert re.search(line, comparison), f"Mine is not compared with {label}"
+        line = rf"\| *mine *\| *{label} *\|.*[−+±]\d\.\d+ … [−+±]\d\.\d+"
+        assert re.search(line, comparison), f"mine is not compared with {label}"
 
 
 @pytest.mark.parametrize("text", ["# Title\n", "## Another\n```bash\nfalse\n```\n"])

@@ -88,8 +88,8 @@ def points_or_maps(answer: Any, count: int) -> np.ndarray:
     array = _array(answer)
     if array.dtype.kind not in "fiub":
         raise ValueError(
-            f"the method returned a {type(answer).__name__} of {array.dtype} values; it must return maps (K,h,w) of "
-            "real numbers"
+            f"the method returned a {type(answer).__name__} of {array.dtype} values; it must return maps (K,h,w), "
+            "and maps are real numbers"
         )
     if array.ndim not in (2, 3) or len(array) != count or (array.ndim == 2 and array.shape[1] != 2):
         alone = "; the map of a single class is returned as map[None]" if array.ndim == 2 and count == 1 else ""

@@ -54,6 +54,7 @@ WANTED = {
     "model.std": "the standard deviation per channel, e.g. 'model.std=[0.229,0.224,0.225]'",
     "model.layers.cam": "the layer that GradCAM and its kind read, e.g. 'model.layers.cam=[layer4]'; `python -m "
     "scripts.layers model=custom model.build._target_=...` lists names",
+    "method.folder": "the heat maps, a file DIR/<picture key>/<class name>.npy each: method.folder=DIR",
     "method.build._target_": "a function or class of yours, e.g. method.build._target_=mymethod.explain",
 }
 

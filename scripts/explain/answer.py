@@ -31,7 +31,9 @@ from eval.running.hints import hint
 from eval.running.identity import plain
 from scripts.explain.network import names_in, ones_own, suites
 
-SHOWN = 1200  # pixels of the longer side in the figure
+# Pixels of the longer side in the figure; of a larger photograph the highest point is found on this grid too, as a map
+# in double precision of fifty million pixels would take gigabytes.
+SHOWN = 1200
 
 
 def explain_photograph(arguments: argparse.Namespace) -> None:

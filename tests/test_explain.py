@@ -1,0 +1,123 @@
+"""scripts.explain: the points are those of a run, photographs stand upright, and mistakes are one line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from eval.records.frame import frame_of
+from eval.running.config import load
+from eval.running.job import evaluate_job
+from scripts.explain.__main__ import main as explain
+from scripts.explain.answer import photograph
+from scripts.layers import main as layers
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The current folder, with photo.png and mynetwork.py: a network of five classes."""
+    monkeypatch.chdir(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    Image.fromarray(pixels).save("photo.png")
+    (tmp_path / "mynetwork.py").write_text(
+        "from tests import small_network\n"
+        "def build():\n    return small_network.network()\n"
+        "def number():\n    return 5\n"
+        "def quarter(image, targets, classifier):\n"
+        "    return [[[0.0, 0.0], [0.0, 1.0]] for _ in targets]\n"
+        "def none(image, targets, classifier):\n    return None\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+OWN = ["photo.png", "--model", "mynetwork:build", "protocol.input.side=32"]
+
+
+def test_the_point_of_a_scene_is_that_of_a_run(folder):
+    evaluate_job(load(["method=layercam", "limit=1", "dataset.build.count=1", "compare=false", "results=results"]))
+    row = frame_of("results/records").iloc[0]
+    assert explain(["--class", row["label"], "--method", "layercam", "--json", "x.json", "--out", "x.png"]) == 0
+    found = json.loads((folder / "x.json").read_text())
+    (answer,) = found["answers"]
+    assert (answer["x"], answer["y"]) == (row["x"], row["y"])
+    assert found["classes"][0]["rank"] == row["rank"]
+    assert found["classes"][0]["score"] == pytest.approx(row["score"], abs=1e-3)
+
+
+def test_ones_own_network_method_and_classes(folder, capsys):
+    (folder / "names.txt").write_text("ant\nbee\ncat\ndog\neel\n")
+    options = ["--classes", "names.txt", "--class", "DOG", "1", "--method", "gradcam", "mynetwork:quarter", "center"]
+    assert explain([*OWN, *options, "--json", "-"]) == 0
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert "layers recognised: 2, 1, 0 (GradCAM and its kind: 2)" in told.err
+    assert [each["class"] for each in found["classes"]] == ["dog", "bee"]
+    assert found["size"] == [60, 40]
+    quarter = [each for each in found["answers"] if each["method"] == "quarter"]
+    assert len(quarter) == 2
+    assert all(each["x"] >= 30 and each["y"] >= 20 for each in quarter), "in the photograph's own pixels"
+    assert quarter[0]["map"] == [[0, 0], [0, 1]]
+    centre = next(each for each in found["answers"] if each["method"] == "Center")
+    assert (centre["x"], centre["y"], centre["map"]) == (30, 20, None)
+    assert (folder / "photo-explained.png").exists()
+
+
+def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    Image.new("RGB", (30, 20), (255, 0, 0)).save("turned.jpg", exif=exif)
+    assert photograph(folder / "turned.jpg").size == (20, 30)
+    with Image.open("photo.png") as image:
+        image.resize((2400, 1600)).save("large.png")
+    assert explain(["large.png", *OWN[1:], "--method", "mynetwork:quarter", "--json", "x.json"]) == 0
+    (answer,) = json.loads((folder / "x.json").read_text())["answers"]
+    assert 1700 < answer["x"] < 2400
+    assert 1100 < answer["y"] < 1600
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["gone.jpg"], "there is no picture gone.jpg"),
+        (["mynetwork.py"], "is no picture in a known format"),
+        (["photo.png", "photo.png"], "one photograph at a time"),
+        (["--method", "gradcm"], "there is no method=gradcm; near names: gradcam"),
+        (["--model", "resnt50"], "there is no model=resnt50; near names: resnet50"),
+        (["--class", "skul"], "there is no class 'skul'; near names: skull"),
+        (["--top", "21"], "--top must be a whole number from 1 to 20"),
+        (["--scene", "340"], "--scene must be a whole number from 0 to 339"),
+        (["--layers", "layer4"], "--layers, --mean and --std are for torchvision:ARCH"),
+        (["model.class_map=imagenet"], "leave model.class_map out"),
+        (["photo.png", "--model", "torchvision:convnext_tny"], "no classification network 'convnext_tny'; near"),
+        (["photo.png", "--model", "nowhere:build"], "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),
+        (["photo.png", "--model", "mynetwork:biuld"], "mynetwork has no 'biuld'; near names: build"),
+        (["photo.png", "--model", "mynetwork:number"], "returns a int, no torch.nn.Module"),
+        ([*OWN, "--layers", "9"], "the network has no layer '9'"),
+        ([*OWN, "--method", "mynetwork:none"], "method mynetwork:none: the method returned None; it must return maps"),
+        ([*OWN, "--classes", "mynetwork.py"], "the network has 5 outputs, --classes names"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_one_line(folder, arguments, said, capsys):
+    assert explain(arguments) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert said in error
+
+
+def test_layers_are_listed_with_shapes_and_uses(capsys, folder):
+    assert layers([]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "(512, 7, 7)  <- cam, gpnncam, relevance" in lines["layer4"]
+    assert "(256, 14, 14)  <- gpnncam" in lines["layer3"]
+    assert list(lines).index("layer3") < list(lines).index("layer4.0")
+    assert "layer4.0.conv1" not in lines
+    assert layers(["--depth", "3"]) == 0
+    assert "layer4.0.conv1" in capsys.readouterr().out
+    assert layers(["model=custom", "model.build._target_=mynetwork.build"]) == 0, "before any layer is named"
+    assert "(12, 28, 28)" in capsys.readouterr().out, "at the protocol's side"
+    assert layers(["model=custom"]) == 1
+    assert "model.build._target_ is not set: a callable that returns the network" in capsys.readouterr().err
+    assert layers(["--model", "torchvision:resnet5"]) == 1
+    assert "near names: resnet50" in capsys.readouterr().err

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+REPEATED = ("refuse", "last")
+
 
 class Features:
     """What the latest forward pass left behind: `layers[name]` is (B,C,h,w), `leaf` the first layer's (B,C,h,w).
@@ -31,13 +33,14 @@ class Features:
 
 
 @contextmanager
-def features(layers: Mapping[str, nn.Module]) -> Iterator[Features]:
+def features(layers: Mapping[str, nn.Module], repeated: str = "refuse") -> Iterator[Features]:
     """Watch the modules `layers` (name -> module) while the block runs; the first one also becomes the leaf.
 
     Parameters are frozen, so autograd records nothing until the hook on the first layer hands the network a tensor
     that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
-    runs the layers does not matter. Raises RuntimeError inside the block when a layer runs twice in one pass or
-    returns anything but feature maps (B,C,h,w). All hooks are gone afterwards, whatever happened.
+    runs the layers does not matter. repeated: "last" reads the last run of a layer that runs more than once in a pass
+    (a shared activation); "refuse" raises RuntimeError inside the block, as does a layer that returns anything but
+    feature maps (B,C,h,w). All hooks are gone afterwards, whatever happened.
     """
     seen = Features(list(layers))
     first = seen.names[0]
@@ -47,8 +50,11 @@ def features(layers: Mapping[str, nn.Module]) -> Iterator[Features]:
             if not isinstance(output, Tensor) or output.dim() != 4:
                 found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
                 raise RuntimeError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
-            if name in seen.layers:
-                raise RuntimeError(f"layer {name!r} runs more than once in a forward pass: name one that runs once")
+            if name in seen.layers and repeated == "refuse":
+                raise RuntimeError(
+                    f"layer {name!r} runs more than once in a forward pass: name one that runs once, "
+                    'or read its last run (repeated="last")'
+                )
             # The copy survives a network that goes on in place (`out += identity` behind a batch norm).
             seen.layers[name] = output.detach().clone()
             if name != first:

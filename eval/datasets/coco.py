@@ -41,7 +41,7 @@ class Coco:
         images: str | None = None,
         remedy: str = REMEDY,
         orientation: str = "stored",
-    ):
+    ) -> None:
         self.region, self.orientation = checked_region(region), checked_orientation(orientation)
         base = names.folder(root, "COCO", remedy)
         self.path = _annotations(base, split, annotations, remedy)

@@ -64,7 +64,7 @@ class VOCFolder:
         images: str | None = None,
         classes: Sequence[str | int] | None = None,
         orientation: str = "stored",
-    ):
+    ) -> None:
         self.orientation = checked_orientation(orientation)
         if images is not None:
             given = base / Path(str(images)).expanduser()

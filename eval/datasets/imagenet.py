@@ -45,7 +45,7 @@ class ImageNet:
     FileNotFoundError where either is missing altogether.
     """
 
-    def __init__(self, root: str | Path | None, images: str | None = None, boxes: str | None = None):
+    def __init__(self, root: str | Path | None, images: str | None = None, boxes: str | None = None) -> None:
         base = names.folder(root, "ImageNet", REMEDY)
         table = imagenet_classes()
         self.classes, self.synsets = tuple(table.values()), tuple(table)

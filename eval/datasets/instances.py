@@ -50,10 +50,10 @@ def read(path: Path) -> Instances:
             f"{shown(min(lost, key=str))}"
         )
     objects: list[list[tuple[int | None, dict[str, Any]]]] = [[] for _ in images]
-    order = sorted(range(len(images)), key=lambda i: image_ids[i])
     for picture, label, entry in zip(image_of, _ranked(class_ids, class_of), annotations, strict=True):
-        objects[picture].append((label, entry))
-    names = [str(categories[i]["name"]) for i in sorted(range(len(categories)), key=lambda i: class_ids[i])]
+        objects[picture or 0].append((label, entry))
+    order = _order(image_ids)
+    names = [str(categories[i]["name"]) for i in _order(class_ids)]
     _check_names(path, names)
     return Instances([images[i] for i in order], tuple(names), [objects[i] for i in order], _areas(annotations))
 
@@ -71,27 +71,37 @@ def _ids(path: Path, part: str, entries: list[dict[str, Any]], used: list[Any]) 
     Texts that are whole numbers are sorted as such: as texts 10 comes before 2, and the network's outputs would be
     taken for other classes than they stand for.
     """
-    ids, used = [_identifier(entry["id"]) for entry in entries], [_identifier(value) for value in used]
-    if len({isinstance(i, str) for i in (*ids, *used) if i is not None}) > 1:
+    ids = [i for entry in entries if (i := _identifier(entry["id"])) is not None]
+    uses = [_identifier(value) for value in used]
+    if len({isinstance(i, str) for i in (*ids, *uses) if i is not None}) > 1:
         raise ValueError(f"{path}: the ids of {part!r} are numbers and texts mixed")
-    if ids and all(isinstance(i, str) for i in ids):
-        whole = [i.strip() if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", i) else None for i in ids]
-        if None not in whole:
-            ids = [int(i) for i in whole]
-            used = [int(i) if i and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", i) else None for i in used]
-        elif part == "categories":
-            raise ValueError(
-                f"{path}: the id {shown(ids[whole.index(None)])} of 'categories' is no whole number, and ids decide "
-                "which class is which output of a network; number the categories"
-            )
+    words = [i for i in ids if _as_number(i) is None]
+    if words and part == "categories":
+        raise ValueError(
+            f"{path}: the id {shown(words[0])} of 'categories' is no whole number, and ids decide which class is which "
+            "output of a network; number the categories"
+        )
+    if not words:
+        ids, uses = [_as_number(i) or 0 for i in ids], [_as_number(i) for i in uses]
     place = {i: number for number, i in enumerate(ids)}
     if len(place) != len(ids):
         raise ValueError(f"{path}: two entries of {part!r} have one id")
-    return ids, [place.get(i) for i in used]
+    return ids, [None if i is None else place.get(i) for i in uses]
+
+
+def _as_number(value: Id | None) -> int | None:
+    if isinstance(value, str):
+        return int(value) if re.fullmatch(r"\s*-?[0-9]{1,18}\s*", value) else None
+    return value
+
+
+def _order(ids: list[Id]) -> list[int]:
+    """The entries by their ids, which are numbers all or texts all."""
+    return sorted(range(len(ids)), key=ids.__getitem__)  # type: ignore[arg-type]
 
 
 def _ranked(ids: list[Id], used: list[int | None]) -> list[int | None]:
-    rank = {entry: number for number, entry in enumerate(sorted(range(len(ids)), key=lambda i: ids[i]))}
+    rank = {entry: number for number, entry in enumerate(_order(ids))}
     return [None if entry is None else rank[entry] for entry in used]
 
 

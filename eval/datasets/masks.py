@@ -132,7 +132,8 @@ def _span(lengths: np.ndarray, height: int) -> boxes.Box | None:
 def _unpacked(packed: str, name: str) -> list[int]:
     """Run lengths from COCO's characters: 6-bit groups from "0" on, 5 bits of value, lowest first, the sixth says more
     follow; the value is signed, and from the fourth on a difference to the value two before."""
-    counts, value, shift = [], 0, 0
+    counts: list[int] = []
+    value = shift = 0
     for character in packed:
         group = ord(character) - 48
         if not 0 <= group < 64 or shift > 35:

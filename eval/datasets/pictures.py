@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import ExifTags, Image
 
 from eval.datasets.names import first_of, inside
@@ -168,7 +169,7 @@ def rgb(image: Image.Image, kind: str | None, path: Path) -> Image.Image:
     if sixteen_bits:
         # Pillow clips 16-bit grey to 255 instead of scaling it.
         image = image.convert("I")
-        if 0 < image.getextrema()[1] < 256:
+        if 0 < int(np.asarray(image).max()) < 256:
             raise ValueError(
                 f"{path} has 16 bits and no value above 255 of 65535, a black picture; save it with 8 bits"
             )

@@ -46,14 +46,16 @@ class VOC:
 
     classes = CLASSES
 
-    def __init__(self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"):
+    def __init__(
+        self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"
+    ) -> None:
         name = f"VOC{year} {split}"
         if download and (year, split) != (2007, "test"):
             raise ValueError(f"only VOC2007 test is downloaded, not {name}; {REMEDY}")
         if root is None and (download or cache_folder("voc2007").is_dir()):
             root = cache_folder("voc2007")
         if download:
-            place = Path(root).expanduser()
+            place = Path(str(root)).expanduser()
             TEST_ARCHIVE.fetch(place, lambda: self._complete(place, year, split))
         self._find(root, year, split)
 

@@ -29,12 +29,12 @@ def extract(archive: Path, root: Path) -> None:
                 raise RuntimeError(f"{archive} needs {needed:,} bytes in {root}, {free:,} are free")
             for path, member in members:
                 _unpack(tar, member, Path(beside, path))
-            for path in sorted(Path(beside).rglob("*")):
-                target = root / path.relative_to(beside)
-                if path.is_dir():
+            for unpacked in sorted(Path(beside).rglob("*")):
+                target = root / unpacked.relative_to(beside)
+                if unpacked.is_dir():
                     target.mkdir(exist_ok=True)
                 else:
-                    os.replace(path, target)
+                    os.replace(unpacked, target)
     except (tarfile.TarError, EOFError, OSError, ValueError) as error:
         raise RuntimeError(f"{archive} could not be extracted into {root}: {error}") from error
 
@@ -55,6 +55,7 @@ def _unpack(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None
     target.parent.mkdir(parents=True, exist_ok=True)
     content = tar.extractfile(member)
     with open(target, "xb") as stream:
-        shutil.copyfileobj(content, stream, BLOCK)
+        if content is not None:  # as for every regular file
+            shutil.copyfileobj(content, stream, BLOCK)
         if stream.tell() != member.size:
             raise EOFError(f"{member.name!r} is cut off")

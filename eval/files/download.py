@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -30,7 +31,9 @@ PAUSE = 0.5  # seconds, doubled from attempt to attempt
 
 
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, response, code, message, headers, url):
+    def redirect_request(
+        self, request: urllib.request.Request, response: Any, code: int, message: str, headers: Any, url: str
+    ) -> urllib.request.Request | None:
         _require_https(url)
         return super().redirect_request(request, response, code, message, headers, url)
 
@@ -63,8 +66,12 @@ class _Connection(http.client.HTTPSConnection):
 
 
 class _Handler(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext):
+        super().__init__(context=context)
+        self.context = context
+
     def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Connection, request, context=self._context)
+        return self.do_open(_Connection, request, context=self.context)
 
 
 def open_url(url: str, start: int = 0, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
@@ -154,7 +161,7 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
 def _continues(response: http.client.HTTPResponse, have: int) -> bool:
     """Whether a partial answer begins where ours ends, before the end of the file."""
     span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
-    return bool(span) and int(span[1]) == have > 0 and (span[2] == "*" or int(span[2]) > have)
+    return span is not None and int(span[1]) == have > 0 and (span[2] == "*" or int(span[2]) > have)
 
 
 def _receive(response: http.client.HTTPResponse, part: Path, have: int, size: int | None, ends: float) -> None:
@@ -162,7 +169,7 @@ def _receive(response: http.client.HTTPResponse, part: Path, have: int, size: in
     HTTPException: it broke off, or came too slowly."""
     length = response.headers.get("Content-Length", "")
     total = size if size is not None else have + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
-    limit = total if size is not None else min(total or LARGEST, LARGEST)
+    limit = size if size is not None else min(total or LARGEST, LARGEST)
     if (total or 0) > limit:
         raise RuntimeError(f"{response.url} sends {total:,} bytes, more than the {limit:,} that are taken")
     with open(part, "ab") as stream:

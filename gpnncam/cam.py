@@ -23,6 +23,7 @@ from torch.nn import functional
 from gpnncam import sources
 from gpnncam.contracts import Classifier
 from gpnncam.features import REPEATED, features
+from gpnncam.levels import VERSION
 from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
 from gpnncam.vote import carry_back_all
 
@@ -53,7 +54,8 @@ class GPNNCAM:
     latest call's time by step (STEPS). ValueError for settings that contradict each other.
     """
 
-    version = 1  # raised when its maps change for equal settings
+    # The number is raised when its maps change for equal settings and equal variations.
+    version = f"1, generator {VERSION}"
 
     def __init__(
         self,

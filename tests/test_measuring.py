@@ -202,3 +202,37 @@ def test_names_that_are_no_measure_are_refused(results, capsys):
         frame(results, capsys, "--measure", "dele")
     with pytest.raises(SystemExit, match="no run has observations of road: "):
         frame(results, capsys, "--measure", "road_morf")
+
+
+def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
+    from eval.files.places import CONF
+    from eval.running.measuring import build_measures
+    from eval.tables.scores import SCORES
+
+    names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
+    built = build_measures(load([f"measure=[{','.join(names)}]"]))
+    assert sorted(built) == names
+    for name, (measure, part) in built.items():
+        assert measure.name == part["name"] == name
+        assert not set(part["build"]) & set(getattr(measure, "speed", ()))
+        for score in measure.scores:
+            assert SCORES.measure_of(score.name) == name
+        lines = (CONF / "measure" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+        assert lines[0] == f"# @package measure.{name}"
+        assert lines[1].startswith("# ")
+    assert list(build_measures(load(["measure=road"]))) == ["road"], "one alone needs no brackets"
+
+
+def test_only_pairs_that_the_network_sees_can_be_asked_for(results, capsys):
+    rows = load_run(folder(results)).rows
+    evaluate(results, "measure=idsds", "measure_top_k=1")
+    observed = next(each for each in load_run(folder(results)).observations if each.name == "idsds").lines
+    seen = rows[rows["rank"] < 1]
+    assert sorted(zip(observed.key, observed.label, strict=True)) == sorted(zip(seen.key, seen.label, strict=True))
+    assert 0 < len(seen) < len(rows)
+    top = frame(results, capsys, "--measure", "idsds", "--subset", "all", "--top-k", "1")
+    assert (top.n[0], top.rows[0]) == (len(seen), len(rows)), "none of the pairs that count is missing"
+    whole = frame(results, capsys, "--measure", "idsds", "--subset", "all")
+    assert (whole.n[0], whole.rows[0]) == (len(seen), len(seen))
+    with pytest.raises(ValueError, match="measure_top_k must be a whole number of at least 1, not 0"):
+        evaluate(results, "measure_top_k=0")

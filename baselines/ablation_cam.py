@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.taps import check_reached, layer_names, tapped
 
 
@@ -18,9 +19,11 @@ class AblationCAM:
     pytorch-grad-cam replaces the layer inside the network, and ablates layers with negative values by -1e7.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         relative: bool = True,
         batch: int = 64,
@@ -65,10 +68,11 @@ class AblationCAM:
     def _without(self, pixels: Tensor, name: str, chosen: Tensor) -> Tensor:
         """The network's output, a row for each of the chosen channels of the layer zeroed."""
         count = len(chosen)
+        maps = self.classifier.reader(name)
 
         def ablate(_module, _inputs, output):
-            batch = output.repeat(count // len(output), 1, 1, 1)
-            batch[torch.arange(count), chosen] = 0
+            batch = output.repeat(count // len(output), *[1] * (output.dim() - 1))
+            maps(batch)[torch.arange(count), chosen] = 0  # a view; tokens before the patches stay
             return batch
 
         handle = self.classifier.module(name).register_forward_hook(ablate)

@@ -5,13 +5,15 @@ whole network, leaves gradients on parameters and fails on frozen ones. So only 
 holds all that is particular to the library), and maps come back raw, on the layer's grid.
 """
 
+import functools
 from collections.abc import Sequence
+from typing import Any
 
-import pytorch_grad_cam
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.contract import Classifier
 from baselines.taps import activations_and_gradients, layer_names, many_activations_and_gradients
 
 # Formulas of the library that need activations and gradients only.
@@ -24,6 +26,7 @@ FORMULAS = (
     "GradCAMElementWise",
     "EigenCAM",
     "EigenGradCAM",
+    "SegEigenCAM",
 )
 
 
@@ -51,14 +54,17 @@ class CAM:
     """A method of the GradCAM family by the name of its class in pytorch-grad-cam.
 
     layers: names of the layers read; None: the model's "cam" layers.
-    relu: the rectification that closes most of the papers' formulas. Off: where a map has a positive value it moves
-        no maximum, and where it has none the raw map still tells positions apart.
+    relu: the rectification that closes most of the papers' formulas. Off: where a map has no positive value the raw
+        map still tells positions apart. Where it has one, the highest cell is the same with and without it; after the
+        resize the highest pixel may differ, as negative neighbours pull a cell's flank down.
     fusion, gamma: how the maps of several layers become one, see `fuse`.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         formula: str = "GradCAM",
         layers: Sequence[str] | str | None = None,
         relu: bool = False,
@@ -74,8 +80,15 @@ class CAM:
         self.relu = relu
         self.fusion = fusion
         self.gamma = gamma
-        # Without target layers the library's object hangs no hook on the network; it is here for its formula.
-        self._library = getattr(pytorch_grad_cam, formula)(classifier.network, [])
+        self.formula = formula
+
+    @functools.cached_property
+    def _library(self) -> Any:
+        """The library's object, here for its formula alone. It asks its network for a parameter, and not every network
+        that is explained has one: a stand-in has, and it draws nothing at random."""
+        import pytorch_grad_cam  # imports torchvision, which takes a second: when the first map is made
+
+        return getattr(pytorch_grad_cam, self.formula)(torch.nn.BatchNorm2d(1), [])
 
     def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""
@@ -103,13 +116,15 @@ class GradCAMPlusPlus(CAM):
     With Y = exp(score) the second and third derivatives of eq. 19 are exp(score) g^2 and exp(score) g^3 (g: gradient of
     the score), so alpha = g^2 / (2 g^2 + sum(A) g^3) = 1 / (2 + sum(A) g). The factor exp(score) of the weights is left
     out: it scales the map of a class as a whole.
-    normalise_alpha: divide each channel's alpha by its sum, as the authors' program does and pytorch-grad-cam does not;
-        here over the positions with a positive gradient, the only ones that count (the program: over all positions).
+    normalise_alpha: divide each channel's alpha by its sum over positions with a positive gradient, as the authors'
+        program does since May 2018 (before: over all positions) and pytorch-grad-cam does not.
     epsilon: 0 as the authors. pytorch-grad-cam adds 1e-6 to the denominator before it is divided by g^2, which decides
         the map wherever gradients are below a thousandth.
     """
 
-    def __init__(self, classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
+    version = 1  # raised when its maps change for equal settings
+
+    def __init__(self, classifier: Classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
         super().__init__(classifier, "GradCAMPlusPlus", **settings)
         self.normalise_alpha = normalise_alpha
         self.epsilon = epsilon

@@ -1,22 +1,29 @@
 """Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
 
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from captum.attr import GuidedBackprop as CaptumGuidedBackprop
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr import Occlusion as CaptumOcclusion
 from captum.attr import Saliency
 from torch import Tensor, nn
 
+from baselines.contract import Classifier
 from baselines.pixel_maps import check_channels, join
+from baselines.refusals import refuse
+from baselines.taps import full
+
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
+# Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
+SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)
 
 
 class Scored(nn.Module):
     """The network with the score of one class as its output: pixels (B,3,H,W) normalised -> (B,)."""
 
-    def __init__(self, classifier, target: int):
+    def __init__(self, classifier: Classifier, target: int):
         super().__init__()
         self.network = classifier.network
         self.score = classifier.score
@@ -38,41 +45,97 @@ def differentiable():
 class Gradient:
     """Simonyan et al., Deep Inside Convolutional Networks, ICLR Workshop 2014: |d score / d pixel|.
 
-    channels, smooth: see `baselines.pixel_maps.join`.
+    channels: see `baselines.pixel_maps.join`.
     """
 
-    def __init__(self, classifier, channels: str = "maximum", smooth: float = 0.0):
+    version = 1  # raised when its maps change for equal settings
+
+    def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
         self.channels = check_channels(channels)
-        self.smooth = smooth
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
         return Saliency(scored).attribute(pixels, abs=False)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W)."""
+        return self.finish(self.raw(image, targets))
+
+    def raw(self, image: Tensor, targets: Tensor) -> Tensor:
+        """What stands before the channels join, with its sign: (K,3,H,W). SmoothGrad averages this."""
         with differentiable():
             # A fresh leaf for each class: captum marks its input as one that requires a gradient.
             values = [
                 self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
                 for target in targets.tolist()
             ]
-        return join(torch.cat(values), self.channels, self.smooth)
+        return full(torch.cat(values))
+
+    def finish(self, values: Tensor) -> Tensor:
+        """(K,3,H,W) -> maps (K,H,W)."""
+        return join(values, self.channels)
 
 
 class GuidedBackprop(Gradient):
     """Springenberg et al., Striving for Simplicity, ICLR Workshop 2015: ReLUs pass positive gradients only.
 
-    Raises ValueError for a network without a ReLU module: its map would be the plain gradient.
+    A ReLU6 is a ReLU here (captum's class leaves it out). Raises ValueError for a network without either, whose map
+    would be the plain gradient, and for one with other activations beside them.
     """
 
-    def __init__(self, classifier, channels: str = "maximum", smooth: float = 0.0):
-        super().__init__(classifier, channels, smooth)
-        if not any(isinstance(module, nn.ReLU) for module in classifier.network.modules()):
-            raise ValueError("guided backprop changes the gradient of torch.nn.ReLU modules, and the network has none")
+    version = 1  # raised when its maps change for equal settings
+
+    name = "guided backprop"
+
+    def __init__(self, classifier: Classifier, channels: str = "maximum"):
+        super().__init__(classifier, channels)
+        refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLU modules, and is defined for no other kind")
+        if not any(isinstance(module, RECTIFIERS) for module in classifier.network.modules()):
+            raise ValueError(f"{self.name} changes the gradient of ReLU modules, and the network has none")
+
+    @staticmethod
+    def rule(below: Tensor, _above: Tensor) -> Tensor:
+        """The gradient that a ReLU hands on, from the one below it and the one above."""
+        return below.clamp(min=0)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        return CaptumGuidedBackprop(scored).attribute(pixels)
+        pixels.requires_grad_()
+        with rectified(self.classifier.network, self.rule):
+            return torch.autograd.grad(scored(pixels).sum(), pixels)[0]
+
+
+@contextmanager
+def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
+    """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
+    handles = [
+        module.register_full_backward_hook(lambda _module, below, above: (rule(below[0], above[0]),))
+        for module in network.modules()
+        if isinstance(module, RECTIFIERS)
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Deconvnet(GuidedBackprop):
+    """Zeiler and Fergus, Visualizing and Understanding CNNs, ECCV 2014: a ReLU turns the gradient R above it into
+    max(0, R), whether its input was positive or not.
+
+    Raises ValueError for a network without a ReLU module.
+
+    >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
+    """
+
+    version = 1  # raised when its maps change for equal settings
+
+    name = "deconvnet"
+
+    @staticmethod
+    def rule(_below: Tensor, above: Tensor) -> Tensor:
+        """Whatever the input was, the gradient above, where it is positive."""
+        return above.clamp(min=0)
 
 
 class IntegratedGradients(Gradient):
@@ -83,16 +146,17 @@ class IntegratedGradients(Gradient):
     channels: "sum", so that the map adds up to score - score(baseline).
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         steps: int = 50,
         baseline: str = "black",
         batch: int = 10,
         channels: str = "sum",
-        smooth: float = 0.0,
     ):
-        super().__init__(classifier, channels, smooth)
+        super().__init__(classifier, channels)
         if baseline not in ("black", "grey"):
             raise ValueError(f"baseline {baseline!r} is neither 'black' nor 'grey'")
         if steps < 1 or batch < 1:
@@ -115,17 +179,18 @@ class Occlusion:
 
     window, stride: of the square, in pixels of the network's input. A pixel's value is the mean loss over the squares
     that cover it. batch: squares per pass; the occluded pictures do not depend on the class, all classes share them.
-    smooth: see `baselines.pixel_maps.join`; without it the map has steps of the stride's size.
+    The map has steps of the stride's size.
     """
 
-    def __init__(self, classifier, window: int = 32, stride: int = 16, batch: int = 32, smooth: float = 0.02):
+    version = 1  # raised when its maps change for equal settings
+
+    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 32):
         if min(window, stride, batch) < 1 or stride > window:
             raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
         self.classifier = classifier
         self.window = window
         self.stride = stride
         self.batch = batch
-        self.smooth = smooth
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W). ValueError if the window exceeds the picture."""
@@ -157,4 +222,4 @@ class Occlusion:
                     )
                 )
         # The squares cover all colours, so the three channels carry the same number.
-        return join(torch.cat(values).to(pixels) / 3, "sum", self.smooth)
+        return join(full(torch.cat(values).to(pixels)) / 3, "sum")

@@ -1,15 +1,13 @@
 """EigenCAM: the activations' first principal direction, whatever the class."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from baselines.cam import fuse
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.activation_cam import ActivationCAM
+from baselines.contract import Classifier
 
 
-class EigenCAM:
+class EigenCAM(ActivationCAM):
     """Muhammad and Yeasin, Eigen-CAM, IJCNN 2020: with activations O (positions x channels) = U S V^T, map = O v_1.
 
     centre: subtract each channel's mean first (pytorch-grad-cam does, the paper does not).
@@ -17,28 +15,11 @@ class EigenCAM:
     with the summed activations, is positive. pytorch-grad-cam leaves it to LAPACK. All classes get the same map.
     """
 
-    def __init__(
-        self,
-        classifier,
-        layers: Sequence[str] | str | None = None,
-        centre: bool = False,
-        relu: bool = False,
-        fusion: str = "maximum",
-    ):
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
-        self.centre = centre
-        self.relu = relu
-        self.fusion = fusion
+    version = 1  # raised when its maps change for equal settings
 
-    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
-        """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
-        with torch.no_grad():
-            with tapped(self.classifier, self.layers, gradients=False) as taps:
-                self.classifier.network(self.classifier.normalise(image))
-            check_reached(self.layers, taps)
-            fused = fuse([self.map(taps[name]) for name in self.layers], self.fusion, None)
-            return (fused.clamp(min=0) if self.relu else fused).expand(len(targets), -1, -1).clone()
+    def __init__(self, classifier: Classifier, centre: bool = False, **settings):
+        super().__init__(classifier, **settings)
+        self.centre = centre
 
     def map(self, activations: Tensor) -> Tensor:
         """activations (1,C,h,w) -> (1,h,w)."""

@@ -5,10 +5,12 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.contract import Classifier
+
 KINDS = ("softmax", "sigmoid")
 
 
-def probability(classifier, output: Tensor, target: int, kind: str) -> Tensor:
+def probability(classifier: Classifier, output: Tensor, target: int, kind: str) -> Tensor:
     """(B,) probability of class `target` from the network's output (B,C) or (B,C,i,j).
 
     kind: "softmax": the class's outputs against all outputs, as the networks of ImageNet were trained. "sigmoid": of

@@ -4,24 +4,38 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
+from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
+
+
+def enlargement(cells: int, length: int) -> Tensor:
+    """(length, cells) float64: bilinear weights of `cells` values in a row of `length` pixels.
+
+    Pixel i lies at (i + 1/2) cells / length - 1/2; beyond the first and the last value the row is mirrored at them, so
+    half a cell at the border repeats what is inside, as in the authors' masks.
+    """
+    place = ((torch.arange(length, dtype=torch.float64) + 0.5) * cells / length - 0.5).abs()
+    place = (cells - 1) - ((cells - 1) - place).abs()
+    place = place.clamp(0, cells - 1)  # a single value has no neighbour to be mirrored
+    return (1 - (place[:, None] - torch.arange(cells, dtype=torch.float64)).abs()).clamp(min=0)
 
 
 class RISE:
     """Petsiuk et al., RISE, BMVC 2018, eq. 6: S = sum_i p(picture * M_i) M_i / (N E[M]).
 
     masks: N; the authors used 4000 for VGG16 and 8000 for ResNet50.
-    cells: the masks are random binary grids of cells x cells, enlarged bilinearly and shifted by a random part of a
-        cell; keep: the probability that a cell is kept.
+    cells: the masks are random binary grids of cells x cells, enlarged bilinearly (`enlargement`) to one cell more than
+        the picture and shifted by a random part of a cell; keep: the probability that a cell is kept.
     probability: "softmax" over classes, or "sigmoid" for a multi-label network.
     batch: masked pictures per forward pass. All classes share the passes, and the batch changes no mask.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         masks: int = 4000,
         cells: int = 7,
         keep: float = 0.5,
@@ -42,20 +56,19 @@ class RISE:
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W). Masks follow torch's global CPU generator."""
         height, width = image.shape[-2:]
-        grids = (torch.rand(self.masks, 1, self.cells, self.cells) < self.keep).to(image)
+        grids = (torch.rand(self.masks, self.cells, self.cells) < self.keep).to(image)
         cell = math.ceil(height / self.cells), math.ceil(width / self.cells)
         rows = torch.randint(cell[0], (self.masks,)).tolist()
         columns = torch.randint(cell[1], (self.masks,)).tolist()
-        enlarged = (self.cells + 1) * cell[0], (self.cells + 1) * cell[1]
+        down, across = (enlargement(self.cells, (self.cells + 1) * side).to(image) for side in cell)
         total = image.new_zeros(len(targets), height, width)
         with torch.no_grad():
             pixels = self.classifier.normalise(image)
             for chosen in torch.arange(self.masks).split(self.batch):
-                large = functional.interpolate(grids[chosen], enlarged, mode="bilinear", align_corners=False)
                 masks = torch.stack(
                     [
-                        mask[0, rows[i] : rows[i] + height, columns[i] : columns[i] + width]
-                        for mask, i in zip(large, chosen.tolist(), strict=True)
+                        down[rows[i] : rows[i] + height] @ grids[i] @ across[columns[i] : columns[i] + width].T
+                        for i in chosen.tolist()
                     ]
                 )
                 output = self.classifier.network(pixels * masks[:, None])

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.cam import fuse
+from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
 from baselines.taps import check_reached, layer_names, tapped
 
@@ -24,9 +25,11 @@ class ScoreCAM:
     batch: masked pictures per forward pass. The masks do not depend on the class: all classes share the passes.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         layers: Sequence[str] | str | None = None,
         weights: str = "probability",
         probability: str = "softmax",

@@ -11,6 +11,8 @@ class Center:
     Blind: called with the sample in place of pixels, returns points instead of maps.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __call__(self, sample, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels, origin top left."""
         width, height = sample.size
@@ -23,6 +25,8 @@ class Random:
     The point depends on torch's global CPU seed (the runner sets it per picture) and on the class alone, so asking for
     fewer classes, or in another order, moves no point.
     """
+
+    version = 1  # raised when its maps change for equal settings
 
     def __call__(self, sample, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels: 0 <= x < W, 0 <= y < H."""

@@ -1,52 +1,78 @@
 """Activations of named layers, and gradients of class scores with respect to them, at the price of the head alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
+from baselines.contract import Classifier
 
-def layer_names(classifier, layers: Sequence[str] | str | None, use: str, otherwise: str | None = None) -> list[str]:
-    """The layers a method reads: its own argument, else what the model's config names for `use`.
 
-    Raises ValueError when neither says anything, or when the network has no such layer.
+def layer_names(classifier: Classifier, layers: Sequence[str] | str | None, use: str, *otherwise: str) -> list[str]:
+    """The layers a method reads: its own argument, else what the model's config names for `use` or for `otherwise`.
+
+    Raises ValueError when neither says anything, when the network has no such layer, or when what the layer returns
+    cannot be read as maps.
     """
     if layers is None:
-        layers = classifier.layers.get(use) or classifier.layers.get(otherwise)
+        layers = next((classifier.layers[each] for each in (use, *otherwise) if classifier.layers.get(each)), None)
     names = [layers] if isinstance(layers, str) else list(layers or ())
     if not names:
         raise ValueError(f"no layers given: the model names none for {use!r}, set method.build.layers")
     if len(set(names)) < len(names):
         raise ValueError(f"a layer is named twice in {', '.join(names)}")
     for name in names:
-        classifier.module(name)
+        classifier.reader(name)
     return names
 
 
+def full(values: Tensor) -> Tensor:
+    """float32 of what a network in half precision computes: neither numpy nor LAPACK reads bfloat16."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
+class Taps:
+    """The outputs of tapped layers. `taps[name]`: as maps (B,C,h,w), a view; `taps.leaf(name)`: in the network's own
+    layout, what gradients are taken for; `taps.maps(name, gradient)`: such a gradient as maps."""
+
+    def __init__(self, readers: Mapping[str, Callable[[Tensor], Tensor]]):
+        self.readers = readers
+        self.outputs: dict[str, Tensor] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.outputs
+
+    def __getitem__(self, name: str) -> Tensor:
+        return full(self.maps(name, self.outputs[name]))
+
+    def leaf(self, name: str) -> Tensor:
+        return self.outputs[name]
+
+    def maps(self, name: str, values: Tensor) -> Tensor:
+        return self.readers[name](values)
+
+
 @contextmanager
-def tapped(classifier, names: Sequence[str], gradients: bool = True) -> Iterator[dict[str, Tensor]]:
-    """Within the block each forward pass leaves the layers' outputs (B,C,h,w) in the yielded dict.
+def tapped(classifier: Classifier, names: Sequence[str], gradients: bool = True) -> Iterator[Taps]:
+    """Within the block each forward pass leaves the layers' outputs in the yielded `Taps`.
 
     The network is frozen, so autograd records nothing before the first tapped layer, whose output becomes a leaf here:
     a backward pass differentiates the head only. The network goes on with a copy, so that an addition in place (as in
     the residual blocks of torchvision) cannot overwrite what was tapped. Hooks are gone when the block is left.
-    Raises ValueError naming a layer without a (B,C,h,w) output, and one that runs twice in a forward pass.
+    Raises ValueError naming a layer whose output is no map, and one that runs twice in a forward pass.
     """
-    taps: dict[str, Tensor] = {}
+    taps = Taps({name: classifier.reader(name) for name in names})
 
     def hook_for(name: str):
         def hook(_module, _inputs, output):
             if name in taps:
                 raise ValueError(f"layer {name!r} runs more than once in a forward pass, so its output is not one map")
-            if not isinstance(output, Tensor) or output.dim() != 4:
-                shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {name!r} returns {shape}, not feature maps (B,C,h,w)")
             if not gradients:
-                taps[name] = output.detach().clone()
+                taps.outputs[name] = output.detach().clone()
                 return None
-            taps[name] = output if output.requires_grad else output.detach().requires_grad_()
-            return taps[name].clone()
+            taps.outputs[name] = output if output.requires_grad else output.detach().requires_grad_()
+            return taps.outputs[name].clone()
 
         return hook
 
@@ -60,14 +86,14 @@ def tapped(classifier, names: Sequence[str], gradients: bool = True) -> Iterator
             handle.remove()
 
 
-def check_reached(names: Sequence[str], taps: dict[str, Tensor]) -> None:
+def check_reached(names: Sequence[str], taps: Taps) -> None:
     missing = [name for name in names if name not in taps]
     if missing:
         raise ValueError(f"layer {missing[0]!r} takes no part in the network's forward pass")
 
 
 def activations_and_gradients(
-    classifier, image: Tensor, targets: Tensor, names: Sequence[str]
+    classifier: Classifier, image: Tensor, targets: Tensor, names: Sequence[str]
 ) -> list[tuple[Tensor, Tensor]]:
     """One forward pass and one backward pass per class, from the score down to the first of the layers.
 
@@ -78,7 +104,7 @@ def activations_and_gradients(
 
 
 def many_activations_and_gradients(
-    classifier, images: Tensor, targets: Sequence[Tensor], names: Sequence[str]
+    classifier: Classifier, images: Tensor, targets: Sequence[Tensor], names: Sequence[str]
 ) -> list[list[tuple[Tensor, Tensor]]]:
     """The same for images (B,3,H,W) and their targets, B tensors (K,), in one forward pass; K may differ.
 
@@ -89,17 +115,21 @@ def many_activations_and_gradients(
     with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
         output = classifier.network(classifier.normalise(images.detach()))
         check_reached(names, taps)
-        layers = [taps[name] for name in names]
+        layers = [taps.leaf(name) for name in names]
         gradients = []
         for k in range(most):
             scores = [
                 classifier.score(output[i : i + 1], each[k]).sum() for i, each in enumerate(asked) if k < len(each)
             ]
             gradients.append(torch.autograd.grad(torch.stack(scores).sum(), layers, retain_graph=k + 1 < most))
+        activations = [taps[name].detach() for name in names]
+        found = [
+            [full(taps.maps(name, each)) for name, each in zip(names, gradient, strict=True)] for gradient in gradients
+        ]
     return [
         [
-            (layer[i : i + 1].detach(), torch.stack([gradients[k][place][i] for k in range(len(each))]))
-            for place, layer in enumerate(layers)
+            (layer[i : i + 1], torch.stack([found[k][place][i] for k in range(len(each))]))
+            for place, layer in enumerate(activations)
         ]
         for i, each in enumerate(asked)
     ]

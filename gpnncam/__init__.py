@@ -6,6 +6,8 @@ import importlib
 
 # Loaded on first use: numba and the compiled kernels cost a second that `import gpnncam` need not pay.
 _HOMES = {
+    "Fill": "gpnncam.inpaint",
+    "fill": "gpnncam.inpaint",
     "Explanation": "gpnncam.explanation",
     "GPNNCAM": "gpnncam.cam",
     "explain": "gpnncam.explanation",

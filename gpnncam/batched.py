@@ -18,7 +18,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, attempts, coarse, first_field, is_copy, noisy_start
+from gpnncam.levels import (
+    FEW_CHANGES,
+    ROW,
+    Level,
+    Settings,
+    attempts,
+    coarse,
+    completeness,
+    first_field,
+    is_copy,
+    noisy_start,
+)
 from gpnncam.pyramid import PATCH, resampler
 
 CHUNK = 1 << 26
@@ -176,12 +187,10 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
     """
     exact_kind = torch.float16 if device.type == "cuda" else torch.float32  # holds whole numbers up to 2048 exactly
     own = torch.tensor(seeds, device=device)
-    unit = None if settings.alpha is None else settings.alpha * 3 * PATCH**2 * 255**2
-    weight = None
     result, field, reverse = before or (None, None, None)
     for index in indices:
         level, coarser = levels[index], levels[index - 1]
-        grid = level.grid
+        grid, weight = level.grid, None
         values, blurred = (
             None if image is None else torch.from_numpy(image).to(device).permute(2, 0, 1)[None]
             for image in (level.image, level.blurred)
@@ -192,7 +201,7 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
         values = _unfold(values).to(exact_kind)
         steps = range(level.iterations)
         if index == 0:
-            starts = [first_field(noisy_start(level, seed, settings, attempt), level, settings.alpha) for seed in seeds]
+            starts = [first_field(noisy_start(level, seed, settings, attempt), level, settings) for seed in seeds]
             codes = torch.from_numpy(np.stack(starts)).long().to(device).flatten(1)
             field = codes // ROW * grid[1] + codes % ROW
             reverse = torch.zeros_like(field)
@@ -211,13 +220,14 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
             def nearest(query, keys, weight, field, salt, level=level, radius=radius, grid=grid):
                 if level.exact:
                     return _exact(query, keys, weight)
-                for again in range(1 if unit is None else 2):  # scores with weights are less smooth: one is not enough
+                # Scores with weights are less smooth: one iteration is not enough.
+                for again in range(2 if level.complete else 1):
                     field, score = _search(query, keys, weight, field, grid, radius, own, salt + again)
                 return field, score
 
-            if unit is not None:
+            if level.complete:
                 reverse, distance = nearest(keys, patches, None, reverse, salt + 2)
-                weight = 1 / (unit + distance)
+                weight = (1 / completeness(distance.double(), settings)).float()
             new, _ = nearest(patches, keys, weight, field, salt)
             changed = (new != field).float().mean(1)
             field = torch.where(active[:, None], new, field)

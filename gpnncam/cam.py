@@ -11,7 +11,7 @@ The answer for the picture: the same weights on its own activations, the same di
 resolution, averaged over the groups.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
@@ -21,9 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpnncam import sources
-from gpnncam.features import features
-from gpnncam.solve import FUSIONS, PHASE1, fuse, solve
-from gpnncam.vote import carry_back
+from gpnncam.contracts import Classifier
+from gpnncam.features import REPEATED, features
+from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
+from gpnncam.vote import carry_back_all
 
 STEPS = ("generation", "forward", "head gradient", "regression")
 
@@ -31,15 +32,17 @@ STEPS = ("generation", "forward", "head gradient", "regression")
 class GPNNCAM:
     """maps = GPNNCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
 
-    classifier: `.network` on normalised pixels, `.normalise(pixels)`, `.module(name)`, `.score(output, target)` ->
-        (B,) differentiable, `.layers["gpnncam"]` (see `layers`).
+    classifier: see `gpnncam.contracts.Classifier`.
     n, groups: variations, and how many groups (of equal size up to one) are solved independently and averaged.
     layers: module names deep to shallow; None: the classifier's `layers["gpnncam"]`. depth: only the first `depth`.
     phase1: "average_gradient", or "ridge": the activations at l1 are regressed on each variation's own GradCAM map.
     alpha: ridge penalty. fusion: "sigmoid_product" (the authors'), "product" or "sum", see `gpnncam.solve.fuse`.
     include_self: the picture counts as one more variation of every group.
-    source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), or a
-        callable (image, n, seed) -> object with `.pixels` (n,3,H,W) and, for source_vote, `.fields` (`gpnncam.vote`).
+    divisor: the picture's own maps are divided by the maximum over the variations' ("variations"), or each by its own
+        maximum ("own", as the authors' program does).
+    source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), a dotted
+        name `module.function` or a callable (see `gpnncam.sources.Source`); a list of these shares n among them.
+    repeated: "refuse" a layer that runs more than once in a forward pass, or read its "last" run.
     sigma, noise, generator: strength and kind ("grey", "rgb") of the generator's noise, and its further options.
     copy_sigma: deviation of source "noise". smallest_crop: share of the side for source "flip_crop".
     source_vote: answer with the variations' fused maps, carried back to the picture through their fields and averaged
@@ -50,9 +53,11 @@ class GPNNCAM:
     latest call's time by step (STEPS). ValueError for settings that contradict each other.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(
         self,
-        classifier,
+        classifier: Classifier,
         n: int = 20,
         groups: int = 1,
         layers: Sequence[str] | None = None,
@@ -61,13 +66,15 @@ class GPNNCAM:
         alpha: float = 1e-4,
         fusion: str = "sigmoid_product",
         include_self: bool = False,
-        source: str | Callable = "gpnn",
+        divisor: str = "variations",
+        source: str | Callable | Sequence[str | Callable] = "gpnn",
         sigma: float = 3.0,
         noise: str = "rgb",
         generator: dict | None = None,
         copy_sigma: float = 0.2,
         smallest_crop: float = 0.6,
         source_vote: bool = False,
+        repeated: str = "refuse",
         batch: int = 11,
     ):
         makers = {
@@ -76,11 +83,14 @@ class GPNNCAM:
             "flip_crop": lambda: sources.flip_crop(smallest_crop),
             "none": sources.none,
         }
-        for name, value, known in (("phase1", phase1, PHASE1), ("fusion", fusion, FUSIONS)):
+        for name, value, known in (
+            ("phase1", phase1, PHASE1),
+            ("fusion", fusion, FUSIONS),
+            ("divisor", divisor, DIVISORS),
+            ("repeated", repeated, REPEATED),
+        ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known are {', '.join(known)}")
-        if not callable(source) and source not in makers:
-            raise ValueError(f"source is {source!r}; known are {', '.join(makers)}, or a callable")
         names = list(classifier.layers.get("gpnncam", ())) if layers is None else list(layers)
         if not names or len(set(names)) < len(names):
             raise ValueError(f"GPNN-CAM needs one or more different layers, deep to shallow; given are {names}")
@@ -94,12 +104,16 @@ class GPNNCAM:
             raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
         self.classifier, self.batch = classifier, batch
         self.modules = {name: classifier.module(name) for name in names[:depth]}
-        self.source = source if callable(source) else makers[source]()
+        # A classifier without `reader` has layers that return maps (B,C,h,w) themselves.
+        self.readers = {name: classifier.reader(name) for name in self.modules} if hasattr(classifier, "reader") else {}
+        self.source = _resolve(source, makers)
         self.n, self.groups, self.include_self = n, groups, include_self
         if source == "none":
             self.n, self.groups, self.include_self = 1, 1, False
-        self.how = {"phase1": phase1, "alpha": alpha, "fusion": fusion}
-        self.source_vote = source_vote
+        if divisor == "own" and self.include_self:
+            raise ValueError('divisor is "own", but with include_self the picture is one of the variations')
+        self.how = {"phase1": phase1, "alpha": alpha, "fusion": fusion, "divisor": divisor}
+        self.source_vote, self.repeated = source_vote, repeated
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
@@ -119,7 +133,7 @@ class GPNNCAM:
         self.seconds = dict.fromkeys(STEPS, 0.0)
         seed = int(torch.randint(2**63 - 1, ()))
         with self._timed("generation", image.device):
-            made = self.source(image, self.n, seed)
+            made = sources.checked(self.source(image, self.n, seed), image, self.n)
         activations, gradients = self._observe(torch.cat([image[None], made.pixels.to(image)]), targets.tolist())
         with self._timed("regression", image.device), torch.no_grad():
             answer, votes, counts = 0, 0, 0
@@ -128,12 +142,20 @@ class GPNNCAM:
                 answer = answer + maps[:, 0] / self.groups
                 if self.source_vote:
                     heat = functional.interpolate(maps[:, 1:], image.shape[1:], mode="bilinear", align_corners=False)
-                    voted, counted = carry_back(heat, made.fields[group])
+                    voted, counted = carry_back_all(heat, [self._field(made, i) for i in group])
                     votes, counts = votes + voted, counts + counted
             if self.source_vote:
                 own = functional.interpolate(answer[None], image.shape[1:], mode="bilinear", align_corners=False)[0]
                 answer = (votes + own) / (counts + 1)
             return answer.float()
+
+    @staticmethod
+    def _field(made: sources.Varied, i: int) -> Tensor:
+        field = getattr(made, "fields", None)
+        field = field if field is None else field[i]
+        if field is None:
+            raise ValueError("source_vote carries heat back through the fields of the variations; the source has none")
+        return field
 
     def _group(self, activations: list[Tensor], gradients: Tensor, group: Tensor) -> Tensor:
         """Fused maps (K,1+len(group),h,w) of the picture (row 0) and of one group of its variations."""
@@ -148,7 +170,8 @@ class GPNNCAM:
         """Of pixels (N,3,H,W): each layer's activations (N,C,h,w); (K,N,C), the scores' mean gradients at the first."""
         stored: dict[str, Tensor] = {}
         gradients = None
-        with features(self.modules) as seen:
+        read = self.readers.get(next(iter(self.modules)), lambda output: output)
+        with features(self.modules, self.readers, self.repeated) as seen:
             for start in range(0, len(pixels), self.batch):
                 rows = slice(start, start + self.batch)
                 seen.clear()
@@ -160,13 +183,14 @@ class GPNNCAM:
                         stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
                     stored[name][rows] = layer
                 if gradients is None:
-                    gradients = seen.leaf.new_empty(len(targets), len(pixels), seen.leaf.shape[1]).detach()
+                    channels = seen.layers[next(iter(self.modules))].shape[1]
+                    gradients = seen.leaf.new_empty(len(targets), len(pixels), channels).detach()
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
                         keep = k + 1 < len(targets)
                         (gradient,) = torch.autograd.grad(score, seen.leaf, retain_graph=keep)
-                        gradients[k, rows] = gradient.flatten(2).mean(2)
+                        gradients[k, rows] = read(gradient).flatten(2).mean(2)
         return [stored[name] for name in self.modules], gradients
 
     @contextmanager
@@ -177,3 +201,20 @@ class GPNNCAM:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         self.seconds[step] += perf_counter() - start
+
+
+def _resolve(source: str | Callable | Sequence, makers: Mapping[str, Callable]) -> sources.Source:
+    """A source from what the setting holds: a name, a dotted name, a callable, or a list of these."""
+    if callable(source):
+        return source
+    if isinstance(source, str):
+        if source in makers:
+            return makers[source]()
+        if "." in source:
+            return sources.named(source)
+    elif isinstance(source, Sequence) and source:
+        if "none" in source:
+            raise ValueError("source 'none' has no share of n: leave it out, or count the picture by include_self")
+        return sources.combine([_resolve(part, makers) for part in source])
+    known = ", ".join(makers)
+    raise ValueError(f"source is {source!r}; known are {known}, module.function, a callable, or a list of these")

@@ -11,9 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpnncam import patchmatch
-from gpnncam.levels import FEW_CHANGES, ROW, Level, Settings, attempts, coarse, first_field, is_copy, noisy_start
+from gpnncam.levels import (
+    FEW_CHANGES,
+    ROW,
+    Level,
+    Settings,
+    attempts,
+    coarse,
+    completeness,
+    first_field,
+    is_copy,
+    noisy_start,
+)
 from gpnncam.patches import from_rows, to_rows
-from gpnncam.pyramid import PATCH, taps
+from gpnncam.pyramid import taps
 
 
 @dataclass(frozen=True)
@@ -40,15 +51,15 @@ def _lay_out(levels: list[Level]) -> list[_Rows]:
     return rows
 
 
-def _completeness(query, keys, reverse, exact, step, radius, state, unit):
-    """Weight of every key: 1 / (alpha + distance to its own nearest query patch), searched the other way round."""
+def _weigh(query, keys, reverse, exact, step, radius, state, settings):
+    """Weight of every key by the distance to its own nearest query patch, which is searched the other way round."""
     distances = np.empty(reverse.shape, np.int32)
     if exact:
         patchmatch.exact(keys, query, None, reverse, distances)
     else:
         for backward in (step % 2 == 1, step % 2 == 0):  # both ways: weights make mistakes here count twice
             patchmatch.sweep(keys, query, None, reverse, distances, backward, radius, state)
-    return (1 / (unit + distances)).astype(np.float32)
+    return (1 / completeness(distances, settings)).astype(np.float32)
 
 
 class _Search:
@@ -59,7 +70,6 @@ class _Search:
         self.rows, self.seed, self.settings = rows, seed, settings
         self.state = np.array([seed], np.uint64)
         self.total, self.line = np.empty_like(top), np.empty(top.shape[1] + 16, np.float32)
-        self.unit = None if settings.alpha is None else settings.alpha * 3 * PATCH**2 * 255**2
         self.result = self.field = self.reverse = None
 
     def run(self) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +89,7 @@ class _Search:
         here, settings = self.rows[0], self.settings
         query = np.zeros_like(here.values)
         start = noisy_start(here.level, self.seed, settings, attempt)
-        self.field = first_field(start, here.level, settings.alpha)
+        self.field = first_field(start, here.level, settings)
         self.reverse = np.zeros_like(self.field)
         patchmatch.average(self.field, here.values, self.total, query)
         self._improve(here, query, range(1, here.level.iterations), first=True)
@@ -89,20 +99,20 @@ class _Search:
         patchmatch.enlarge(self.result, *here.taps, self.line, query)
         coarser, self.field = self.field, np.empty(grid, np.int32)
         patchmatch.enlarge_field(coarser, *here.scale, self.field)
-        if self.unit is not None:
+        if here.level.complete:
             coarser, self.reverse = self.reverse, np.empty(grid, np.int32)
             patchmatch.enlarge_field(coarser, *here.scale, self.reverse)
         self._improve(here, query, range(here.level.iterations))
 
     def _improve(self, here: _Rows, query: np.ndarray, steps: range, first: bool = False) -> None:
         level, (h, w) = here.level, here.level.grid
-        scores = np.empty((h, w), np.int32 if self.unit is None else np.float32)
+        scores = np.empty((h, w), np.float32 if level.complete else np.int32)
         weight = None
         for step in steps:
             keys = here.values if first or step else here.blurred
             radius = max(h, w) >> (1 + step)
-            if self.unit is not None:
-                weight = _completeness(query, keys, self.reverse, level.exact, step, radius, self.state, self.unit)
+            if level.complete:
+                weight = _weigh(query, keys, self.reverse, level.exact, step, radius, self.state, self.settings)
             if level.exact:
                 changed = patchmatch.exact(query, keys, weight, self.field, scores)
             else:

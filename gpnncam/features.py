@@ -1,14 +1,16 @@
 """Activations of named layers, and gradients of the network's head alone, out of one forward pass."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+REPEATED = ("refuse", "last")
+
 
 class Features:
-    """What the latest forward pass left behind: `layers[name]` is (B,C,h,w), `leaf` the first layer's (B,C,h,w).
+    """What the latest forward pass left behind: `layers[name]` is (B,C,h,w), `leaf` what the first layer returned.
 
     The network continues from `leaf`, which requires gradients: whatever is computed from its output can be
     differentiated with respect to `leaf` at the price of the layers behind it.
@@ -31,30 +33,41 @@ class Features:
 
 
 @contextmanager
-def features(layers: Mapping[str, nn.Module]) -> Iterator[Features]:
+def features(
+    layers: Mapping[str, nn.Module],
+    readers: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
+    repeated: str = "refuse",
+) -> Iterator[Features]:
     """Watch the modules `layers` (name -> module) while the block runs; the first one also becomes the leaf.
 
     Parameters are frozen, so autograd records nothing until the hook on the first layer hands the network a tensor
     that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
-    runs the layers does not matter. Raises RuntimeError inside the block when a layer runs twice in one pass or
-    returns anything but feature maps (B,C,h,w). All hooks are gone afterwards, whatever happened.
+    runs the layers does not matter. repeated: "last" reads the last run of a layer that runs more than once in a pass
+    (a shared activation); "refuse" raises RuntimeError inside the block, as does a layer that returns anything but
+    feature maps (B,C,h,w) and has no reader. readers: what makes maps of other outputs. All hooks
+    are gone afterwards, whatever happened.
     """
     seen = Features(list(layers))
     first = seen.names[0]
 
     def watch(name: str):
         def hook(_module, _inputs, output):
-            if not isinstance(output, Tensor) or output.dim() != 4:
+            read = readers.get(name) if readers else None
+            if not isinstance(output, Tensor) or (read is None and output.dim() != 4):
                 found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
                 raise RuntimeError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
-            if name in seen.layers:
-                raise RuntimeError(f"layer {name!r} runs more than once in a forward pass: name one that runs once")
+            if name in seen.layers and repeated == "refuse":
+                raise RuntimeError(
+                    f"layer {name!r} runs more than once in a forward pass: name one that runs once, "
+                    'or read its last run (repeated="last")'
+                )
             # The copy survives a network that goes on in place (`out += identity` behind a batch norm).
-            seen.layers[name] = output.detach().clone()
+            copy = output.detach().clone()
+            seen.layers[name] = copy if read is None else read(copy)
             if name != first:
                 return None
-            seen.leaf = seen.layers[name].requires_grad_()
-            seen.layers[name] = seen.leaf.detach()
+            seen.leaf = copy.requires_grad_()
+            seen.layers[name] = seen.layers[name].detach()
             return seen.leaf.clone()
 
         return hook

@@ -40,7 +40,7 @@ class Variations(NamedTuple):
     seeds: list[int]
 
 
-def _checked(image: torch.Tensor) -> np.ndarray:
+def checked(image: torch.Tensor) -> np.ndarray:
     """(3, H, W) in [0, 1] -> (H, W, 3) uint8, or ValueError saying what is wrong with it."""
     if not isinstance(image, torch.Tensor) or not image.is_floating_point():
         kind = image.dtype if isinstance(image, torch.Tensor) else type(image).__name__
@@ -75,6 +75,8 @@ def variations(
     alpha: float | None = None,
     iterations: Sequence[int] = (1, 10, 3),
     search: str = "fast",
+    alpha_unit: str = "mean_square",
+    alpha_side: int | None = None,
     cache: str | os.PathLike | Cache | bool | None = None,
     threads: int | None = None,
     device: str | torch.device | None = None,
@@ -87,8 +89,13 @@ def variations(
         settings and its own seed alone, never on the others, the order or the threads.
     sigma, noise: standard deviation, on the scale of [0, 1], of the Gaussian noise on the coarsest level, drawn per
         colour ("rgb") or shared by the three ("grey").
-    alpha: None compares patches by squared distance; a number (0.005 in the publication) by GPNN's completeness score
-        D(q, k) / (alpha + min over q' of D(q', k)), D the mean over the patch's values of the squared difference.
+    alpha, alpha_unit: None compares patches by squared distance; a number by GPNN's completeness score
+        D(q, k) / (alpha + min over q' of D(q', k)), values in [0, 1]. D is the mean of the 147 squared differences
+        ("mean_square") or the root of their sum ("euclidean"). The publication's alpha, 0.005, is "euclidean" in the
+        official program; as "mean_square" the same number is 170 times as large, since there it stands for
+        a Euclidean distance of (147 x 0.005)^(1/2) = 0.86.
+    alpha_side: the completeness score holds on levels whose shorter side is at most this many pixels; None: on all.
+        The coarse levels decide what a variation shows; the score costs two searches instead of one.
     iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
     search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
     cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.
@@ -96,8 +103,8 @@ def variations(
     device: where the search runs: "cpu" or a CUDA device; the picture's own unless given. Both take the same
         algorithm and noise, but not the same random probes: their variations of one seed differ in detail.
     """
-    pixels = _checked(image)
-    settings = Settings(sigma, noise, alpha, iterations, search)
+    pixels = checked(image)
+    settings = Settings(sigma, noise, alpha, iterations, search, alpha_unit, alpha_side)
     if (seeds is None) == (n is None or seed is None):
         raise ValueError("Give either n and seed, or seeds.")
     if seeds is None:

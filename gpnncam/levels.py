@@ -22,6 +22,7 @@ ALIKE = 0.8
 """A variation of which more than this share of patches is where it was in the picture, at the last of the levels up to
 MIDDLE_SIDE pixels, is a copy: it starts again from other noise, `TRIES` times in all. Finer levels only follow."""
 TRIES = 4
+ALPHA_UNITS = ("mean_square", "euclidean")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Settings:
     alpha: float | None = None
     iterations: Sequence[int] = (1, 10, 3)
     search: str = "fast"
+    alpha_unit: str = "mean_square"
+    alpha_side: int | None = None
 
     def __post_init__(self):
         if not (math.isfinite(self.sigma) and 0 <= self.sigma <= 100):
@@ -43,6 +46,10 @@ class Settings:
             raise ValueError(f'search must be "fast" or "exact", not {self.search!r}.')
         if self.alpha is not None and not (math.isfinite(self.alpha) and self.alpha > 0):
             raise ValueError(f"alpha must be None (plain distance) or a positive number, not {self.alpha!r}.")
+        if self.alpha_unit not in ALPHA_UNITS:
+            raise ValueError(f"alpha_unit must be one of {', '.join(ALPHA_UNITS)}, not {self.alpha_unit!r}.")
+        if self.alpha_side is not None and not self.alpha_side >= 1:
+            raise ValueError(f"alpha_side must be None (all levels) or at least 1 pixel, not {self.alpha_side!r}.")
         iterations = tuple(self.iterations)
         if len(iterations) != 3 or any(int(t) != t or t < 1 for t in iterations):
             raise ValueError(
@@ -58,12 +65,14 @@ class Level:
 
     image: (h, w, 3) float32 whole values in 0..255, the values of its patches and the keys of all iterations but one.
     blurred: the coarser level enlarged to this one's size, the keys of the first iteration; None at the coarsest.
+    complete: whether patches are compared by the completeness score here.
     """
 
     image: np.ndarray
     blurred: np.ndarray | None
     exact: bool
     iterations: int
+    complete: bool
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -80,7 +89,9 @@ def prepare(pixels: np.ndarray, settings: Settings) -> list[Level]:
         first, middle, last = settings.iterations
         iterations = middle if min(h, w) <= MIDDLE_SIDE else last
         blurred = resample(levels[-1].image, h, w) if levels else None
-        levels.append(Level(image, blurred, few or settings.search == "exact", iterations if levels else first))
+        exact, complete = few or settings.search == "exact", settings.alpha is not None
+        complete &= settings.alpha_side is None or min(h, w) <= settings.alpha_side
+        levels.append(Level(image, blurred, exact, iterations if levels else first, complete))
     return levels
 
 
@@ -124,7 +135,17 @@ def unfold(image: np.ndarray) -> np.ndarray:
     return windows.reshape(windows.shape[0] * windows.shape[1], -1)
 
 
-def first_field(query: np.ndarray, level: Level, alpha: float | None) -> np.ndarray:
+def completeness(nearest, settings: Settings):
+    """What a key's squared distances are divided by; nearest: the least of them, a sum over a patch of values 0..255.
+
+    For Euclidean distances d the score d / (alpha + min d) is squared, which changes no comparison.
+    """
+    if settings.alpha_unit == "euclidean":
+        return (255 * settings.alpha + nearest**0.5) ** 2
+    return settings.alpha * 3 * PATCH**2 * 255**2 + nearest
+
+
+def first_field(query: np.ndarray, level: Level, settings: Settings) -> np.ndarray:
     """Field (rows, columns) of packed places of the noisy query, whose values may lie far outside 0..255.
 
     Every product and sum is a whole number below 2^53, so no order of summation can change the outcome.
@@ -132,7 +153,7 @@ def first_field(query: np.ndarray, level: Level, alpha: float | None) -> np.ndar
     q, k = unfold(query), unfold(level.image.astype(np.float64))
     # Not `q @ k.T`: the threads of BLAS would go on spinning on the cores that the search needs.
     scores = (q * q).sum(1)[:, None] + (k * k).sum(1)[None, :] - 2 * np.einsum("ij,kj->ik", q, k)
-    if alpha is not None:
-        scores /= alpha * k.shape[1] * 255**2 + scores.min(0)
+    if level.complete:
+        scores /= completeness(scores.min(0), settings)
     rows, columns = np.divmod(scores.argmin(1), level.grid[1])
     return (rows * ROW + columns).astype(np.int32).reshape(level.grid)

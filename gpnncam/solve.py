@@ -10,6 +10,7 @@ from gpnncam.regression import NormalEquations, Ridge
 
 PHASE1 = ("average_gradient", "ridge")
 FUSIONS = ("sigmoid_product", "product", "sum")
+DIVISORS = ("variations", "own")
 # A prediction that small is rounding (targets are of order one); dividing by it would turn rounding into a heat map.
 ROUNDING = 1e-9
 
@@ -34,40 +35,47 @@ def solve(
     alpha: float = 1e-4,
     fusion: str = "sigmoid_product",
     chunk: int = 10,
+    divisor: str = "variations",
 ) -> list[Tensor]:
     """Heat maps of a group of pictures for K classes, one (K,n,h,w) float64 per layer.
 
     layers: activations (n,C,h,w) of the group's pictures, deep to shallow.
     gradients: (K,n,C), gradient of each class's score with respect to the first layer, averaged over positions.
-    fitted: the pictures that the weights, the regressions and the divisors are computed from; the others are only
-        predicted (in GPNN-CAM: the source picture).
+    fitted: the pictures that the weights and the regressions are computed from; the others are only predicted (in
+        GPNN-CAM: the source picture).
+    divisor: maps are divided by the highest value of the fitted pictures' ("variations"); or those of the others each
+        by its own highest value ("own").
     chunk: pictures that are converted to float64 at a time.
     """
     deep = layers[0]
     if phase1 == "average_gradient":
         weights = gradients[:, fitted].mean(1)
         raw = torch.einsum("kc,nchw->knhw", weights, deep)
-        maps = [_normalise(raw.double(), fitted)]
+        maps = [_normalise(raw.double(), fitted, divisor)]
     else:
-        own = _normalise(torch.einsum("knc,nchw->knhw", gradients, deep).double(), fitted)
-        maps = [_regress(deep, own, fitted, alpha, chunk)]
+        own = _normalise(torch.einsum("knc,nchw->knhw", gradients, deep).double(), fitted, divisor)
+        maps = [_regress(deep, own, fitted, alpha, chunk, divisor)]
     for layer in layers[1:]:
-        maps.append(_regress(layer, fuse(maps, layer.shape[2:], fusion), fitted, alpha, chunk))
+        maps.append(_regress(layer, fuse(maps, layer.shape[2:], fusion), fitted, alpha, chunk, divisor))
     return maps
 
 
-def _regress(layer: Tensor, target: Tensor, fitted: slice, alpha: float, chunk: int) -> Tensor:
+def _regress(layer: Tensor, target: Tensor, fitted: slice, alpha: float, chunk: int, divisor: str) -> Tensor:
     """Regress target (K,n,h,w) on the fitted pictures' activations (n,C,h,w); the maps of all pictures, normalised."""
     sums = NormalEquations()
     for x, y in zip(layer[fitted].split(chunk), target[:, fitted].split(chunk, 1), strict=True):
         sums.add(x, y)
     ridge: Ridge = sums.solve(alpha)
     predicted = torch.cat([ridge.predict(x) for x in layer.split(chunk)], 1)
-    return _normalise(torch.where(predicted > ROUNDING, predicted, 0), fitted)
+    return _normalise(torch.where(predicted > ROUNDING, predicted, 0), fitted, divisor)
 
 
-def _normalise(raw: Tensor, fitted: slice) -> Tensor:
-    """ReLU of (K,n,h,w), each class divided by its maximum over the fitted pictures; a class without any stays 0."""
+def _normalise(raw: Tensor, fitted: slice, divisor: str) -> Tensor:
+    """ReLU of (K,n,h,w), each class divided by its maximum as `divisor` says; a map without any stays 0."""
     positive = raw.clamp(min=0)
     highest = positive[:, fitted].amax((1, 2, 3), keepdim=True)
+    if divisor == "own":
+        together = highest
+        highest = positive.amax((2, 3), keepdim=True)
+        highest[:, fitted] = together
     return positive / torch.where(highest > 0, highest, 1)

@@ -1,14 +1,37 @@
-"""Where the variations of a picture come from: the generator, or cheap stand-ins that tell what it adds.
+"""Where the variations of a picture come from: the generator, cheap stand-ins that tell what it adds, or your own."""
 
-A source is called as source(image (3,H,W) RGB in [0,1], n, seed); what it returns has at least `.pixels` and `.fields`.
-"""
-
-from collections.abc import Callable
-from typing import NamedTuple
+import importlib
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+class Varied(Protocol):
+    """What a source returns.
+
+    pixels: (n,3,H,W) RGB in [0,1].
+    fields: for each of the n an (h,w,2) whole-number tensor of (row, column): the top left pixel of the patch of the
+        picture that the variation's patch at that place shows, for patches of H - h + 1 pixels a side (h = H: single
+        pixels). Needed for GPNN-CAM's `source_vote` alone.
+    """
+
+    @property
+    def pixels(self) -> Tensor: ...
+
+    @property
+    def fields(self) -> Tensor | Sequence[Tensor | None]: ...
+
+
+class Source(Protocol):
+    """source(image, n, seed) -> n variations of image (3,H,W) RGB in [0,1].
+
+    They depend on the picture and the seed (0 <= seed < 2^63) alone, and the first m of n are the m of m.
+    """
+
+    def __call__(self, image: Tensor, n: int, seed: int) -> Varied: ...
 
 
 class Variations(NamedTuple):
@@ -18,14 +41,63 @@ class Variations(NamedTuple):
     fields: Tensor
 
 
-def gpnn(**options) -> Callable:
+class Combined(NamedTuple):
+    """pixels (n,3,H,W); fields, n tensors whose patches may differ in size (None from a part that has no fields)."""
+
+    pixels: Tensor
+    fields: list[Tensor | None]
+
+
+def combine(parts: Sequence[Source]) -> Source:
+    """Variations of k parts by turns, so that each has an equal share of n; a part named twice has two shares.
+
+    Part i gets the seed plus i: the first part's variations are the first ones that it makes alone.
+    """
+
+    def source(image: Tensor, n: int, seed: int) -> Combined:
+        pixels, fields = image.new_empty(n, *image.shape), [None] * n
+        for i, part in enumerate(parts[:n]):
+            turns = range(i, n, len(parts))
+            made = checked(part(image, len(turns), (seed + i) % 2**63), image, len(turns))
+            pixels[i :: len(parts)] = made.pixels.to(image)
+            fields[i :: len(parts)] = getattr(made, "fields", [None] * len(turns))
+        return Combined(pixels, fields)
+
+    return source
+
+
+def checked(made: Varied, image: Tensor, n: int) -> Varied:
+    """What a source returned for image (3,H,W), if it is n pictures of that size; ValueError otherwise."""
+    pixels = getattr(made, "pixels", None)
+    if not isinstance(pixels, Tensor) or pixels.shape != (n, *image.shape):
+        found = f"pixels {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else f"{type(made).__name__} without any"
+        raise ValueError(f"the source returned {found}; its `.pixels` must be a tensor {(n, *image.shape)}")
+    return made
+
+
+def named(name: str) -> Source:
+    """The function of a dotted name, `module.function`; ValueError saying what of it is not there."""
+    module, _, function = name.rpartition(".")
+    try:
+        loaded = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # the module is there, but something that it imports is not
+        raise ValueError(f"source is {name!r}, but there is no module {error.name!r} on the Python path") from error
+    found = getattr(loaded, function, None)
+    if not callable(found):
+        raise ValueError(f"source is {name!r}, but module {module!r} has no function {function!r}")
+    return found
+
+
+def gpnn(**options) -> Source:
     """Realistic variations by GPNN (Granot et al., CVPR 2022); options as in `gpnncam.variations`."""
     from gpnncam import variations  # compiles kernels on import: only who generates pays for it
 
     return lambda image, n, seed: variations(image, n, seed, **options)
 
 
-def noise(sigma: float = 0.2) -> Callable:
+def noise(sigma: float = 0.2) -> Source:
     """Copies under Gaussian noise of deviation sigma ([0,1] scale, independent per pixel and channel), clipped."""
 
     def source(image: Tensor, n: int, seed: int) -> Variations:
@@ -37,7 +109,7 @@ def noise(sigma: float = 0.2) -> Callable:
     return source
 
 
-def flip_crop(smallest: float = 0.6) -> Callable:
+def flip_crop(smallest: float = 0.6) -> Source:
     """Crops of at least `smallest` of both sides, aspect kept, resized back; every second one mirrored."""
 
     def source(image: Tensor, n: int, seed: int) -> Variations:
@@ -60,7 +132,7 @@ def flip_crop(smallest: float = 0.6) -> Callable:
     return source
 
 
-def none() -> Callable:
+def none() -> Source:
     """No variations: the picture itself, once, whatever n."""
     return lambda image, n, seed: Variations(image[None], _grid(image))
 

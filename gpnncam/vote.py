@@ -1,8 +1,19 @@
 """Heat of variations carried back to the picture that they were made from."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+
+def carry_back_all(heat: Tensor, fields: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """`carry_back` of heat (K,n,H,W) through n fields (h,w,2) whose patches may differ in size."""
+    alike: dict[tuple, list[int]] = {}
+    for i, field in enumerate(fields):
+        alike.setdefault(tuple(field.shape), []).append(i)
+    parts = [carry_back(heat[:, rows], torch.stack([fields[i] for i in rows])) for rows in alike.values()]
+    return sum(votes for votes, _ in parts), sum(counts for _, counts in parts)
 
 
 def carry_back(heat: Tensor, fields: Tensor) -> tuple[Tensor, Tensor]:

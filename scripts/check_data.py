@@ -44,7 +44,8 @@ KNOWN = {
 
 @dataclass
 class Report:
-    """What a pass over a data set found; `bad`: (picture, kind, message)."""
+    """What a pass over a data set found; `bad`: (picture, kind, message). notes: what is left out; remarks: how files
+    are read."""
 
     pictures: int = 0
     pairs: int = 0
@@ -52,6 +53,7 @@ class Report:
     classes: int = 0
     objects: int = 0
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     bad: list[tuple[str, str, str]] = field(default_factory=list)
     compared: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -65,7 +67,8 @@ def check(dataset: Any, workers: int = 1, decode: bool = True, known: Known | No
     from eval.game.sample import pairs
     from eval.running.decoding import decoded
 
-    report = Report(notes=tuple(getattr(dataset, "notes", ())), pictures=len(dataset))
+    notes, remarks = (tuple(getattr(dataset, name, ())) for name in ("notes", "remarks"))
+    report = Report(notes=notes, remarks=remarks, pictures=len(dataset))
     keys = getattr(dataset, "keys", [f"picture {index}" for index in range(len(dataset))])
     samples: list[Sample] = []
     seen: Counter = Counter()
@@ -126,7 +129,7 @@ def lines(report: Report, name: str, limit: int = 20) -> list[str]:
     ):
         if known is not None:
             text.append(f"  {what}: {f'{found:,}, as known' if found == known else f'{found:,} instead of {known:,}'}")
-    text += [f"  note: {note}" for note in report.notes]
+    text += [f"  note: {note}" for note in (*report.notes, *report.remarks)]
     text += [f"  {report.compared}"] if report.compared else []
     for kind, count in Counter(kind for _, kind, _ in report.bad).items():
         named = [(key, message) for key, k, message in report.bad if k == kind]

@@ -136,7 +136,7 @@ from pathlib import Path
 
 from eval.records.rows import read_rows
 from eval.records.loading import load_runs
-from eval.records.schema import TIMING
+from eval.records.rows.schema import TIMING
 
 def rows(results):
     ((run,), _) = load_runs(Path(results) / "records")

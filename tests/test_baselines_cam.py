@@ -300,13 +300,14 @@ def test_settings_that_make_no_sense(net, settings, message):
 
 
 def test_layers_without_maps(net, image):
-    with pytest.raises(ValueError, match=r"'1\.4' returns .*not feature maps"):
-        CAM(classifier_of(net), layers="1.4")(image, TARGETS)
+    with pytest.raises(ValueError, match=r"'1\.3' returns .*not feature maps"):
+        CAM(classifier_of(net), layers="1.3")
     twice = nn.Sequential(net[0], net[1])
     twice[0].append(twice[0][5])
     with pytest.raises(ValueError, match=r"'0\.5' runs more than once"):
         CAM(classifier_of(twice))(image, TARGETS)
-    twice.add_module("unused", nn.Conv2d(3, 3, 1))
-    twice.forward = lambda pixels: net[1](net[0](pixels))
+    partly = nn.Sequential(nn.Conv2d(3, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    partly.forward = lambda pixels: partly[2](partly[1](partly[0](pixels)))
+    partly.add_module("unused", nn.Conv2d(3, 3, 1))
     with pytest.raises(ValueError, match="'unused' takes no part"):
-        CAM(classifier_of(twice), layers="unused")(image, TARGETS)
+        CAM(classifier_of(partly, ["0"]), layers="unused")

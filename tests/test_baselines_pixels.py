@@ -6,12 +6,10 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import map_coordinates
 from torch import nn
-from torch.nn import functional
 
-from baselines.captum_maps import Gradient, GuidedBackprop, IntegratedGradients, Occlusion
-from baselines.pixel_maps import blur, join
+from baselines.captum_maps import Deconvnet, Gradient, GuidedBackprop, IntegratedGradients, Occlusion
 from baselines.probability import probability
 from baselines.rise import RISE
 from eval.networks.classifier import Classifier
@@ -86,11 +84,32 @@ def test_guided_backprop(classifier, image):
     torch.testing.assert_close(Gradient(classifier)(image, TARGETS), plain.abs().amax(1))
 
 
+class Deconvolve(torch.autograd.Function):
+    """The ReLU of deconvnet: its gradient passes where the gradient is positive."""
+
+    @staticmethod
+    def forward(ctx, values):
+        return values.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient.clamp(min=0)
+
+
+def test_deconvnet(classifier, image):
+    pixels = classifier.normalise(image)
+    expected = gradients(classifier, pixels, Deconvolve.apply)
+    assert not torch.allclose(expected, gradients(classifier, pixels, Rectify.apply))
+    torch.testing.assert_close(Deconvnet(classifier)(image, TARGETS), expected.abs().amax(1))
+
+
 def test_guided_backprop_refuses_a_network_without_relu_modules():
     net = nn.Sequential(nn.Conv2d(3, 3, 3), nn.GELU(), nn.Flatten(), nn.LazyLinear(2))
     net(torch.rand(1, 3, 8, 8))
-    with pytest.raises(ValueError, match="the network has none"):
+    with pytest.raises(ValueError, match=r"is defined for no other kind; layer .* is a GELU"):
         GuidedBackprop(Classifier(net, [0] * 3, [1] * 3, {}, ["a", "b"]))
+    with pytest.raises(ValueError, match=r"deconvnet changes .*the network has none"):
+        Deconvnet(Classifier(net, [0] * 3, [1] * 3, {}, ["a", "b"]))
 
 
 @pytest.mark.parametrize("baseline", ["black", "grey"])
@@ -109,7 +128,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores(classifier,
 
 def test_occlusion(classifier, image):
     window, stride = 8, 5
-    found = Occlusion(classifier, window, stride, batch=3, smooth=0)(image, TARGETS)
+    found = Occlusion(classifier, window, stride, batch=3)(image, TARGETS)
     pixels = classifier.normalise(image)
     total, count = torch.zeros(2, 20, 28, dtype=torch.float64), torch.zeros(20, 28)
     with torch.no_grad():
@@ -151,7 +170,10 @@ def test_rise(classifier, image):
     pixels = classifier.normalise(image)
     with torch.no_grad():
         for grid, row, column in zip(grids, rows, columns, strict=True):
-            large = functional.interpolate(grid[None, None], (28, 40), mode="bilinear")[0, 0]
+            large = np.pad(grid.numpy(), 1, mode="reflect")  # the mirror: the row before the first is the second
+            places = [(np.arange(n) + 0.5) * 3 / n - 0.5 + 1 for n in (28, 40)]
+            large = map_coordinates(large, np.meshgrid(*places, indexing="ij"), order=1)
+            large = torch.from_numpy(large)
             mask = large[row : row + 20, column : column + 28]
             chances = classifier.network(pixels * mask).softmax(1)[0]
             expected[0] += (chances[1] + chances[2]) * mask
@@ -171,18 +193,6 @@ def test_rise_finds_what_the_score_depends_on():
     row, column = divmod(int(heat.argmax()), 48)
     assert 20 <= row < 40
     assert 4 <= column < 24
-
-
-def test_smoothing():
-    maps = torch.rand(2, 30, 41, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    expected = np.stack([gaussian_filter(m, 1.7, mode="nearest", radius=math.ceil(4 * 1.7)) for m in maps.numpy()])
-    np.testing.assert_allclose(blur(maps, 1.7).numpy(), expected, rtol=1e-10)
-    assert torch.equal(blur(maps, 0), maps)
-    values = torch.randn(2, 3, 10, 50, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(join(values, "sum", 0.02), blur(values.sum(1), 1.0))
-    torch.testing.assert_close(join(values, "absolute_sum", 0), values.abs().sum(1))
-    # Wider than the map: the border goes on.
-    torch.testing.assert_close(blur(torch.ones(1, 3, 3), 5.0), torch.ones(1, 3, 3))
 
 
 def test_probability(classifier):

@@ -127,9 +127,9 @@ def test_a_file_of_ones_own(tmp_path, name, text):
         ("{a: 3, bee: 1.0}", "class 'bee'"),
         ("{a: [], bee: []}", "no class of the data set has an output"),
         ("[1, 2]", "must map class names"),
-        ("{a: 3", "no readable JSON or YAML"),
-        ("!!python/object/apply:os.system ['true']", "no readable JSON or YAML"),
-        ("\xff\xfe".encode("latin-1"), "no readable JSON or YAML"),
+        ("{a: 3", "no readable YAML"),
+        ("!!python/object/apply:os.system ['true']", "no readable YAML"),
+        ("\xff\xfe".encode("latin-1"), "no readable YAML"),
     ],
 )
 def test_what_is_no_map_is_named(tmp_path, text, said):
@@ -142,8 +142,20 @@ def test_what_is_no_map_is_named(tmp_path, text, said):
 def test_an_unknown_map_is_named():
     with pytest.raises(FileNotFoundError, match=r"there is no file .*imagnet; built in are imagenet, coco_to_imagenet"):
         outputs(["a"], "imagnet", 4)
-    with pytest.raises(ValueError, match="knows the classes of VOC or of COCO, not 'unicorn'"):
-        outputs(["dog", "unicorn"], "imagenet", 1000)
+    with pytest.raises(
+        ValueError, match=r"VOC, of COCO and of ImageNet, not 'golden retriver' \(near names: golden re"
+    ):
+        outputs(["dog", "golden retriver"], "imagenet", 1000)
+
+
+def test_imagenets_own_classes_are_known_by_name_and_by_synset():
+    assert outputs(["golden retriever", "n02099601", "dog"], "imagenet", 1000) == [[207], [207], list(range(151, 269))]
+    own = imagenet_classes()
+    assert outputs(list(own.values()), "imagenet", 1000) == outputs(list(own), "imagenet") == [[i] for i in range(1000)]
+    # A vocabulary of ImageNet's own words means one output each; beside a word of COCO's, "dog" is every breed.
+    assert outputs(["crane", "teapot"], "imagenet", 1000) == [[NAMES.index("crane")], [NAMES.index("teapot")]]
+    with pytest.raises(ValueError, match="'car' means something else in coco_to_imagenet and in voc_to_imagenet"):
+        outputs(["car", "golden retriever"], "imagenet", 1000)
 
 
 def test_the_score_is_the_logsumexp_of_the_outputs():

@@ -71,7 +71,10 @@ def test_coco_masks_agree_with_pycocotools(tmp_path):
     mask = np.asfortranarray(np.random.default_rng(0).random((30, 40)) < 0.3, np.uint8)
     mask[5:25, 8:30] = 1
     packed = cocomask.encode(mask)
-    content["annotations"][0]["segmentation"] = {"size": [30, 40], "counts": packed["counts"].decode()}
+    content["annotations"][0] |= {
+        "segmentation": {"size": [30, 40], "counts": packed["counts"].decode()},
+        "bbox": [0, 0, 40, 30],
+    }
     data = Coco(write_coco(tmp_path, content))
     assert np.array_equal(data[1].masks(np.array([0])), mask.astype(bool))
     union = data[1].region(1).mask
@@ -107,7 +110,7 @@ BAD_COCO = {
     "no annotations": (lambda c: {k: v for k, v in c.items() if k != "annotations"}, "no list 'annotations'"),
     "captions": (
         lambda c: c | {"annotations": [{"image_id": 7, "caption": "a"}]},
-        "entry 0 of 'annotations' has no image_id",
+        "entry 0 of 'annotations' has no category_id",
     ),
     "entry is a number": (lambda c: c | {"images": [3]}, "entry 0 of 'images'"),
     "two pictures of one id": (change("images", 0, id=7), "two entries of 'images' have one id"),
@@ -117,7 +120,7 @@ BAD_COCO = {
     "unknown category": (change("annotations", 0, category_id=99), "annotation 1: unknown category_id 99"),
     "one name twice": (change("categories", 0, name="car"), "two categories of one name"),
     "no width": (change("images", 0, width=None), "picture b.jpg: the width is None"),
-    "huge": (change("images", 0, width=1e9), "does not exist"),
+    "huge": (change("images", 0, width=1e9), "pixels and are refused"),
     "no bbox": (change("annotations", 0, bbox=None), r"annotation 1 has no bbox"),
     "short bbox": (change("annotations", 0, bbox=[1, 2, 3]), r"annotation 1 has no bbox"),
     "bbox in words": (change("annotations", 0, bbox=["a", 2, 3, 4]), "annotation 1, bbox .* no number"),
@@ -132,8 +135,11 @@ BAD_COCO = {
     "empty segmentation": (change("annotations", 0, segmentation=[]), "annotation 1 has no segmentation"),
     "polygon of two points": (change("annotations", 0, segmentation=[[1, 2, 3, 4]]), "at least three points"),
     "polygon of 1e9": (change("annotations", 0, segmentation=[[1, 2, 1e9, 4, 5, 6]]), "lies far outside"),
-    "polygon of nan": (change("annotations", 0, segmentation=[[1, 2, float("inf"), 4, 5, 6]]), "no coordinate"),
-    "polygon in words": (change("annotations", 0, segmentation=[[1, 2, "x", 4, 5, 6]]), "no coordinate"),
+    "polygon of nan": (change("annotations", 0, segmentation=[[1, 2, float("inf"), 4, 5, 6]]), "not a coordinate"),
+    "polygon in words": (
+        change("annotations", 0, segmentation=[[1, 2, "x", 4, 5, 6]]),
+        "coordinate of a polygon is 'x', no number",
+    ),
     "mask of another size": (
         change("annotations", 0, segmentation={"size": [3, 4], "counts": [12]}),
         "not the picture's",

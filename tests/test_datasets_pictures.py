@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from eval.datasets.pictures import MAX_PIXELS, Picture, inside, missing
+from eval.datasets.names import inside, located
+from eval.datasets.pictures import MAX_PIXELS, Picture
 
 
 def colours(width=32, height=24):
@@ -153,7 +154,7 @@ def test_unusual_names_are_fine(tmp_path, name):
     colours().save(tmp_path / name)
     picture = pickle.loads(pickle.dumps(Picture(tmp_path, name, (32, 24))))
     assert near(picture(), colours())
-    assert missing(tmp_path, [name, "other.png", "sub/other.png"]) == ["other.png", "sub/other.png"]
+    assert located(tmp_path, [name, "other.png", "sub/other.png"]) == ([name], ["other.png", "sub/other.png"])
 
 
 def test_a_pipe_is_no_picture(tmp_path):

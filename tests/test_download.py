@@ -14,8 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from eval.files import archive as archives
 from eval.files import download as module
-from eval.files.download import Archive, download, extract, open_url
+from eval.files.archive import extract
+from eval.files.download import Archive, download, open_url
 
 BODY = bytes(range(256)) * 4096  # 1 MiB
 DIGEST = hashlib.sha256(BODY).hexdigest()
@@ -216,8 +218,8 @@ def test_a_truncated_archive_leaves_nothing_behind(tmp_path):
 
 
 def test_an_archive_larger_than_the_disk_is_refused_before_it_fills_it(tmp_path, monkeypatch):
-    usage = module.shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: usage._replace(free=9_999))
+    usage = archives.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda _: usage._replace(free=9_999))
     with pytest.raises(RuntimeError, match=r"needs 10,000 bytes in .*, 9,999 are free"):
         extract(tar(tmp_path / "x.tar", [({"name": "a"}, b"x" * 10_000)]), tmp_path / "root")
     assert list((tmp_path / "root").iterdir()) == []

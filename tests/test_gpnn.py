@@ -13,7 +13,7 @@ import torch
 
 import gpnncam
 from gpnncam import variations
-from gpnncam.levels import ROW, Settings, likeness, prepare, unfold
+from gpnncam.levels import ROW, Settings, first_field, likeness, noisy_start, prepare, unfold
 
 
 def scene(height, width, seed=0):
@@ -35,12 +35,20 @@ def levels_of(image, settings):
     return prepare(np.rint(image.permute(1, 2, 0).numpy() * 255).astype(np.uint8), settings)
 
 
-@pytest.mark.parametrize("alpha", [None, 0.005])
+COMPLETE = [
+    (None, "mean_square", None),
+    (0.005, "mean_square", None),
+    (0.005, "euclidean", None),
+    (0.002, "euclidean", 18),
+]
+
+
+@pytest.mark.parametrize(("alpha", "unit", "side"), COMPLETE)
 @pytest.mark.parametrize("noise", ["rgb", "grey"])
-def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, noise):
+def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, unit, side, noise):
     from gpnncam import batched, compiled
 
-    settings = Settings(search="exact", alpha=alpha, noise=noise, sigma=1.0)
+    settings = Settings(search="exact", alpha=alpha, alpha_unit=unit, alpha_side=side, noise=noise, sigma=1.0)
     levels = levels_of(scene(26, 32), settings)
     a = compiled.vary(levels, [5, 6], settings, threads=1)
     b = batched.vary(levels, [5, 6], settings, torch.device("cpu"))
@@ -53,6 +61,32 @@ def test_compiled_and_matrix_exact_search_agree_to_the_bit(alpha, noise):
 def test_small_levels_are_the_same_under_fast_and_exact_search(alpha):
     image = scene(32, 32)
     assert same(variations(image, 3, 1, alpha=alpha), variations(image, 3, 1, alpha=alpha, search="exact"))
+
+
+@pytest.mark.parametrize("unit", ["mean_square", "euclidean"])
+@pytest.mark.parametrize("alpha", [0.005, 0.3])
+def test_the_first_field_takes_the_least_completeness_score(unit, alpha):
+    """The published formula with distances of values in [0, 1], as it stands."""
+    settings = Settings(alpha=alpha, alpha_unit=unit, sigma=0.05)
+    level = levels_of(scene(14, 15), settings)[0]
+    query = np.roll(noisy_start(level, 3, settings), 5, axis=1)
+    difference = (unfold(query)[:, None] - unfold(level.image.astype(np.float64))[None]) / 255
+    distance = (difference**2).mean(-1) if unit == "mean_square" else np.sqrt((difference**2).sum(-1))
+    best = (distance / (alpha + distance.min(0))).argmin(1).reshape(8, 9)
+    field = first_field(query, level, settings)
+    assert np.array_equal((field >> 16) * 9 + (field & 65535), best)
+    other = Settings(alpha=alpha, alpha_unit="mean_square" if unit == "euclidean" else "euclidean", sigma=0.05)
+    assert not np.array_equal(field, first_field(query, level, other))
+
+
+def test_the_completeness_score_holds_on_levels_up_to_a_side():
+    image = scene(48, 52)
+    plain, scored = variations(image, 3, 1), variations(image, 3, 1, alpha=0.005)
+    assert same(variations(image, 3, 1, alpha=0.005, alpha_side=13), plain)
+    assert same(variations(image, 3, 1, alpha=0.005, alpha_side=48), scored)
+    between = variations(image, 3, 1, alpha=0.005, alpha_side=25)
+    assert not same(between, plain)
+    assert not same(between, scored)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -263,6 +297,8 @@ def test_pictures_that_are_refused(image, message):
         ({"n": 1, "seed": 0, "sigma": -1}, "sigma"),
         ({"n": 1, "seed": 0, "noise": "pink"}, "pink"),
         ({"n": 1, "seed": 0, "alpha": 0}, "alpha"),
+        ({"n": 1, "seed": 0, "alpha_unit": "rms"}, "rms"),
+        ({"n": 1, "seed": 0, "alpha_side": 0}, "alpha_side"),
         ({"n": 1, "seed": 0, "iterations": [1, 2]}, "iterations"),
         ({"n": 1, "seed": 0, "iterations": [0, 2, 2]}, "iterations"),
         ({"n": 1, "seed": 0, "search": "fuzzy"}, "fuzzy"),

@@ -147,6 +147,13 @@ def test_the_seed_comes_from_the_global_generator():
         ({"phase1": "gradcam"}, "average_gradient, ridge"),
         ({"fusion": "mean"}, "sigmoid_product"),
         ({"source": "diffusion"}, "flip_crop"),
+        ({"source": []}, "flip_crop"),
+        ({"source": 3}, "flip_crop"),
+        ({"source": ["noise", "diffusion"]}, "diffusion"),
+        ({"source": ["noise", "none"]}, "include_self"),
+        ({"divisor": "mean"}, "own"),
+        ({"divisor": "own", "include_self": True}, "include_self"),
+        ({"repeated": "first"}, "last"),
         ({"n": 4, "groups": 5}, "5 groups"),
         ({"n": 0}, "0 variations"),
         ({"alpha": 0.0}, "positive"),
@@ -163,8 +170,10 @@ def test_contradicting_settings_are_refused(settings, message):
 
 
 def test_a_layer_without_feature_maps_is_named():
-    with pytest.raises(RuntimeError, match="'4' returns"):
-        GPNNCAM(classifier(layers=["4"]), n=2, source=copies)(image(), torch.tensor([0]))
+    with pytest.raises(ValueError, match="'4' returns"):
+        GPNNCAM(classifier(layers=["4"]), n=2, source=copies)
+    with pytest.raises(RuntimeError, match="'4' returns"), features({"4": (net := network())[4]}):
+        net(image()[None])
 
 
 def test_a_layer_that_runs_twice_is_named():
@@ -172,6 +181,35 @@ def test_a_layer_that_runs_twice_is_named():
     net = nn.Sequential(shared, shared, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
     with pytest.raises(RuntimeError, match="'0' runs more than once"):
         GPNNCAM(classifier(net, layers=["0"]), n=2, source=copies)(image(), torch.tensor([0]))
+
+
+@pytest.mark.parametrize("first", ["shared", "other"])
+def test_the_last_run_of_a_layer_that_runs_twice_can_be_read(first):
+    """One shared layer against the same network with two equal ones."""
+
+    class Twice(nn.Module):
+        def __init__(self, shared):
+            super().__init__()
+            torch.manual_seed(2)
+            self.other, self.shared, self.head = nn.Conv2d(3, 4, 3, 2), nn.Conv2d(4, 4, 1), nn.Linear(4, 5)
+            self.early = self.shared if shared else nn.Conv2d(4, 4, 1)
+            if not shared:
+                self.early.load_state_dict(self.shared.state_dict())
+
+        def forward(self, x):
+            x = self.shared(self.early(self.other(x)).relu())
+            return self.head(x.relu().mean((2, 3)))
+
+    layers = ["shared", "other"] if first == "shared" else ["other", "shared"]
+    maps = [
+        GPNNCAM(classifier(Twice(shared), layers=layers), n=3, source=random_source, repeated=repeated)
+        for shared, repeated in ((True, "last"), (False, "refuse"))
+    ]
+    torch.manual_seed(0)
+    seen = maps[0](image(), torch.arange(5))
+    torch.manual_seed(0)
+    assert torch.equal(seen, maps[1](image(), torch.arange(5)))
+    assert seen.std() > 0
 
 
 LAYERS = {"resnet50": ["layer4", "layer3", "layer2"], "vgg16": ["features.30", "features.23", "features.16"]}

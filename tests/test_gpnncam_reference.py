@@ -41,7 +41,7 @@ def test_linear_head_makes_phase_one_gradcam_whatever_the_variations():
         torch.testing.assert_close(heat / heat.max(), expected / expected.max(), rtol=1e-4, atol=1e-5)
 
 
-def second_implementation(net, pixels, variations, target, phase1, fusion, include_self, alpha):
+def second_implementation(net, pixels, variations, target, phase1, fusion, include_self, alpha, own_maximum=False):
     """GPNN-CAM of one group and one class, all samples in one matrix, regressions by scikit-learn; (h,w)."""
     rows = torch.cat([pixels[None], variations]) if include_self else variations
     used, own = [], []
@@ -64,7 +64,7 @@ def second_implementation(net, pixels, variations, target, phase1, fusion, inclu
             maps.append(
                 torch.from_numpy(ridge.predict(flat) - ridge.intercept_).relu().view(len(some), *some.shape[2:])
             )
-        return [m / maps[0].max() for m in maps]
+        return [maps[0] / maps[0].max(), maps[1] / maps[own_maximum].max()]
 
     def together(maps, size):
         if fusion == "sigmoid_product":
@@ -78,7 +78,7 @@ def second_implementation(net, pixels, variations, target, phase1, fusion, inclu
     else:
         w = weights.mean(0)[:, None, None]
         heat, alone = ((w * a).sum(1).relu().double() for a in (used[0], own[0]))
-        maps = [[heat / heat.max(), alone / heat.max()]]
+        maps = [[heat / heat.max(), alone / (alone if own_maximum else heat).max()]]
     for layer, alone in zip(used[1:], own[1:], strict=True):
         maps.append(regress(layer, alone, together([m[0] for m in maps], layer.shape[2:])))
     return together([m[1] for m in maps], own[-1].shape[2:])[0]
@@ -101,6 +101,26 @@ def test_equals_second_implementation(phase1, fusion, include_self):
         expected = second_implementation(net, image(), drawn, target, phase1, fusion, include_self, 1e-4)
         torch.testing.assert_close(heat, expected.float(), rtol=1e-4, atol=1e-5)
         assert heat.max() > heat.min()
+
+
+@pytest.mark.parametrize("phase1", ["average_gradient", "ridge"])
+def test_own_divisors_equal_second_implementation(phase1):
+    """The picture's maps by their own maxima, the variations' by theirs; the regressions do not notice."""
+    net = network(linear_head=False)
+    targets, _ = positive_pairs(net, image())
+    maps = {}
+    for divisor in ("own", "variations"):
+        cam = GPNNCAM(classifier(net), n=5, source=random_source, phase1=phase1, divisor=divisor)
+        torch.manual_seed(0)
+        maps[divisor] = cam(image(), torch.tensor(targets))
+    torch.manual_seed(0)
+    drawn = random_source(image(), 5, int(torch.randint(2**63 - 1, ()))).pixels
+    for heat, target in zip(maps["own"], targets, strict=True):
+        expected = second_implementation(
+            net, image(), drawn, target, phase1, "sigmoid_product", False, 1e-4, own_maximum=True
+        )
+        torch.testing.assert_close(heat, expected.float(), rtol=1e-4, atol=1e-5)
+    assert (maps["own"] - maps["variations"]).abs().max() > 1e-3
 
 
 class Planted(nn.Module):

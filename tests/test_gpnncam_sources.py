@@ -1,10 +1,14 @@
 """The stand-ins for the generator, and the vote that carries heat back to the picture."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from gpnncam import sources
-from gpnncam.vote import carry_back
+from gpnncam.cam import GPNNCAM
+from gpnncam.vote import carry_back, carry_back_all
+from tests.small_network import SIDE, classifier, image
 
 
 def picture(height=20, width=28):
@@ -45,6 +49,77 @@ def test_flip_crop_fields_name_the_pixels_that_are_shown():
     assert (shown_column - made.fields[..., 1]).abs().max() <= 1
     mirrored = (made.fields[:, 0, 0, 1] > made.fields[:, 0, -1, 1]).tolist()
     assert mirrored == [False, True] * 3
+
+
+@pytest.mark.parametrize("n", [1, 4, 7])
+def test_parts_take_turns_and_keep_their_own_variations_and_fields(n):
+    noisy, cropped = sources.noise(), sources.flip_crop()
+    made = sources.combine([noisy, cropped])(picture(), n, 7)
+    first, second = noisy(picture(), n - n // 2, 7), cropped(picture(), max(1, n // 2), 8)
+    assert torch.equal(made.pixels[::2], first.pixels)
+    assert all(torch.equal(a, b) for a, b in zip(made.fields[::2], first.fields, strict=True))
+    if n > 1:
+        assert torch.equal(made.pixels[1::2], second.pixels)
+        assert all(torch.equal(a, b) for a, b in zip(made.fields[1::2], second.fields, strict=True))
+    more = sources.combine([noisy, cropped])(picture(), n + 3, 7)
+    assert torch.equal(more.pixels[:n], made.pixels), "more variations change the first ones"
+
+
+def test_a_part_named_twice_has_two_shares_of_different_variations():
+    made = sources.combine([sources.noise(), sources.noise(), sources.none()])(picture(), 3, 2**63 - 1)
+    assert torch.equal(made.pixels[2], picture())
+    assert not torch.equal(made.pixels[0], made.pixels[1])
+
+
+def test_a_dotted_name_is_a_source(tmp_path, monkeypatch):
+    (tmp_path / "own_source.py").write_text(
+        "from types import SimpleNamespace\n"
+        "def darker(image, n, seed):\n    return SimpleNamespace(pixels=image.expand(n, -1, -1, -1) / 2)\n"
+    )
+    (tmp_path / "needy_source.py").write_text("import not_installed_anywhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    cam = GPNNCAM(classifier(), n=3, source=["own_source.darker", "flip_crop"])
+    torch.manual_seed(0)
+    seed = int(torch.randint(2**63 - 1, ()))
+    made = cam.source(image(), 3, seed)
+    assert torch.equal(made.pixels[0], image() / 2)
+    assert torch.equal(made.pixels[1], sources.flip_crop()(image(), 1, seed + 1).pixels[0])
+    assert cam(image(), torch.tensor([1])).isfinite().all()
+    for name, message in (
+        ("own_source.lighter", "no function 'lighter'"),
+        ("nowhere.darker", "no module 'nowhere'"),
+        ("own_source.deeper.darker", "no module 'own_source.deeper'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            GPNNCAM(classifier(), source=name)
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        GPNNCAM(classifier(), source="needy_source.darker")
+    with pytest.raises(ValueError, match="the source has none"):
+        GPNNCAM(classifier(), n=2, source="own_source.darker", source_vote=True)(image(), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (SimpleNamespace(pixels=torch.rand(2, 3, SIDE, SIDE)), r"\(3, 3, 32, 32\)"),
+        (SimpleNamespace(pixels=torch.rand(3, 3, 8, 8)), "8, 8"),
+        (torch.rand(3, 3, SIDE, SIDE), "Tensor without"),
+    ],
+)
+def test_a_source_that_returns_something_else_is_refused(made, message):
+    with pytest.raises(ValueError, match=message):
+        GPNNCAM(classifier(), n=3, source=lambda image, n, seed: made)(image(), torch.tensor([0]))
+
+
+def test_the_vote_of_combined_sources_is_the_sum_of_their_votes():
+    """Patch fields and pixel fields in one call: each carries back as it does alone."""
+    heat = torch.rand(2, 3, 20, 28, generator=torch.Generator().manual_seed(1))
+    pixels = sources.flip_crop()(picture(), 2, 3).fields
+    grid = torch.stack(torch.meshgrid(torch.arange(14), torch.arange(22), indexing="ij"), -1)
+    votes, counts = carry_back_all(heat, [pixels[0], grid, pixels[1]])
+    ones, twos = carry_back(heat[:, [0, 2]], pixels), carry_back(heat[:, [1]], grid[None])
+    torch.testing.assert_close(votes, ones[0] + twos[0])
+    torch.testing.assert_close(counts, ones[1] + twos[1])
 
 
 def test_identity_field_carries_the_heat_back_unchanged():

@@ -197,5 +197,5 @@ def test_a_file_of_ones_own_classes(tmp_path):
 
 
 def test_an_unknown_network_is_refused():
-    with pytest.raises(ValueError, match=r"no classification network 'vgg17'; it has .*vgg16"):
+    with pytest.raises(ValueError, match=r"no classification network 'vgg17'; near names: .*vgg16"):
         imagenet.build("vgg17")

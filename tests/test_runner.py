@@ -232,7 +232,7 @@ def test_maps_are_saved_whole_before_the_rows_on_the_methods_own_grid(tmp_path):
     tiny = torch.tensor([[[1e-9, -2e-9], [0, 5e-10]], [[0, 0], [0, 0]]])
     maps.save(tmp_path, "folder/key", ["cat", "a/b"], tiny.double().numpy())
     assert np.load(tmp_path / "maps/folder/key/cat.npy").tolist() == [[0.5, -1], [0, 0.25]]
-    assert np.load(tmp_path / "maps/folder/key/a_b.npy").tolist() == [[0, 0], [0, 0]]
+    assert np.load(tmp_path / "maps/folder/key/a%2Fb.npy").tolist() == [[0, 0], [0, 0]]
     for key in ("../key", "/key", "a/../../key"):
         with pytest.raises(ValueError, match="names no place inside"):
             maps.path(tmp_path, key, "cat")

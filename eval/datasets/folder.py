@@ -1,11 +1,13 @@
 """A user's own pictures with boxes or masks in COCO's or VOC's format: `dataset=folder dataset.root=DIR`."""
 
-import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
-from eval.datasets import pictures, voc
-from eval.datasets.coco import Coco
+from eval.datasets import names, voc
+from eval.datasets.coco import Coco, checked_region
+from eval.datasets.pictures import Picture, checked_orientation, orientation_remark
+from eval.files.parsed import shown
 from eval.game.sample import Sample
 
 REMEDY = (
@@ -19,26 +21,31 @@ def folder(
     annotations: str | None = None,
     images: str | None = None,
     region: str = "masks",
-    classes: Sequence[str] | None = None,
-):
+    classes: Sequence[str | int] | None = None,
+    orientation: str = "stored",
+) -> "Coco | VOCFolder":
     """The data set in `root`: `Coco` where the annotations are a JSON file, `VOCFolder` where they are XML files.
 
     annotations: the JSON file or the folder of XML files, relative to root; None: annotations.json, instances.json or
         the only *.json of root; else the *.xml in Annotations/ or in root itself.
     images: folder of the pictures, relative to root; None: images/, JPEGImages/ or root.
     region: COCO only, "masks" or "boxes". classes: VOC only, the class names in order; None: those found, sorted.
+    orientation: whether EXIF counts, as in `Picture`.
     FileNotFoundError says what was looked for.
     """
-    base = pictures.folder(root, "the folder data set", REMEDY)
+    base = names.folder(root, "the folder data set", REMEDY)
+    checked_region(region)
     if annotations is not None:
-        place = base / Path(annotations).expanduser()
+        place = base / Path(str(annotations)).expanduser()
         if not place.exists():
             raise FileNotFoundError(f"the folder data set: there is no {place}; {REMEDY}")
     else:
         place = _found(base)
-    if place.is_file():
-        return Coco(base, split="", region=region, annotations=str(place), images=images, remedy=REMEDY)
-    return VOCFolder(base, place, images, classes)
+    if not place.is_file():
+        return VOCFolder(base, place, images, classes, orientation)
+    if classes is not None:
+        raise ValueError(f"dataset.classes is for VOC's format; in {place} the categories' ids order the classes")
+    return Coco(base, "", region, str(place), images, REMEDY, orientation)
 
 
 class VOCFolder:
@@ -46,54 +53,87 @@ class VOCFolder:
 
     A picture belongs to the XML file of its name, whatever the format of the picture; where none has the XML's
     name, to the one that its <filename> names. All annotations are read here. FileNotFoundError: a picture is
-    missing; ValueError names a damaged file.
+    missing. A damaged XML raises its ValueError where its sample is asked for, so that the others can be evaluated;
+    a class that it alone has is not known then.
     """
 
-    def __init__(self, base: Path, place: Path, images: str | None = None, classes: Sequence[str] | None = None):
+    def __init__(
+        self,
+        base: Path,
+        place: Path,
+        images: str | None = None,
+        classes: Sequence[str | int] | None = None,
+        orientation: str = "stored",
+    ) -> None:
+        self.orientation = checked_orientation(orientation)
         if images is not None:
-            self.root = pictures.folder(base / Path(images).expanduser(), "pictures of the folder data set", REMEDY)
+            given = base / Path(str(images)).expanduser()
+            self.root = names.folder(given, "pictures of the folder data set", REMEDY)
         else:
             self.root = next(p for p in (base / "images", base / "JPEGImages", base) if p.is_dir()).resolve()
-        present = sorted(os.listdir(self.root))
-        by_stem = {}
-        for name in present:
-            stem, suffix = os.path.splitext(name)
-            if suffix.lower() in pictures.SUFFIXES:
-                if stem in by_stem:
-                    raise ValueError(f"{self.root} has two pictures called {stem}: {by_stem[stem]} and {name}")
-                by_stem[stem] = name
-        place = place.resolve()
-        self.annotations, self.names, self.keys = [], [], []
-        for file in sorted(name for name in os.listdir(place) if name.endswith(".xml")):
-            found = voc.read(pictures.inside(place, file))
-            stem = file[:-4]
-            name = by_stem.get(stem) or (found.filename if found.filename in present else None)
-            if name is None:
+        present, hidden = names.listed(self.root, names.PICTURES)
+        pictures, place = names.by_stem(present, self.root), place.resolve()
+        files, more = names.listed(place, (".xml",))
+        self.hidden = names.hidden_remark(place, more) + names.hidden_remark(self.root, hidden)
+        self.annotations: list[voc.Annotation | ValueError] = []
+        self.names: list[str] = []
+        self.keys = tuple(names.by_stem(files, place))
+        for file, stem in zip(files, self.keys, strict=True):
+            found: voc.Annotation | ValueError
+            try:
+                found = voc.read(names.inside(place, file))
+            except ValueError as error:
+                found = error
+            name = pictures.get(stem)
+            if name is None and isinstance(found, voc.Annotation) and found.filename:
+                name = next(iter(names.located(self.root, [found.filename])[0]), None)
+            if name is None and isinstance(found, voc.Annotation):
                 raise FileNotFoundError(f"{place / file}: no picture {stem}.* in {self.root}; {REMEDY}")
             self.annotations.append(found)
-            self.names.append(name)
-            self.keys.append(stem)
+            self.names.append(name or "")
         if not self.keys:
             raise FileNotFoundError(f"the folder data set: no *.xml in {place}; {REMEDY}")
-        seen = sorted({label for found in self.annotations for label, _, _ in found.objects})
-        self.classes = tuple(classes) if classes else tuple(seen)
+        sound = [found for found in self.annotations if isinstance(found, voc.Annotation)]
+        seen = sorted({label for found in sound for label, _, _ in found.objects})
+        self.classes = tuple(seen) if classes is None else class_names(classes)
+
+    @cached_property
+    def remarks(self) -> list[str]:
+        """Lines about how the files are read."""
+        return self.hidden + orientation_remark(self.root, [name for name in self.names if name], self.orientation)
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        found, key, name = self.annotations[index], self.keys[index], self.names[index]
-        return found.sample(key, self.root, name, self.classes)
+        found = self.annotations[index]
+        if isinstance(found, ValueError):
+            raise found
+        picture = Picture(self.root, self.names[index], found.size, self.orientation)
+        return found.sample(self.keys[index], picture, self.classes)
+
+
+def class_names(given: Sequence[str | int]) -> tuple[str, ...]:
+    """The setting dataset.classes as names; a number is taken as text, ValueError for what is no name."""
+    if isinstance(given, str) or not isinstance(given, Sequence) or not given:
+        raise ValueError(f"dataset.classes must be a list of names, for example [cat,dog], not {shown(given)}")
+    for name in given:
+        if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
+            raise ValueError(f"dataset.classes: {shown(name)} is no name; a class of that name needs quotes")
+    found = tuple(str(name).strip() for name in given)
+    if len(set(found)) != len(found):
+        raise ValueError(f"dataset.classes names a class twice: {shown(list(found))}")
+    return found
 
 
 def _found(base: Path) -> Path:
-    files = sorted(base.glob("*.json"))
-    named = [p for p in files if p.name in ("annotations.json", "instances.json")]
-    if len(named) == 1 or len(files) == 1:
-        return (named or files)[0]
+    files = names.listed(base, (".json",))[0]
+    known = [name for name in files if name.lower() in ("annotations.json", "instances.json")]
+    if len(known) == 1 or len(files) == 1:
+        return base / (known or files)[0]
     if files:
         raise ValueError(f"{base} has several *.json: choose with dataset.annotations=NAME")
     for place in (base / "Annotations", base / "annotations", base):
-        if place.is_dir() and any(name.endswith(".xml") for name in os.listdir(place)):
+        if place.is_dir() and names.listed(place, (".xml",))[0]:
             return place
     raise FileNotFoundError(f"{base} has neither *.json nor *.xml, Annotations/*.xml; {REMEDY}")

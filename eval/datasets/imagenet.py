@@ -3,12 +3,14 @@
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from eval.datasets import boxes, pictures, voc
+from eval.datasets import boxes, names, voc
+from eval.datasets.pictures import Picture, stored_size
+from eval.files.parsed import shown
 from eval.game.sample import Sample
 from eval.networks.class_map import imagenet_classes
 
@@ -30,8 +32,6 @@ BOXES = (
     "val",
     ".",
 )
-Object = tuple[str, tuple[int, int, int, int]]
-NAMED = 5
 
 
 class ImageNet:
@@ -45,22 +45,23 @@ class ImageNet:
     FileNotFoundError where either is missing altogether.
     """
 
-    def __init__(self, root: str | Path | None, images: str | None = None, boxes: str | None = None):
-        base = pictures.folder(root, "ImageNet", REMEDY)
+    def __init__(self, root: str | Path | None, images: str | None = None, boxes: str | None = None) -> None:
+        base = names.folder(root, "ImageNet", REMEDY)
         table = imagenet_classes()
         self.classes, self.synsets = tuple(table.values()), tuple(table)
-        self.root, names = _pictures(base, images)
-        self.boxes, self.solution, annotated = _boxes(base, boxes)
-        without = sorted(set(names) - annotated)
-        self.keys = tuple(sorted(set(names) & annotated))
-        self.names = tuple(names[key] for key in self.keys)
+        self.root, found, self.remarks = _pictures(base, images)
+        self.boxes, self.annotated = _boxes(base, boxes)
+        annotated = set(self.annotated)
+        without = sorted(set(found) - annotated)
+        self.keys = tuple(sorted(set(found) & annotated))
+        self.names = tuple(found[key] for key in self.keys)
         if not self.keys:
             raise FileNotFoundError(f"ImageNet: no picture in {self.root} has boxes in {self.boxes}; {REMEDY}")
         self.notes = tuple(
-            f"{len(keys):,} {what}: {', '.join(keys[:NAMED])}{' ...' if len(keys) > NAMED else ''}"
+            f"{len(keys):,} {what}: {names.first_of(keys)}"
             for keys, what in (
                 (without, f"pictures in {self.root} have no boxes and are left out"),
-                (sorted(annotated - set(names)), f"pictures with boxes in {self.boxes} are not in {self.root}"),
+                (sorted(annotated - set(found)), f"pictures with boxes in {self.boxes} are not in {self.root}"),
             )
             if keys
         )
@@ -69,110 +70,105 @@ class ImageNet:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        key, name = self.keys[index], self.names[index]
-        if self.solution is not None:
-            sample = self._from_solution(key, name)
+        key, name, told = self.keys[index], self.names[index], self.annotated[self.keys[index]]
+        if self.boxes.is_dir():
+            found = voc.read(names.inside(self.boxes, str(told)))
+            sample = found.sample(key, Picture(self.root, name, found.size), self.synsets, first=0)
+        elif isinstance(told, ValueError):
+            raise told
         else:
-            found = voc.read(pictures.inside(self.boxes, f"{key}.xml"))
-            sample = found.sample(key, self.root, name, self.synsets, first=0)
-        told, _, file = name.rpartition("/")
-        if file and told in self.synsets and any(sample.labels != self.synsets.index(told)):
+            sample = self._from_solution(key, name, told)
+        synset, _, file = name.rpartition("/")
+        if file and synset in self.synsets and any(sample.labels != self.synsets.index(synset)):
             raise ValueError(
                 f"{self.root / name} lies in the folder of another class than its boxes in {self.boxes} say"
             )
         return sample
 
-    def _from_solution(self, key: str, name: str) -> Sample:
-        size = pictures.stored_size(self.root, name)
-        objects = _groups(self.solution[key], f"{self.boxes}, {key}")
-        return _sample(key, name, self.root, size, objects, self.synsets, f"{self.boxes}, {key}")
+    def _from_solution(self, key: str, name: str, told: str) -> Sample:
+        size, what = stored_size(self.root, name), f"{self.boxes}, {key}"
+        found, labels, words = [], [], told.split()
+        if not words or len(words) % 5:
+            raise ValueError(f"{what}: {shown(told)} is not made of groups of a synset and four numbers")
+        for place in range(0, len(words), 5):
+            synset, which = words[place], f"{what}, box {place // 5 + 1}"
+            if synset not in self.synsets:
+                raise ValueError(f"{which}: {shown(synset)} is no synset of ILSVRC2012")
+            corners = [boxes.number(word, which) for word in words[place + 1 : place + 5]]
+            boxes.in_pixels(corners, size, which)
+            x0, y0, x1, y1 = map(round, corners)
+            found.append(boxes.clipped(x0, y0, x1 + 1, y1 + 1, size, which))
+            labels.append(self.synsets.index(synset))
+        return Sample(
+            key=key,
+            size=size,
+            boxes=np.array(found, np.int64).reshape(-1, 4),
+            labels=np.array(labels, np.int64),
+            hard=np.zeros(len(labels), bool),
+            open=Picture(self.root, name, size),
+        )
 
 
-def _sample(key, name, root, size, objects: Iterable[Object], synsets: tuple[str, ...], what: str) -> Sample:
-    found, labels = [], []
-    for synset, (x0, y0, x1, y1) in objects:
-        if synset not in synsets:
-            raise ValueError(f"{what}: {synset!r} is no synset of ILSVRC2012")
-        found.append(boxes.clipped(x0, y0, x1 + 1, y1 + 1, size, what))
-        labels.append(synsets.index(synset))
-    return Sample(
-        key=key,
-        size=size,
-        boxes=np.array(found, np.int64).reshape(-1, 4),
-        labels=np.array(labels, np.int64),
-        hard=np.zeros(len(labels), bool),
-        open=pictures.Picture(root, name, size),
-    )
-
-
-def _pictures(base: Path, given: str | None) -> tuple[Path, dict[str, str]]:
-    """The folder and, by key, the pictures' names in it."""
+def _pictures(base: Path, given: str | None) -> tuple[Path, dict[str, str], list[str]]:
+    """The folder; by key, the pictures' names in it; and a line about hidden files, or none."""
     if given is not None:
-        tried = [pictures.folder(base / Path(given).expanduser(), "ImageNet pictures", REMEDY)]
+        tried = [names.folder(base / Path(str(given)).expanduser(), "ImageNet pictures", REMEDY)]
     else:
         tried = [base / place for place in PICTURES if (base / place).is_dir()]
     for place in tried:
-        names = _listed(place)
-        if names:
-            return place.resolve(), names
+        found, hidden = _listed(place)
+        if found:
+            return place.resolve(), found, names.hidden_remark(place, hidden)
     raise FileNotFoundError(f"ImageNet: no pictures in {', '.join(map(str, tried))}; {REMEDY}")
 
 
-def _listed(place: Path) -> dict[str, str]:
-    names, twice = {}, []
+def _listed(place: Path) -> tuple[dict[str, str], list[str]]:
+    files, hidden = names.listed(place, names.PICTURES)
     for entry in sorted(os.scandir(place), key=lambda e: e.name):
         # One folder per synset and nothing deeper: other folders beside the pictures hold other things.
-        is_class = entry.name[:1] == "n" and entry.name[1:].isdecimal() and len(entry.name) == 9
-        if is_class and entry.is_dir():
-            files = [f"{entry.name}/{name}" for name in sorted(os.listdir(entry.path))]
-        else:
-            files = [entry.name]
-        for name in files:
-            stem, suffix = os.path.splitext(name.rpartition("/")[2])
-            if suffix.lower() in pictures.SUFFIXES:
-                twice += [stem] if stem in names else []
-                names[stem] = name
+        if entry.name[:1] == "n" and entry.name[1:].isdecimal() and len(entry.name) == 9 and entry.is_dir():
+            inner, more = names.listed(Path(entry.path), names.PICTURES)
+            files += [f"{entry.name}/{name}" for name in inner]
+            hidden += [f"{entry.name}/{name}" for name in more]
+    found: dict[str, str] = {}
+    twice = []
+    for name in files:
+        key = name.rpartition("/")[2].rpartition(".")[0]
+        twice += [key] if key in found else []
+        found[key] = name
     if twice:
         raise ValueError(f"{place}: {len(twice)} pictures are there twice, the first is {twice[0]}")
-    return names
+    return found, hidden
 
 
-def _boxes(base: Path, given: str | None) -> tuple[Path, dict[str, str] | None, set[str]]:
-    """The folder of XML files or the CSV file, the CSV's groups by key or None, and all keys."""
-    tried = [base / Path(given).expanduser()] if given is not None else [base / place for place in BOXES]
+def _boxes(base: Path, given: str | None) -> tuple[Path, Mapping[str, str | ValueError]]:
+    """The folder of XML files and its files by key, or the CSV file and its lines' second columns by key."""
+    tried = [base / Path(str(given)).expanduser()] if given is not None else [base / place for place in BOXES]
     for place in tried:
+        if place.parent.is_dir() and (file := names.located(place.parent, [place.name])[0]):
+            place = place.parent / file[0]
         if place.is_file():
-            solution = _solution(place)
-            return place, solution, set(solution)
-        if place.is_dir():
-            keys = {name[:-4] for name in os.listdir(place) if name.endswith(".xml")}
-            if keys:
-                return place.resolve(), None, keys
+            return place, _solution(place)
+        if place.is_dir() and (files := names.listed(place, (".xml",))[0]):
+            return place.resolve(), names.by_stem(files, place)
     raise FileNotFoundError(f"ImageNet: no boxes in {', '.join(map(str, tried))}; {REMEDY}")
 
 
-def _solution(path: Path) -> dict[str, str]:
+def _solution(path: Path) -> dict[str, str | ValueError]:
     try:
-        rows = list(csv.reader(io.StringIO(pictures.text(path)), strict=True))
+        rows = list(csv.reader(io.StringIO(names.text(path)), strict=True))
     except csv.Error as error:
         raise ValueError(f"{path} is no readable CSV: {error}") from error
     if not rows or [cell.strip() for cell in rows[0]] != ["ImageId", "PredictionString"]:
         raise ValueError(f"{path} does not begin with the columns ImageId,PredictionString")
-    solution = {}
+    solution: dict[str, str | ValueError] = {}
     for number, row in enumerate(rows[1:], 2):
+        key = row[0].strip() if row else ""
         if not row:
             continue
-        if len(row) != 2 or not row[0].strip() or row[0].strip() in solution:
-            raise ValueError(f"{path}, line {number}: not one new picture and its boxes: {row!r}")
-        solution[row[0].strip()] = row[1]
+        if not key:
+            raise ValueError(f"{path}, line {number} names no picture: {shown(row)}")
+        good = len(row) == 2 and key not in solution
+        problem = ValueError(f"{path}, line {number}: not one new picture and its boxes: {shown(row)}")
+        solution[key] = row[1] if good else problem
     return solution
-
-
-def _groups(text: str, what: str) -> list[Object]:
-    words = text.split()
-    if not words or len(words) % 5:
-        raise ValueError(f"{what}: {text!r} is not made of groups of a synset and four numbers")
-    return [
-        (words[i], tuple(boxes.whole(word, f"{what}, box {i // 5 + 1}") for word in words[i + 1 : i + 5]))
-        for i in range(0, len(words), 5)
-    ]

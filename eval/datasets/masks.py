@@ -2,9 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as cocomask
+
+from eval.datasets import boxes
+from eval.files.parsed import shown
 
 # How far beyond the picture a polygon's corner may lie, in sides of the picture: rasterising takes memory by extent.
 MARGIN = 1
@@ -48,38 +52,88 @@ class Masks:
         return union
 
 
-def _polygons(segmentation: list, size: tuple[int, int], name: str) -> list[list[float]]:
+def extent(segmentation: Any, size: tuple[int, int]) -> boxes.Box | None:
+    """x0 y0 x1 y1 (pixels, end exclusive) that an object's outline or mask spans; None without one that can be read.
+
+    Takes no memory for the mask itself.
+    """
+    try:
+        if isinstance(segmentation, dict):
+            return _span(_lengths(segmentation, size, ""), size[1])
+        if not isinstance(segmentation, list) or not segmentation:
+            return None
+        polygons = _polygons(segmentation, size, "")
+    except ValueError:
+        return None
+    across, down = ([v for polygon in polygons for v in polygon[place::2]] for place in (0, 1))
+    return min(across), min(down), max(across), max(down)
+
+
+def _polygons(segmentation: list[Any], size: tuple[int, int], name: str) -> list[list[float]]:
+    found = []
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"{name}: a polygon needs at least three points x, y")
-        for place, value in enumerate(polygon):
-            side = size[place % 2]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{name}: {value!r} is no coordinate of a polygon")
-            if not -MARGIN * side <= value <= (1 + MARGIN) * side:
-                raise ValueError(f"{name}: the polygon's {value} lies far outside the {size[0]} x {size[1]} picture")
-    return segmentation
+        if not _plain(polygon):
+            polygon = [boxes.number(value, f"{name}: a coordinate of a polygon") for value in polygon]
+        for side, along in zip(size, (polygon[::2], polygon[1::2]), strict=True):
+            low, high = min(along), max(along)
+            if low < -MARGIN * side or high > (1 + MARGIN) * side:
+                far = low if low < -MARGIN * side else high
+                raise ValueError(f"{name}: the polygon's {far:g} lies far outside the {size[0]} x {size[1]} picture")
+        found.append(polygon)
+    return found
 
 
-def _runs(segmentation: dict, size: tuple[int, int], name: str) -> np.ndarray:
+def _plain(polygon: list[Any]) -> bool:
+    """Whether all values are usable numbers as they are: data sets have millions of them, and hardly ever others."""
+    return (
+        set(map(type, polygon)) <= {int, float}
+        and min(polygon) > -(2**31)
+        and max(polygon) < 2**31
+        and math.isfinite(sum(polygon))
+    )
+
+
+def _lengths(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:
+    """Run lengths (n,) int64 that sum to the picture's pixels: they alternate from 0 and go down the columns."""
     width, height = size
     if segmentation.get("size") != [height, width]:
-        raise ValueError(f"{name}: the mask's size {segmentation.get('size')} is not the picture's [{height}, {width}]")
+        raise ValueError(
+            f"{name}: the mask's size {shown(segmentation.get('size'))} is not the picture's [{height}, {width}]"
+        )
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         counts = _unpacked(counts, name)
     if not isinstance(counts, list) or not all(type(c) is int and c >= 0 for c in counts):
         raise ValueError(f"{name}: the mask's run lengths are no whole numbers")
     if sum(counts) != width * height:
-        raise ValueError(f"{name}: the mask's run lengths sum to {sum(counts)}, not to {width} x {height}")
-    # Runs alternate from 0 and go down the columns.
+        raise ValueError(f"{name}: the mask's run lengths sum to {shown(sum(counts))}, not to {width} x {height}")
+    return np.array(counts, np.int64)
+
+
+def _runs(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:
+    width, height = size
+    counts = _lengths(segmentation, size, name)
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T.copy()
+
+
+def _span(lengths: np.ndarray, height: int) -> boxes.Box | None:
+    ends = np.cumsum(lengths)
+    inside = (np.arange(len(lengths)) % 2 == 1) & (lengths > 0)
+    first, last = (ends - lengths)[inside], ends[inside] - 1
+    if not len(first):
+        return None
+    whole = first // height != last // height  # such a run reaches the bottom of a column and the top of the next
+    top, bottom = np.where(whole, 0, first % height), np.where(whole, height - 1, last % height)
+    return float(first[0] // height), float(top.min()), float(last[-1] // height + 1), float(bottom.max() + 1)
 
 
 def _unpacked(packed: str, name: str) -> list[int]:
     """Run lengths from COCO's characters: 6-bit groups from "0" on, 5 bits of value, lowest first, the sixth says more
     follow; the value is signed, and from the fourth on a difference to the value two before."""
-    counts, value, shift = [], 0, 0
+    counts: list[int] = []
+    value = shift = 0
     for character in packed:
         group = ord(character) - 48
         if not 0 <= group < 64 or shift > 35:

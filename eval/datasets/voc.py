@@ -8,8 +8,10 @@ import defusedxml
 import numpy as np
 from defusedxml import ElementTree
 
-from eval.datasets import boxes, pictures
+from eval.datasets import boxes, names
+from eval.datasets.pictures import Picture
 from eval.files.download import Archive
+from eval.files.parsed import shown
 from eval.files.places import cache_folder
 from eval.game.sample import Sample
 
@@ -28,6 +30,8 @@ REMEDY = (
     "(451 MB, VOCtest_06-Nov-2007.tar)"
 )
 MAX_XML = 8 * 2**20
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+READ = ("filename", "size", "width", "height", "name", "bndbox", "difficult", *CORNERS)
 
 
 class VOC:
@@ -42,14 +46,16 @@ class VOC:
 
     classes = CLASSES
 
-    def __init__(self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"):
+    def __init__(
+        self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"
+    ) -> None:
         name = f"VOC{year} {split}"
         if download and (year, split) != (2007, "test"):
             raise ValueError(f"only VOC2007 test is downloaded, not {name}; {REMEDY}")
         if root is None and (download or cache_folder("voc2007").is_dir()):
             root = cache_folder("voc2007")
         if download:
-            place = Path(root).expanduser()
+            place = Path(str(root)).expanduser()
             TEST_ARCHIVE.fetch(place, lambda: self._complete(place, year, split))
         self._find(root, year, split)
 
@@ -62,19 +68,20 @@ class VOC:
 
     def _find(self, root: str | Path | None, year: int, split: str) -> None:
         name = f"VOC{year} {split}"
-        base = pictures.folder(root, name, REMEDY)
+        base = names.folder(root, name, REMEDY)
         tried = [base / "VOCdevkit" / f"VOC{year}", base / f"VOC{year}", base]
         self.root = next((p for p in tried if (p / "Annotations").is_dir()), None)
         if self.root is None:
             raise FileNotFoundError(f"{name}: no folder VOCdevkit/VOC{year}/Annotations under {base}; {REMEDY}")
-        listing = pictures.file(self.root / "ImageSets" / "Main" / f"{split}.txt", f"{name}, list of pictures", REMEDY)
-        self.keys = tuple(line.split()[0] for line in pictures.text(listing).splitlines() if line.strip())
+        listing = names.file(self.root / "ImageSets" / "Main" / f"{split}.txt", f"{name}, list of pictures", REMEDY)
+        self.keys = tuple(line.split()[0] for line in names.text(listing).splitlines() if line.strip())
         if not self.keys or len(set(self.keys)) != len(self.keys):
             raise ValueError(f"{listing} is empty or names a picture twice")
-        self.folders = {}
+        self.folders: dict[str, Path] = {}
+        self.files: dict[str, list[str]] = {}
         for kind, suffix in (("Annotations", ".xml"), ("JPEGImages", ".jpg")):
-            self.folders[kind] = pictures.folder(self.root / kind, name, REMEDY)
-            lost = pictures.missing(self.folders[kind], [key + suffix for key in self.keys])
+            self.folders[kind] = names.folder(self.root / kind, name, REMEDY)
+            self.files[kind], lost = names.located(self.folders[kind], [key + suffix for key in self.keys])
             if lost:
                 raise FileNotFoundError(
                     f"{name}: {len(lost)} of {len(self.keys)} files are missing in {self.folders[kind]}, the first is "
@@ -85,9 +92,9 @@ class VOC:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        key = self.keys[index]
-        found = read(pictures.inside(self.folders["Annotations"], f"{key}.xml"))
-        return found.sample(key, self.folders["JPEGImages"], f"{key}.jpg", self.classes)
+        found = read(names.inside(self.folders["Annotations"], self.files["Annotations"][index]))
+        picture = Picture(self.folders["JPEGImages"], self.files["JPEGImages"][index], found.size)
+        return found.sample(self.keys[index], picture, self.classes)
 
 
 @dataclass(frozen=True)
@@ -103,8 +110,8 @@ class Annotation:
     size: tuple[int, int] | None
     objects: tuple[tuple[str, tuple[int, int, int, int], bool], ...]
 
-    def sample(self, key: str, root: Path, name: str, classes: tuple[str, ...], first: int = 1) -> Sample:
-        """The sample of picture root/name; `first`: coordinate of the picture's first pixel (VOC 1, ImageNet 0)."""
+    def sample(self, key: str, picture: Picture, classes: tuple[str, ...], first: int = 1) -> Sample:
+        """The sample of `picture`; `first`: coordinate of the picture's first pixel (VOC 1, ImageNet 0)."""
         if self.size is None:
             raise ValueError(f"{self.path} has no <size> with <width> and <height>")
         found, labels = [], []
@@ -120,7 +127,7 @@ class Annotation:
             boxes=np.array(found, np.int64).reshape(-1, 4),
             labels=np.array(labels, np.int64),
             hard=np.array([hard for *_, hard in self.objects], bool),
-            open=pictures.Picture(root, name, self.size),
+            open=picture,
         )
 
 
@@ -136,20 +143,43 @@ def read(path: Path) -> Annotation:
         raise ValueError(f"{path} declares entities or a document type and is refused: {error}") from error
     except (ParseError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(f"{path} is no readable XML: {error}") from error
-    width, height = (root.findtext(f"size/{side}") for side in ("width", "height"))
-    size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
-    objects = tuple(_object(node, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1))
-    return Annotation(path, (root.findtext("filename") or "").strip(), size, objects)
+    told, size = _children(root, str(path)), None
+    if "size" in told:
+        sides = _children(told["size"], str(path))
+        width, height = (_text(sides.get(side)) for side in ("width", "height"))
+        size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
+    objects = tuple(
+        _object(node, size, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1)
+    )
+    return Annotation(path, _text(told.get("filename")) or "", size, objects)
 
 
-def _object(node: Element, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
-    name = (node.findtext("name") or "").strip()
+def _object(node: Element, size: tuple[int, int] | None, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
+    told = _children(node, what)
+    name = _text(told.get("name"))
     if not name:
         raise ValueError(f"{what} has no <name>")
-    box = node.find("bndbox")
-    if box is None:
-        raise ValueError(f"{what} ({name}) has no <bndbox>")
-    corners = tuple(
-        boxes.whole(box.findtext(tag), f"{what} ({name}): <{tag}>") for tag in ("xmin", "ymin", "xmax", "ymax")
-    )
-    return name, corners, (node.findtext("difficult") or "0").strip() not in ("0", "false", "False", "")
+    what = f"{what} ({shown(name)[1:-1]})"
+    if "bndbox" not in told:
+        raise ValueError(f"{what} has no <bndbox>")
+    box = _children(told["bndbox"], what)
+    x0, y0, x1, y1 = (boxes.number(_text(box.get(tag)), f"{what}: <{tag}>") for tag in CORNERS)
+    if size is not None:
+        boxes.in_pixels((x0, y0, x1, y1), size, what)
+    flagged = boxes.flag(_text(told.get("difficult")), f"{what}: <difficult>")
+    return name, (round(x0), round(y0), round(x1), round(y1)), flagged
+
+
+def _children(node: Element, what: str) -> dict[str, Element]:
+    """The parts of an element by name; ValueError where one that is read is there twice: which of them counts?"""
+    found: dict[str, Element] = {}
+    for child in node:
+        if child.tag in found and child.tag in READ:
+            raise ValueError(f"{what} has <{child.tag}> twice")
+        found[child.tag] = child
+    return found
+
+
+def _text(node: Element | None) -> str | None:
+    """An element's text; None where there is none."""
+    return None if node is None else (node.text or "").strip() or None

@@ -1,30 +1,39 @@
 """Downloads that can be trusted: https only, resumed where they broke off, checked by hash before they are read."""
 
+import contextlib
 import hashlib
 import http.client
 import os
-import shutil
+import re
+import socket
 import ssl
-import tarfile
-import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from filelock import FileLock
 
+from eval.files.archive import extract
+
 BLOCK = 1 << 20
-TIMEOUT = 60.0
+TIMEOUT = 60.0  # seconds without a byte, for the headers as a whole, and for how long less than SLOWEST is borne
+SLOWEST = 1024  # bytes a second
+LONGEST = 12 * 3600.0  # seconds of one call
+LARGEST = 640 << 20  # bytes where nobody says how long the file is; VGG16's weights, the largest, have 528 MiB
 ATTEMPTS = 5
 PAUSE = 0.5  # seconds, doubled from attempt to attempt
 
 
 class _SecureRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, response, code, message, headers, url):
+    def redirect_request(
+        self, request: urllib.request.Request, response: Any, code: int, message: str, headers: Any, url: str
+    ) -> urllib.request.Request | None:
         _require_https(url)
         return super().redirect_request(request, response, code, message, headers, url)
 
@@ -34,13 +43,44 @@ def _require_https(url: str) -> None:
         raise ValueError(f"{url} is refused: downloads go over https only")
 
 
+class _Connection(http.client.HTTPSConnection):
+    """Ends where the headers have not come after TIMEOUT: the socket's own time-out starts anew with every byte."""
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        late = threading.Event()
+
+        def cut(stream: socket.socket = self.sock) -> None:
+            late.set()
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(stream, socket.SHUT_RDWR)
+
+        timer = threading.Timer(TIMEOUT, cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            return super().getresponse()
+        finally:
+            timer.cancel()
+            if late.is_set():  # the connection that was cut looks like headers that end, or like an error
+                raise TimeoutError(f"no whole answer after {TIMEOUT:g} s")
+
+
+class _Handler(urllib.request.HTTPSHandler):
+    def __init__(self, context: ssl.SSLContext):
+        super().__init__(context=context)
+        self.context = context
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, request, context=self.context)
+
+
 def open_url(url: str, start: int = 0, context: ssl.SSLContext | None = None) -> http.client.HTTPResponse:
     """The response to a GET from byte `start` on; the certificate is verified, redirects stay on https."""
     _require_https(url)
     headers = {"User-Agent": "gpnncam", "Accept-Encoding": "identity"}
     if start:
         headers["Range"] = f"bytes={start}-"
-    handlers = (_SecureRedirects(), urllib.request.HTTPSHandler(context=context or ssl.create_default_context()))
+    handlers = (_SecureRedirects(), _Handler(context=context or ssl.create_default_context()))
     return urllib.request.build_opener(*handlers).open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
 
 
@@ -54,8 +94,9 @@ def download(url: str, target: Path, sha256_prefix: str, size: int | None = None
     """Fetches `url` into the file `target`, which exists afterwards only with the right hash.
 
     sha256_prefix: at least 8 hex digits. size: length in bytes where it is known.
-    A transfer that breaks is resumed by a Range request from the bytes in TARGET.part, up to five times per call and
-    again by the next call. RuntimeError: the transfer failed, or what came is not that file (its bytes are removed).
+    A transfer that breaks, stalls or trickles is resumed by a Range request from the bytes in TARGET.part, up to five
+    times per call and again by the next call. RuntimeError: the transfer failed or took twelve hours, or what came is
+    not that file (its bytes are removed).
     """
     _require_https(url)
     if len(sha256_prefix) < 8 or set(sha256_prefix) - set("0123456789abcdef"):
@@ -78,7 +119,8 @@ def download(url: str, target: Path, sha256_prefix: str, size: int | None = None
 
 
 def _transfer(url: str, part: Path, size: int | None) -> None:
-    error: Exception | None = None
+    errors: list[Exception] = []
+    ends = time.monotonic() + LONGEST
     for attempt in range(ATTEMPTS):
         if attempt:
             time.sleep(PAUSE * 2**attempt)
@@ -89,23 +131,13 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
             part.unlink()
             have = 0
         try:
-            with open_url(url, have) as response, open(part, "ab") as stream:
-                if have and response.status != 206:
-                    # The server sends the whole file again.
-                    stream.truncate(0)
-                    have = 0
-                total = _announced(response, have)
-                limit = size if size is not None else total
-                while block := response.read(BLOCK):
-                    have += len(block)
-                    if limit is not None and have > limit:
-                        raise RuntimeError(f"{url} sends more than the {limit:,} bytes of the file")
-                    stream.write(block)
-                stream.flush()
-                os.fsync(stream.fileno())
-            if limit is None or have == limit:
-                return
-            error = EOFError(f"the connection ended after {have:,} of {limit:,} bytes")
+            with open_url(url, have) as response:
+                if response.status == 206 and not _continues(response, have):
+                    part.unlink(missing_ok=True)
+                    span = response.headers.get("Content-Range")
+                    raise OSError(f"bytes from {have:,} on were requested, the server sends {span!r}")
+                _receive(response, part, have if response.status == 206 else 0, size, ends)
+            return
         except urllib.error.HTTPError as problem:
             if problem.code == 416 and have:
                 # The part is at least as long as the file: the hash decides, or the next attempt starts anew.
@@ -114,21 +146,51 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
                 part.unlink()
             elif problem.code < 500:
                 raise RuntimeError(f"{url}: {problem}") from problem
-            error = problem
-        except (OSError, http.client.HTTPException) as problem:
-            error = problem
+            errors.append(problem)
+        except (OSError, EOFError, http.client.HTTPException) as problem:
+            errors.append(problem)
+        if time.monotonic() > ends:
+            break
+    told = "; ".join(dict.fromkeys(map(str, errors)))
     raise RuntimeError(
-        f"{url} could not be downloaded ({error}); what came is kept in {part}; run the command again to resume or put "
+        f"{url} could not be downloaded ({told}); what came is kept in {part}; run the command again to resume or put "
         f"the file there by hand as {part.with_suffix('')}"
-    ) from error
+    ) from errors[-1]
 
 
-def _announced(response, have: int) -> int | None:
-    span = response.headers.get("Content-Range", "")
-    if span.rpartition("/")[2].isdigit():
-        return int(span.rpartition("/")[2])
-    length = response.headers.get("Content-Length")
-    return have + int(length) if length and length.isdigit() else None
+def _continues(response: http.client.HTTPResponse, have: int) -> bool:
+    """Whether a partial answer begins where ours ends, before the end of the file."""
+    span = re.fullmatch(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", ""))
+    return span is not None and int(span[1]) == have > 0 and (span[2] == "*" or int(span[2]) > have)
+
+
+def _receive(response: http.client.HTTPResponse, part: Path, have: int, size: int | None, ends: float) -> None:
+    """Writes the answer to `part` from byte `have` on. RuntimeError: it is too long for the file; OSError, EOFError or
+    HTTPException: it broke off, or came too slowly."""
+    length = response.headers.get("Content-Length", "")
+    total = size if size is not None else have + int(length) if re.fullmatch("[0-9]{1,18}", length) else None
+    limit = size if size is not None else min(total or LARGEST, LARGEST)
+    if (total or 0) > limit:
+        raise RuntimeError(f"{response.url} sends {total:,} bytes, more than the {limit:,} that are taken")
+    with open(part, "ab") as stream:
+        stream.truncate(have)
+        mark, since = have, time.monotonic()
+        while block := response.read1(BLOCK):
+            have, now = have + len(block), time.monotonic()
+            if have > limit:
+                stream.truncate(0)
+                raise RuntimeError(f"{response.url} sends more than the {limit:,} bytes of the file")
+            stream.write(block)
+            if now > ends:
+                raise TimeoutError(f"{have:,} bytes after {LONGEST / 3600:g} hours")
+            if now - since > TIMEOUT:
+                if have - mark < SLOWEST * (now - since):
+                    raise TimeoutError(f"only {have - mark:,} bytes in {now - since:.0f} s")
+                mark, since = have, now
+        stream.flush()
+        os.fsync(stream.fileno())
+    if total is not None and have != total:
+        raise EOFError(f"the connection ended after {have:,} of {total:,} bytes")
 
 
 @dataclass(frozen=True)
@@ -159,26 +221,3 @@ class Archive:
                 )
             download(self.url, archive, self.sha256, self.size)
             extract(archive, root)
-
-
-def extract(archive: Path, root: Path) -> None:
-    """Unpacks a tar file into `root`; nothing of it is written outside, no link, device or mode of it is trusted.
-
-    Files are complete as soon as they are under their name: they are unpacked beside and moved. RuntimeError names the
-    archive where a member tries to leave (tarfile's "data" filter, PEP 706), the archive is damaged or the disk full.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(dir=root, prefix=".extracting-") as beside, tarfile.open(archive) as tar:
-            needed, free = sum(member.size for member in tar), shutil.disk_usage(root).free
-            if needed > free:
-                raise RuntimeError(f"{archive} needs {needed:,} bytes in {root}, {free:,} are free")
-            tar.extractall(beside, filter="data")
-            for path in sorted(Path(beside).rglob("*")):
-                target = root / path.relative_to(beside)
-                if path.is_dir() and not path.is_symlink():
-                    target.mkdir(exist_ok=True)
-                else:
-                    os.replace(path, target)
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise RuntimeError(f"{archive} could not be extracted into {root}: {error}") from error

@@ -14,11 +14,13 @@ def cache_folder(name: str) -> Path:
 
 
 def near(name: str, known: Iterable[str], count: int = 3) -> str:
-    """The known names that are spelled most like `name`, for messages: "a, b"; all of them where none is near."""
+    """The known names that are spelled most like `name`, for messages: "a, b"; where none is near, all of few, the
+    first of many."""
     import difflib
 
     known = sorted(known)
-    return ", ".join(difflib.get_close_matches(name, known, count, 0.5) or known)
+    found = difflib.get_close_matches(name, known, count, 0.5) or known
+    return ", ".join(found) if len(found) <= 30 else ", ".join(found[:count]) + ", ..."
 
 
 def cores() -> int:

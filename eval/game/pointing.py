@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from eval.game.smoothing import NONE, Smoothing
+
 # Levels between a map's lowest and highest value. Two places of one mathematical height, left and right of a peak,
 # differ by a few units in the last of the 53 bits: 46 bits take them as equal and keep every difference that a map in
 # single precision can hold.
@@ -42,18 +44,28 @@ class Heat:
         return int((self.levels == self.levels.max()).sum())
 
 
-def upscale(grid: np.ndarray, size: tuple[int, int]) -> Heat:
+def upscale(grid: np.ndarray, size: tuple[int, int], smoothing: Smoothing = NONE) -> Heat:
     """A finite map (h,w) of any grid that covers the whole picture, resized to it; size is (width, height).
 
     Bilinear, align_corners=False. Beyond the outermost cells' centres the map is flat. The interpolation is written as
     a + w (b - a), so that a plateau stays exactly one: its first pixel is the point, not one that rounding lifts.
+    smoothing: on the picture's grid, after the resize, as TorchRay does.
     """
     grid = np.asarray(grid, np.float64)
+    low, span, shares = _shares(grid)
+    shares = _stretched(_stretched(shares, size[1]).T, size[0]).T
+    values = 2 * (low + span * shares)
+    if smoothing.share:
+        values = smoothing(values)
+        *_, shares = _shares(values)
+    return Heat(values, np.rint(shares * LEVELS))
+
+
+def _shares(grid: np.ndarray) -> tuple[float, float, np.ndarray]:
+    """(low, span, shares): half the lowest value, half the span, and every value's share of the span, 0 to 1."""
     # Halved, as the span of a map from -1e308 to 1e308 has no double.
     low, span = grid.min() / 2, grid.max() / 2 - grid.min() / 2
-    shares = (grid / 2 - low) / span if span > 0 else np.zeros_like(grid)
-    shares = _stretched(_stretched(shares, size[1]).T, size[0]).T
-    return Heat(2 * (low + span * shares), np.rint(shares * LEVELS))
+    return low, span, (grid / 2 - low) / span if span > 0 else np.zeros_like(grid)
 
 
 def _stretched(lines: np.ndarray, length: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Input:
     mode: "squash": side x side, aspect ignored. "shorter_side": shorter side becomes `side`, the longer is floored.
     antialias: whether the bilinear resize averages when it shrinks (PIL does, TorchRay's tensors do not).
     spatial: whether networks that can are used fully convolutionally, with a map of scores (TorchRay).
-    smooth: sigma of the Gaussian over gradient-type maps as a share of the map's longer side; 0: none.
+    smooth: what methods of gradient type take for their own `smooth` (eval/game/smoothing.py), which is what counts.
     """
 
     mode: str = "squash"
@@ -49,6 +49,16 @@ class Input:
             raise ValueError(f"protocol.input.mode must be squash or shorter_side, not {self.mode!r}")
         if self.side < 1:
             raise ValueError(f"protocol.input.side must be at least 1, not {self.side}")
+
+    def of_method(self, settings: Mapping[str, Any] | None) -> Input:
+        """With a method's own `input` settings in place of the protocol's: mode, side, antialias, or ValueError.
+
+        TorchRay shows the same picture to every method but RISE, which sees it squashed.
+        """
+        unknown = set(settings or {}) - {"mode", "side", "antialias"}
+        if unknown:
+            raise ValueError(f"a method's input has no setting {', '.join(sorted(unknown))}; mode, side, antialias are")
+        return replace(self, **(settings or {}))
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at the network's input for a picture of that original size."""

@@ -19,6 +19,7 @@ class Sample:
     labels: (N,) int, class index of each box in the data set's `classes`.
     hard: (N,) bool, the annotators' own `difficult` flag (VOC) or crowd flag (COCO).
     open: picklable, returns the decoded RGB picture of exactly `size`; raises ValueError or OSError naming the file.
+        May have header_size() -> (width, height), which reads the file's header alone.
     masks: None, or picklable: objects' numbers (K,) -> the (height,width) bool union of their masks.
     """
 
@@ -34,6 +35,11 @@ class Sample:
         width, height = self.size
         if not (len(self.boxes) == len(self.labels) == len(self.hard)):
             raise ValueError(f"{self.key}: boxes, labels and hard differ in length")
+        for name, kinds, what in (("boxes", "iu", "ints"), ("labels", "iu", "ints"), ("hard", "b", "bools")):
+            values = getattr(self, name)
+            # 0 and 1 as numbers would pick other objects instead of leaving some out.
+            if len(values) and (not isinstance(values, np.ndarray) or values.dtype.kind not in kinds):
+                raise ValueError(f"{self.key}: {name} must be an array of {what}")
         for x0, y0, x1, y1 in self.boxes:
             if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
                 raise ValueError(
@@ -44,11 +50,7 @@ class Sample:
     def image(self) -> Image.Image:
         """The picture, decoded anew at each use (a run holds thousands of samples) and checked against the size."""
         image = self.open()
-        if image.size != self.size:
-            raise ValueError(
-                f"{self.key}: the picture is {image.size[0]} x {image.size[1]}, "
-                f"its annotation says {self.size[0]} x {self.size[1]}"
-            )
+        self._agree(image.size)
         return image
 
     @property
@@ -59,6 +61,20 @@ class Sample:
             return digest() if digest else None
         except (OSError, ValueError):
             return None
+
+    def check_size(self) -> None:
+        """Compares the size in the picture file's header with the annotation's, where nobody decodes the picture.
+
+        ValueError or OSError as from `image`. A picture whose `open` has no `header_size` is made, not read.
+        """
+        header_size = getattr(self.open, "header_size", None)
+        if header_size is not None:
+            self._agree(header_size())
+
+    def _agree(self, found: tuple[int, int]) -> None:
+        if found != self.size:
+            says = f"its annotation says {self.size[0]} x {self.size[1]}"
+            raise ValueError(f"{self.key}: the picture is {found[0]} x {found[1]}, {says}")
 
     def region(self, label: int) -> Region:
         """The ground truth of a class: the union of all its boxes (or masks), flagged objects included."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from eval.game.pointing import upscale
 from eval.game.region import Region
+from eval.game.smoothing import NONE, Smoothing
 from eval.measures.coverage import Coverage
 from eval.measures.energy import Energy
 from eval.measures.measure import Case, Measure
@@ -14,15 +15,17 @@ from eval.measures.point import Point
 MAP_MEASURES: tuple[Measure, ...] = (Point(), Energy(), Coverage())
 
 
-def cases_of(answers: np.ndarray, size: tuple[int, int], regions: Sequence[Region]) -> list[Case]:
+def cases_of(
+    answers: np.ndarray, size: tuple[int, int], regions: Sequence[Region], smoothing: Smoothing = NONE
+) -> list[Case]:
     """A case for each class of a picture. answers: maps (K,h,w) or points (K,2), see `points_or_maps`; size: (width,
-    height) of the original picture."""
+    height) of the original picture; smoothing: of maps."""
     cases = []
     for answer, region in zip(answers, regions, strict=True):
         if answer.ndim == 1:
             cases.append(Case(region, size, (float(answer[0]), float(answer[1]))))
         else:
-            heat = upscale(answer, size)
+            heat = upscale(answer, size, smoothing)
             cases.append(Case(region, size, heat.peak, heat, answer))
     return cases
 

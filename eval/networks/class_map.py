@@ -1,15 +1,18 @@
 """Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
 
-Built in, made from WordNet (eval/classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
-`coco_to_imagenet`; `imagenet` is the one of them that knows the data set's classes.
+Built in, made from WordNet (classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
+`coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be
+one of ImageNet's own, by torchvision's name or by its synset id.
 """
 
 import difflib
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import yaml
+from eval.files.parsed import read_json, read_yaml, shown
+from eval.files.places import near
 
 FOLDER = Path(__file__).parent / "classmaps"
 MAX_FILE = 16 * 2**20
@@ -61,44 +64,59 @@ def _entries(classes: Sequence[str], class_map: str | Path) -> tuple[str, dict]:
                 f"model.class_map: there is no file {path.absolute()}; built in are imagenet, {', '.join(builtin)}"
             )
         return f"class map {path}", _read(path)
-    maps = {name: _read(path) for name, path in builtin.items()}
+    return _imagenet(classes, {name: _read(path) for name, path in builtin.items()})
+
+
+def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]:
     fitting = {name: entries for name, entries in maps.items() if set(classes) <= set(entries)}
     meanings = [[entries[name]["outputs"] for name in classes] for entries in fitting.values()]
-    if not fitting:
-        known = set().union(*maps.values())
-        strange = [name for name in classes if name not in known] or list(classes)
-        raise ValueError(
-            f"model.class_map=imagenet knows the classes of VOC or of COCO, not {', '.join(map(repr, strange[:5]))}; "
-            "write your own map: model.class_map=FILE"
-        )
     if any(meaning != meanings[0] for meaning in meanings):
         raise ValueError(f"model.class_map=imagenet is ambiguous for these classes; choose one of {', '.join(fitting)}")
-    return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    if fitting:
+        return "class map " + next(iter(fitting)), next(iter(fitting.values()))
+    own = imagenet_classes()
+    known = {word: [index] for index, pair in enumerate(own.items()) for word in pair}
+    # ImageNet's own word where all classes are ImageNet's; else another vocabulary's, which means more.
+    order = (known,) if set(classes) <= set(known) else (*maps.values(), known)
+    entries, strange = {}, []
+    for name in classes:
+        found = [each[name] for each in order if name in each]
+        meanings = [entry["outputs"] for entry in found if isinstance(entry, dict)]
+        if any(meaning != meanings[0] for meaning in meanings):
+            raise ValueError(f"model.class_map=imagenet: {name!r} means something else in {' and in '.join(maps)}")
+        if found:
+            entries[name] = found[0]
+        else:
+            strange.append(name)
+    if strange:
+        vocabulary = {word for entry in (*maps.values(), known) for word in entry}
+        listed = "; ".join(f"{name!r} (near names: {near(name, vocabulary)})" for name in strange[:5])
+        raise ValueError(
+            f"model.class_map=imagenet knows the classes of VOC, of COCO and of ImageNet, not {listed}; write your own "
+            "map: model.class_map=FILE"
+        )
+    return "class map imagenet", entries
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"{path} is larger than {MAX_FILE >> 20} MiB: no class map")
-    try:
-        text = path.read_text("utf-8")
-        entries = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} is no readable JSON or YAML: {error}") from error
+    entries = read_json(path) if path.suffix.lower() == ".json" else read_yaml(path)
     if not isinstance(entries, dict):
         raise ValueError(f"{path} must map class names to outputs")
-    return {str(name): entry for name, entry in entries.items()}
+    return entries
 
 
-def _indices(entry, n_outputs: int | None, what: str) -> list[int]:
+def _indices(entry: Any, n_outputs: int | None, what: str) -> list[int]:
     if isinstance(entry, dict):
         entry = entry.get("outputs")
-    given = [entry] if isinstance(entry, int) else entry
+    given = [entry] if type(entry) is int else entry
     if not isinstance(given, list) or not all(type(i) is int for i in given):
-        raise ValueError(f"{what}: {entry!r} is no list of output indices")
+        raise ValueError(f"{what}: {shown(entry)} is no list of output indices")
     strange = [i for i in given if i < 0 or (n_outputs is not None and i >= n_outputs)]
     if strange:
         there = f"the network has {n_outputs} outputs" if n_outputs is not None else "outputs count from 0"
-        raise ValueError(f"{what}: output {strange[0]}, but {there}")
+        raise ValueError(f"{what}: output {shown(strange[0])}, but {there}")
     if len(set(given)) != len(given):
         raise ValueError(f"{what}: an output is listed twice")
     return given

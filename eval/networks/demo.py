@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import Bottleneck
 
 from eval.networks.checkpoint import fill, read
 
@@ -119,13 +118,33 @@ class ResNet50(nn.Module):
         return self.fc(self.avgpool(x).flatten(1))
 
 
+class Bottleneck(nn.Module):
+    """A residual block, 1 x 1, 3 x 3, 1 x 1, its modules named as in torchvision, whose import would take a second."""
+
+    def __init__(self, channels: int, width: int, stride: int, shortcut: nn.Module | None):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, 4 * width, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * width)
+        self.relu = nn.ReLU()  # not in place, which attribution methods cannot have
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B,channels,h,w) -> (B,4 width,h / stride,w / stride)."""
+        carried = x if self.downsample is None else self.downsample(x)
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(x)))))
+        return self.relu(x + carried)
+
+
 def _bottleneck(channels: int, width: int, stride: int) -> Bottleneck:
     shortcut = None
     if channels != 4 * width:
         shortcut = nn.Sequential(nn.Conv2d(channels, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width))
-    block = Bottleneck(channels, width, stride, shortcut)
-    block.relu = nn.ReLU()  # torchvision's works in place, which attribution methods cannot have
-    return block
+    return Bottleneck(channels, width, stride, shortcut)
 
 
 def _initialise(network: nn.Module) -> None:

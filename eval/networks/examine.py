@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from eval.networks.classifier import Classifier
+from eval.networks.described import described
 
 CLOSE = 1e-3  # of the largest logit: a card adds in another order from pass to pass, a batch in another shape
 
@@ -16,9 +17,11 @@ def output_count(network: nn.Module, pixels: Tensor) -> int:
     with torch.no_grad():
         try:
             output = network(pixels)
-        except (TypeError, RuntimeError) as error:
+        except (TypeError, RuntimeError, ValueError, AssertionError, IndexError) as error:
+            known = described(network)
+            hint = f"; it was made for protocol.input.side={known.side}" if known and known.side else ""
             raise ValueError(
-                f"the network cannot take a picture {tuple(pixels.shape)} of {pixels.dtype}: {error}"
+                f"the network cannot take a picture {tuple(pixels.shape)} of {pixels.dtype}: {error}{hint}"
             ) from error
     if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
         return output.shape[1]
@@ -48,13 +51,13 @@ def examine(classifier: Classifier, height: int, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     pixels = torch.rand(2, 3, height, width, generator=generator).to(classifier.device)
     with torch.no_grad():
-        first, second = (classifier.network(classifier.normalise(pixels[:1])) for _ in range(2))
-        beside = classifier.network(classifier.normalise(pixels))[:1]
+        first, second = (classifier.network(classifier.normalise(pixels)) for _ in range(2))
+        alone = classifier.network(classifier.normalise(pixels[:1]))
     if not torch.isfinite(first).all():
         return  # the picture that has such a score is named when it comes
-    for other, how in ((second, "alone"), (beside, "beside another one")):
-        difference = (first - other).abs().max().item()
-        if difference > CLOSE * max(1.0, first.abs().max().item()):
+    for one, other, how in ((first, second, "alike"), (first[:1], alone, "without another one beside it")):
+        difference = (one - other).abs().max().item()
+        if difference > CLOSE * first.abs().max().item():
             raise ValueError(
                 f"two forward passes of one picture, the second {how}, differ by {difference:.3g}: the network draws "
                 "random numbers, or keeps something from pass to pass; what it answers is no property of the picture"

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,4 +185,6 @@ def _short(name: str, names: list[str]) -> str:
 
 
 def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str):
+        return value[:8] if re.fullmatch("[0-9a-f]{16}", value) else value  # a digest
+    return json.dumps(value)

@@ -12,9 +12,15 @@ from eval.files import journal
 def path(folder: Path, key: str, label: str) -> Path:
     """Where the map of a pair lies; `method=maps` reads the same layout. ValueError if the key leads elsewhere."""
     parts = PurePosixPath(key)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in key:
+    # "a//b" and "a/./b" are other keys than "a/b", but the same folder.
+    if not parts.parts or str(parts) != key or parts.is_absolute() or ".." in parts.parts or "\0" in key:
         raise ValueError(f"the picture key {key!r} names no place inside {folder}")
-    return folder / "maps" / key / f"{label.replace('/', '_')}.npy"
+    return folder / "maps" / key / f"{escaped(label)}.npy"
+
+
+def escaped(label: str) -> str:
+    """A class's name as a file name, another one for each class: the slash is %2F as in web addresses, % is %25."""
+    return label.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
 
 
 def save(folder: Path, key: str, labels: Sequence[str], maps: np.ndarray) -> None:

@@ -10,8 +10,10 @@ from omegaconf import DictConfig
 
 from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
+from eval.networks.described import described
 from eval.networks.examine import examine, output_count
-from eval.running.config import instantiate
+from eval.networks.stages import RULE, layers_by_rule
+from eval.running.config import callable_of, instantiate
 from eval.running.identity import network_settings, plain
 from eval.running.settings import device_of
 
@@ -24,27 +26,69 @@ def build_dataset(cfg: DictConfig) -> Any:
 def build_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config for a data set's classes; ValueError where its outputs do not fit them, or where it
     is no classifier."""
+    return build_network(cfg, classes)
+
+
+def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
+    """The same; classes None: its outputs stand for nothing, which is enough to look at its layers."""
     settings = network_settings(cfg)
     device, side = device_of(cfg.device), cfg.protocol.input.side
+    names = classes or ()
     try:
-        network = instantiate(settings.build)
+        network = instantiate(settings.build, **_asked(settings.build._target_, names))
         if not isinstance(network, torch.nn.Module):
             raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
+        known = described(network)
+        mean, std = settings.get("mean") or (known and known.mean), settings.get("std") or (known and known.std)
+        if mean is None or std is None:
+            raise ValueError(
+                "neither torchvision nor timm made this network, so nobody knows how its pixels are normalised: "
+                "model.mean=[R,G,B] model.std=[R,G,B], on the [0,1] scale"
+            )
+        layers = plain(settings.get("layers")) or {}
         classifier = Classifier(
             network,
-            mean=settings.mean,
-            std=settings.std,
-            layers=plain(settings.layers),
-            classes=classes,
-            outputs=[[]] * len(classes),
+            mean=mean,
+            std=std,
+            layers={use: layer for use, layer in layers.items() if layer is not None},
+            classes=names,
+            outputs=[[]] * len(names),
             device=device,
+            side=side,
+            layouts=plain(cfg.model.get("layouts")),
         )
-        count = output_count(network, classifier.normalise(torch.zeros(1, 3, side, side, device=device)))
-        classifier.outputs = outputs(classes, cfg.model.class_map, count)
-        examine(classifier, side, side)
+        blank = classifier.normalise(torch.zeros(1, 3, side, side, device=device))
+        count = output_count(classifier.network, blank)
+        if classes is not None:
+            classifier.outputs = outputs(classes, cfg.model.class_map, count)
+            examine(classifier, side, side)
+        if not layers or None in layers.values():
+            classifier.notes.append(_fill_layers(classifier, layers))
+        if known and not settings.get("mean"):
+            normalised = f"mean {', '.join(map(str, mean))}, deviation {', '.join(map(str, std))}"
+            classifier.notes.append(f"pixels as {known.library} says: {normalised}; input {side} x {side}")
     except ValueError as error:
         raise ValueError(f"model={cfg.model.name}: {error}") from error
     return classifier
+
+
+def _fill_layers(classifier: Classifier, given: dict[str, Any]) -> str:
+    """Give the uses without layers those of the rule; a sentence about it. Where the rule finds none, methods that read
+    layers say so, and the others run."""
+    try:
+        found = layers_by_rule(classifier)
+    except ValueError as error:
+        return str(error)
+    classifier.layers |= {use: names for use, names in found.items() if given.get(use) is None}
+    return f"layers by the rule ({RULE}): " + "; ".join(
+        f"{use} {', '.join(classifier.layers[use])}" for use in ("cam", "gpnncam")
+    )
+
+
+def _asked(target: str, classes: Sequence[str]) -> dict[str, Any]:
+    """What a network's builder asks for by the name of its argument: a network of prompts asks for `class_names`."""
+    builder = callable_of(target)
+    return {"class_names": list(classes)} if "class_names" in inspect.signature(builder).parameters else {}
 
 
 def build_method(method: DictConfig, classifier: Classifier | None, classes: Sequence[str]) -> Callable:

@@ -2,7 +2,7 @@
 
 import importlib
 import itertools
-import shlex
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,11 @@ def _unfound(target: str) -> str | None:
     return f"{target}: {module} has no {name!r}; near names: {near(name, known)}"
 
 
+def callable_of(name: str) -> Any:
+    """The callable of a `_target_`."""
+    return hydra.utils.get_object(name)
+
+
 def _hydra():  # type: ignore[no-untyped-def]  # hydra's context manager has no public type
     return hydra.initialize_config_dir(str(CONF), version_base="1.3")
 
@@ -113,9 +118,9 @@ def _unread(override: str, error: Exception) -> str:
 
 
 def _quoted(name: str, value: str) -> str:
-    """The setting as the shell must get it, so that Hydra reads the value as one text."""
-    value = value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
-    return shlex.quote(f"{name}='{value}'") if "'" not in value else f"\"{name}='{value}'\""
+    """The setting as it is typed into a shell, so that Hydra reads the value as one text."""
+    text = f"{name}='" + value.strip("'\"").replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
 def _product(overrides: list[Override]) -> Iterator[list[str]]:
@@ -142,9 +147,30 @@ def _composed(overrides: list[str], **more: bool) -> DictConfig:
         raise ValueError(_missing(error)) from None
     except ConfigCompositionException as error:
         raise ValueError(_refused(overrides, error)) from None
+    _expand(cfg)
+    _take_side(cfg, overrides)
     if not OmegaConf.is_missing(cfg, "results"):
         cfg.results = str(Path(str(cfg.results)).expanduser())
     return cfg
+
+
+def _expand(cfg: DictConfig) -> None:
+    """Replace `method.build.inner=NAME` by that method's settings, which belong to the identity."""
+    for method in (cfg.method, *(cfg.get("companions") or {}).values()):
+        while OmegaConf.is_dict(method.get("build")) and isinstance(method.build.get("inner"), str):
+            method.build.inner = hydra.compose("config", overrides=[f"method={method.build.inner}"]).method
+            method = method.build.inner
+
+
+def _take_side(cfg: DictConfig, overrides: list[str]) -> None:
+    """The protocol's input gets the side that the model names (a number, or a callable that knows it), unless an
+    override names another one."""
+    if OmegaConf.is_missing(cfg.model, "arch"):
+        raise ValueError("this model is any network of a library: name it, model.arch=NAME (resnet18, for example)")
+    side = cfg.model.get("side")
+    if side is None or any(each.lstrip("+").startswith("protocol.input.side=") for each in overrides):
+        return
+    cfg.protocol.input.side = side if isinstance(side, int) else instantiate(side)
 
 
 def _missing(error: MissingConfigException) -> str:
@@ -160,17 +186,20 @@ def _missing(error: MissingConfigException) -> str:
 def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
     """Hydra's reason, and for a setting that does not exist the names that are near."""
     reason = str(error.__cause__ or error).strip().splitlines()[0]
+    full = re.search(r"full_key: (\S+)", f"{error} {error.__cause__}")
     for override in overrides:
         name = override.partition("=")[0]
-        if name.startswith("+") and name[1:] in str(error) and "already at" in reason:
+        if name.startswith("+") and "already at" in reason and name[1:] in reason:
             return f"{override}: the setting {name[1:]} exists; without the + it gets another value"
-        if name in str(error) and not name.startswith(("+", "~")):
-            groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-            known = groups | {
-                str(key) for key in OmegaConf.load(CONF / "config.yaml") if key not in ("defaults", "hydra")
-            }
-            first = name.partition(".")[0]
-            hint = f"near names: {near(first, known)}" if first not in known else f"+{override} adds one to a `build`"
-            why = "" if "is not in struct" in reason else f": {reason}"
-            return f"there is no setting {name!r}{why}; {hint}"
+        if not name.startswith(("+", "~")) and full and f"{name}.".startswith(f"{full[1]}."):
+            first, groups = name.partition(".")[0], [path.name for path in CONF.iterdir() if path.is_dir()]
+            known = [*groups, *(str(key) for key in OmegaConf.load(CONF / "config.yaml"))]
+            if first not in known:
+                return f"there is no setting {name!r}; near names: {near(first, known)}"
+            if name.startswith("model."):
+                return (
+                    f"there is no setting {name!r}: a model with a network for each kind of data has it there, "
+                    f"model.variants.KIND.{name.removeprefix('model.')}"
+                )
+            return f"there is no setting {name!r}; if the code that it names takes such an argument: +{override}"
     return reason

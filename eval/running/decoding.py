@@ -64,6 +64,18 @@ def decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def unopened(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
+    """Yields (sample, nothing decoded) for methods that read no picture; an error in its place where the file
+    is no picture of the annotated size: boxes on another picture would be hit or missed by chance."""
+    for sample in samples:
+        problem: Decoded | Exception = Decoded()
+        try:
+            sample.check_size()
+        except (OSError, ValueError) as error:
+            problem = error.with_traceback(None)  # it says all there is
+        yield sample, problem
+
+
 def _begin() -> None:
     # The workers share the machine with the network; one thread each is what `workers` counts.
     torch.set_num_threads(1)

@@ -7,6 +7,8 @@ HINTS = {
     "its name; `python -m scripts.layers model=...` lists names",
     "has no attribute 'layer": "classifier.module(NAME) gives a layer by its name; "
     "`python -m scripts.layers model=...` lists names",
+    "to not have been used in the graph": "no gradient comes through the layers behind it: quantised ones have none; "
+    "methods without gradients (scorecam, ablationcam, eigencam, rise, occlusion) run",
     "Can't call numpy() on Tensor that requires grad": "detach it first: maps.detach()",
     "a leaf Variable that requires grad is being used in an in-place operation": "take a copy first: image.clone()",
     "got an unexpected keyword argument 'classifier'": "a function is called as function(image, targets, classifier)",

@@ -12,7 +12,7 @@ from eval.game.protocol import Protocol
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.provenance import weights_digest
-from eval.running.source_code import OURS, code_of, version_of
+from eval.running.source_code import OURS, code_of
 
 # Arguments of this suite's own callables that change no row: where data lie (their content is compared whenever rows
 # are reused), where weights come from (their values count), where variations are kept.
@@ -26,6 +26,9 @@ PLACES = {
     "eval.networks.torchray.vgg16": ("checkpoint",),
     "eval.networks.torchray.resnet50": ("checkpoint",),
     "eval.networks.imagenet.build": ("checkpoint",),
+    "eval.networks.timm_models.build": ("checkpoint",),
+    "eval.networks.efficientnet_lite.build": ("checkpoint",),
+    "eval.networks.openclip.build": ("checkpoint",),
     "baselines.maps.Maps": ("folder",),
     "gpnncam.cam.GPNNCAM": ("generator.cache",),
 }
@@ -48,15 +51,17 @@ def identity(
             "name": str(cfg.model.name),
             "weights": weights_digest(classifier.network),
             "outputs": classifier.outputs,
-            "mean": network["mean"],
-            "std": network["std"],
+            **classifier.normalisation,
             "layers": _layers_read(settings, classifier),
         } | _part(network["build"], "model.build", notes)
+        if classifier.declared:
+            model["layouts"] = {name: str(layout) for name, layout in sorted(classifier.declared.items())}
+        if not classifier.network.state_dict():
+            notes.append("the network shows no weights (its state_dict is empty), so a change of them is not seen")
     who = {"name": str(settings.name), "blind": bool(settings.blind)} | _part(
         plain(settings.build), "method.build", notes, files=True
     )
-    if (version := version_of(method)) is not None:
-        who["version"] = version
+    who |= {name: plain(settings[name]) for name in ("smooth", "input") if settings.get(name) is not None}
     if hasattr(method, "content"):  # ready-made maps: what the files hold
         who["content"] = method.content()
     return runs.identity(dataset, model, who, asdict(protocol.input) if model else None, cfg.seed), notes

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
+from eval.game.smoothing import Smoothing
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.rows import Rows, read_rows
@@ -55,7 +56,8 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
         outcome.folders.append(folder)
         outcome.failed += failed
         outcome.pairs += count
-        print(f"{method.name}: {f'{count} pairs evaluated' if count else 'nothing left to do'}; rows in {folder}")
+        done = f"{count} pairs evaluated" if count or failed else "nothing left to do"
+        print(f"{method.name}: {done}; rows in {folder}")
     return outcome
 
 
@@ -112,10 +114,10 @@ def _evaluate(
         title, _, digest = ready.folder.name.rpartition(".")
         log = Path(cfg.results) / "logs" / f"{title}.{digest}{rows.part}.log"
         try:
-            failed = Evaluation(
+            evaluation = Evaluation(
                 ready.method,
                 classifier,
-                protocol.input,
+                protocol.input.of_method(plain(settings.get("input"))),
                 rows,
                 dataset.classes,
                 cfg.seed,
@@ -123,13 +125,19 @@ def _evaluate(
                 workers=workers_of(cfg.workers, device_of(cfg.device)),
                 batch_pictures=cfg.batch_pictures,
                 save_maps=cfg.save_maps,
+                smoothing=smoothing_of(settings),
                 log=Log(log, title, sum(len(todo) for _, _, todo in left)),
-            ).run(left)
+            )
+            failed = evaluation.run(left)
         except Changed:
             _memory.pop("classifier", None)  # nobody may use this network again
             raise
-    lost = {key for key, _ in failed}
-    return ready.folder, sum(len(todo) for _, sample, todo in left if sample.key not in lost), failed
+    return ready.folder, evaluation.evaluated, failed
+
+
+def smoothing_of(method: DictConfig) -> Smoothing:
+    """The method's `smooth`; ValueError for one that cannot be meant."""
+    return Smoothing.from_settings(plain(method.get("smooth")))
 
 
 def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
@@ -137,7 +145,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 
     def make() -> tuple[Any, Plan]:
         dataset = build.build_dataset(cfg)
-        for note in getattr(dataset, "notes", ()):
+        for note in (*getattr(dataset, "notes", ()), *getattr(dataset, "remarks", ())):
             print(f"{cfg.dataset.name}: {note}")
         return dataset, plan(dataset, cfg.on_error)
 
@@ -146,10 +154,13 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 
 def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
-    settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side]
+    settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side,
+                plain(cfg.model.get("layouts"))]  # fmt: skip
 
     def make() -> Classifier:
         classifier = build.build_classifier(cfg, classes)
+        for note in classifier.notes:
+            print(f"{cfg.model.name}: {note}")
         lost = [name for name, outputs in zip(classes, classifier.outputs, strict=True) if not outputs]
         if lost:
             print(f"{cfg.model.name}: no output stands for {len(lost)} of {len(classes)} classes, whose pairs are left "

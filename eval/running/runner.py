@@ -13,13 +13,14 @@ from torch import Tensor
 from eval.game.pointing import points_or_maps
 from eval.game.protocol import Input
 from eval.game.sample import Pair, Sample
+from eval.game.smoothing import NONE, Smoothing
 from eval.measures.builtin import cases_of, observe
 from eval.networks.classifier import Classifier
 from eval.records import maps
 from eval.records.rows import Rows
 from eval.records.schema import check
 from eval.running.calling import Caller, Method, seed_for
-from eval.running.decoding import Decoded, decoded
+from eval.running.decoding import Decoded, decoded, unopened
 from eval.running.guard import Changed, Guard
 from eval.running.hints import hint
 from eval.running.log import Log
@@ -32,9 +33,10 @@ Entry = tuple[int, Sample, list[Pair]]
 class Evaluation:
     """How the pairs of a run are evaluated.
 
-    pixels: the protocol's input. on_error: "stop" raises RuntimeError at the first picture that fails, naming it;
-    "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures: pictures per call of a method
-    that takes several. save_maps: keep the heat maps beside the rows. log: of all of it.
+    pixels: what the network sees. smoothing: of the resized maps. on_error: "stop" raises RuntimeError at the first
+    picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures:
+    pictures per call of a method that takes several. save_maps: keep the heat maps beside the rows, as the method gave
+    them. log: of all of it.
     """
 
     method: Method
@@ -48,6 +50,7 @@ class Evaluation:
     batch_pictures: int = 1
     save_maps: bool = False
     log: Log | None = None
+    smoothing: Smoothing = NONE
 
     def run(self, entries: list[Entry]) -> list[tuple[str, str]]:
         """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
@@ -56,6 +59,7 @@ class Evaluation:
         network, whatever `on_error` says.
         """
         self.failed: list[tuple[str, str]] = []
+        self.evaluated = 0
         with self.log or Log(total=sum(len(todo) for *_, todo in entries)) as self._log:
             self._guard = Guard(self.classifier, self._log.title or "under test")
             caller = Caller(self.method, self.batch_pictures, lambda text: self._log.note(text, terminal=True))
@@ -78,7 +82,7 @@ class Evaluation:
 
     def _decoded(self, samples: list[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
         if self.classifier is None:
-            return ((sample, Decoded()) for sample in samples)
+            return unopened(samples)
         # A process takes seconds to start: longer than decoding a few pictures.
         return decoded(samples, self.pixels.pixels, self.workers if len(samples) >= FEW else 0)
 
@@ -109,6 +113,7 @@ class Evaluation:
                 if self.save_maps and array.ndim == 3:
                     maps.save(self.rows.folder, sample.key, [row["label"] for row in rows], array)
                 self.rows.append(rows)
+                self.evaluated += len(todo)
                 self._log.advance(len(todo))
 
     def _input(self, sample: Sample, content: Decoded) -> Sample | Tensor:
@@ -126,7 +131,8 @@ class Evaluation:
         """What is known about a picture's pairs; output: the network's for this picture, (1,C) or (1,C,i,j)."""
         regions = [sample.region(pair.label) for pair in todo]
         rows = []
-        for pair, region, fields in zip(todo, regions, observe(cases_of(answer, sample.size, regions)), strict=True):
+        observed = observe(cases_of(answer, sample.size, regions, self.smoothing))
+        for pair, region, fields in zip(todo, regions, observed, strict=True):
             row = {"key": sample.key, "label": self.classes[pair.label], "difficult": pair.difficult}
             row |= {"region": region.digest, "picture": digest, "width": sample.size[0], "height": sample.size[1]}
             row["area"] = round(region.area / (sample.size[0] * sample.size[1]), 6)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from eval.files.journal import SYNCS
 from eval.files.places import cores
@@ -83,6 +83,11 @@ def validate(cfg: DictConfig) -> None:
     require(cfg, ("dataset", "method", *(() if cfg.method.blind else ("model",))))
     for part in ("dataset", "method", *(() if cfg.method.blind else ("model",))):
         _check_name(f"{part}.name", cfg[part].get("name"))
+    for setting in ("results", "dataset.root", "model.checkpoint", "method.folder"):
+        value = OmegaConf.select(cfg, setting)
+        if value is not None and not isinstance(value, str):
+            text, kind = plain_text(value), "list" if isinstance(value, ListConfig) else type(value).__name__
+            raise ValueError(f"{setting} must be a path; Hydra reads a {kind}, so quote it: \"{setting}='{text}'\"")
     device_of(str(cfg.device))
     shard_of(cfg.shard)
     if cfg.dataset.subset not in SUBSETS:
@@ -100,6 +105,11 @@ def validate(cfg: DictConfig) -> None:
         if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
+def plain_text(value: Any) -> str:
+    """A config value in the letters in which it was typed, or nearly."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, ListConfig) else str(value)
 
 
 def _check_name(setting: str, name: Any) -> None:

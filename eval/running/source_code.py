@@ -3,6 +3,7 @@
 import ast
 import functools
 import hashlib
+import importlib
 import importlib.util
 import re
 import sys
@@ -24,14 +25,19 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
 
     Names are every `_target_`, and every text at any depth that reads package.attribute and names code of the user's
     own. A module of the user's own (neither installed nor of this suite) is held by the source of its file and of
-    the user's own modules that it imports, wherever in the file; an installed package by its version. This suite's
-    callables have versions of their own (`version_of`). notes: what cannot be known, in a sentence each.
+    the user's own modules that it imports, wherever in the file; an installed package by its version; a callable of
+    this suite by
+    its attribute `version`. notes: what cannot be known, in a sentence each.
     """
     digests: dict[str, str] = {}
     notes: list[str] = []
     for name in sorted(set(_names(settings))):
         module = _module_of(name)
-        if module is None or module.partition(".")[0] in OURS:
+        if module is None:
+            continue
+        if module.partition(".")[0] in OURS:
+            if (version_ := _version(name)) is not None:
+                digests[name] = version_
             continue
         kind = _origin(module)
         if kind == "user":
@@ -44,11 +50,16 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
     return digests, notes
 
 
-def version_of(call: Any) -> str | None:
-    """The version of a method of this suite, a class's or function's attribute `version`; None for other code."""
-    function = getattr(call, "func", call)
-    value = getattr(function, "version", None)
-    return None if value is None else str(value)
+def _version(target: str) -> str | None:
+    """The attribute `version` of a class or function of this suite, which a golden test holds; None without one."""
+    module = _module_of(target)
+    if module is None:
+        return None
+    call: Any = importlib.import_module(module)
+    for part in target.removeprefix(module).split(".")[1:]:
+        call = getattr(call, part, None)
+    version_ = getattr(call, "version", None)
+    return None if version_ is None or callable(version_) else f"version {version_}"
 
 
 def _names(settings: Any) -> list[str]:

@@ -42,7 +42,7 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
 
 
 def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> None:
-    from eval.running.showcase import choose, showcase  # matplotlib takes a second to import
+    from eval.running.showcase import Shown, choose, showcase  # matplotlib takes a second to import
 
     dataset, planned = prepare_dataset(cfg)
     classifier = prepare_classifier(cfg, dataset.classes)
@@ -54,5 +54,5 @@ def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> 
     methods = {}
     for method in methods_of(cfg):
         built = build_method(method, None if method.blind else classifier, dataset.classes)
-        methods[method.get("label") or method.name] = built, bool(method.blind)
+        methods[method.get("label") or method.name] = Shown.of(built, method, protocol)
     showcase(choose(planned, PICTURES, cfg.limit), methods, classifier, protocol, dataset.classes, cfg.seed, path)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -119,10 +119,17 @@ def interval(groups: Kinds, method: int = 0, level: float = LEVEL, resamples: in
     one = Kinds(groups.pictures, groups.counts, [groups.sums[method]])
     for hits, same in ((0, one.sums[0].nnz == 0 or not one.sums[0].data.any()), (total, _equal(one))):
         if same:
-            exact = stats.binomtest(hits, total).proportion_ci(level, method="exact")
+            exact = binomial(hits, total).proportion_ci(level, method="exact")
             return float(exact.low), float(exact.high)
     low, high = percentile_interval(bootstrap(one, resamples, seed)[:, 0], level)
     return float(low), float(high)
+
+
+def binomial(hits: int, trials: int, share: float = 0.5):  # type: ignore[no-untyped-def]  # scipy's own class
+    """scipy's exact binomial test; scipy.stats takes a second to import, and a table without intervals needs none."""
+    from scipy import stats
+
+    return stats.binomtest(hits, trials, share)
 
 
 def _equal(groups: Kinds) -> bool:
@@ -170,7 +177,7 @@ def compare(pictures, a, b, classes=None, level: float = LEVEL, resamples: int =
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p: of the pairs that one method alone hits, each is as likely A's as B's."""
-    return 1.0 if only_a + only_b == 0 else float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+    return 1.0 if only_a + only_b == 0 else float(binomial(only_a, only_a + only_b, 0.5).pvalue)
 
 
 def exchange_test(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> float:

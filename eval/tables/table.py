@@ -104,4 +104,4 @@ def print_runs(folders: list[Path], protocol: Protocol, brief: bool = True) -> N
     runs = [load_run(Path(folder)) for folder in folders]
     tell_apart(runs)
     cells = table_cells(runs, Changes(), Rule(protocol), resamples=0 if brief else RESAMPLES)
-    print(markdown(table_frame(cells), brief=brief))
+    print(markdown(table_frame(cells), brief=brief) if cells else "no rows yet, so no table")

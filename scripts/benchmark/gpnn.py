@@ -1,6 +1,7 @@
 """Seconds per variation of the GPNN generator, with an exact search as the yardstick; --quality: how good they are.
 
     python -m scripts.benchmark gpnn                    speed: sizes, threads, first call, cache, matrix-product search
+    python -m scripts.benchmark gpnn --fill             a masked fill beside a variation of the same picture
     python -m scripts.benchmark gpnn --quality          fast against exact search on equal seeds
     python -m scripts.benchmark gpnn --quality --pictures FOLDER --count 10 --side 96
 
@@ -24,7 +25,7 @@ from time import perf_counter, process_time
 
 import torch
 
-from gpnncam import variations
+from gpnncam import fill, variations
 from gpnncam.cache import Cache
 from scripts.gpnn_quality import compare, pictures
 
@@ -54,6 +55,38 @@ def speed(side: int, n: int, threads: int, repeat: int, device: str = "cpu", cac
     case = {"case": "cached" if cache else "variations", "side": side, "n": n, "threads": threads, "device": device}
     case |= {"seconds": round(min(walls), 4), "median": round(statistics.median(walls), 4), "cpu": round(min(cpus), 4)}
     return case | {"memory_mb": round(_resident_mb() - before)} | size
+
+
+def fill_beside_variation(side: int, n: int, threads: int, repeat: int, shape: str, share: float) -> dict:
+    """Seconds of one of n fills, a share of the picture removed, over those of one of n variations, in one process."""
+    image = pictures(None, 1, side)[0][1]
+    masks = torch.stack([removed(side, shape, share, seed) for seed in range(n)])
+    calls = {
+        "variation": lambda seed: variations(image, n, seed, threads=threads),
+        "fill": lambda seed: fill(image, masks, seed, threads=threads),
+        "single fill": lambda seed: fill(image, masks[0], seed, threads=threads),
+    }
+    seconds = {name: [] for name in calls}
+    for repetition in range(repeat + 1):
+        for name, call in calls.items():
+            start = perf_counter()
+            call(repetition)
+            if repetition:  # the first call loads the compiled code
+                seconds[name].append((perf_counter() - start) / (1 if name == "single fill" else n))
+    best = {name: min(times) for name, times in seconds.items()}
+    ratios = {f"ratio, {name}": round(best[name] / best["variation"], 2) for name in ("fill", "single fill")}
+    case = {"case": "fill", "side": side, "n": n, "threads": threads, "removed": share, "shape": shape}
+    return case | {name: round(value, 4) for name, value in best.items()} | ratios
+
+
+def removed(side: int, shape: str, share: float, seed: int) -> torch.Tensor:
+    """(side, side) bool: a share of the pixels as smooth blobs, single scattered pixels, or whole columns."""
+    if shape == "columns":
+        return (torch.arange(side) < share * side).expand(side, side)
+    cells = 7 if shape == "blobs" else side
+    noise = torch.randn(1, 1, cells, cells, generator=torch.Generator().manual_seed(seed))
+    field = torch.nn.functional.interpolate(noise, (side, side), mode="bicubic")[0, 0]
+    return field < field.flatten().kthvalue(round(share * side * side)).values
 
 
 def first_call(side: int, compiled: bool) -> dict:
@@ -120,6 +153,7 @@ def main(argv: list[str]) -> int:
         prog="python -m scripts.benchmark gpnn", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--fill", action="store_true")
     parser.add_argument("--side", type=int, nargs="+", help="pixels; default: 112 224 448 for speed, 96 for --quality")
     parser.add_argument("--n", type=int, help="variations of a picture; default: 20 for speed, 8 for --quality")
     parser.add_argument("--threads", type=int, help="default: torch's own choice")
@@ -127,12 +161,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--no-exact", action="store_true", help="leave the exact yardsticks out (a minute)")
     parser.add_argument("--pictures", type=Path, help="--quality: a folder of pictures instead of the built-in ones")
     parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
-    for name, kind in (("sigma", float), ("noise", str), ("alpha", float)):
+    for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str), ("alpha-side", int)):
         parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
     parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
     arguments = parser.parse_args(argv)
     if arguments.quality:
-        names = ("sigma", "noise", "alpha", "iterations")
+        names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
         settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
         for side in arguments.side or [96]:
             chosen = pictures(arguments.pictures, arguments.count, side)
@@ -140,6 +174,13 @@ def main(argv: list[str]) -> int:
                 print(json.dumps(case), flush=True)
         return 0
     arguments.n = arguments.n or 20
+    if arguments.fill:
+        threads = arguments.threads or torch.get_num_threads()
+        for side in arguments.side or [224]:
+            for shape, share in (("blobs", 0.2), ("blobs", 0.4), ("blobs", 0.8), ("columns", 0.4), ("scattered", 0.4)):
+                case = fill_beside_variation(side, arguments.n, threads, arguments.repeat, shape, share)
+                print(json.dumps(case), flush=True)
+        return 0
     for case in _speed_cases(arguments):
         print(json.dumps(case), flush=True)
     return 0

@@ -33,7 +33,13 @@ from scripts.benchmark.gpnncam import picture, resident_gb
 
 CAM = {"resnet50": ["layer4"], "vgg16": ["features.29"], "vgg16_bn": ["features.42"], "mobilenet_v2": ["features.18"]}
 # What takes minutes is measured in part; the record says so.
-SHORT = {"rise": ["method.build.masks=400"]}
+SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
+STAGES = {  # whose outputs excitation backprop (the second) and RefineCAM (all) read
+    "resnet50": ["layer4", "layer3", "layer2", "layer1"],
+    "vgg16": ["features.30", "features.23", "features.16", "features.9"],
+    "vgg16_bn": ["features.43", "features.33", "features.23", "features.13"],
+    "mobilenet_v2": ["features.18", "features.13", "features.6", "features.3"],
+}
 # Of the README's table: its columns for each network.
 COLUMNS = {
     "seconds": ("seconds", ".2f"),
@@ -57,6 +63,7 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
     device = torch.device(arguments.device)
     torch.manual_seed(0)
     layers = {"cam": CAM[name], "relevance": CAM[name], "gpnncam": GPNNCAM_LAYERS[name]}
+    layers |= {"excitation": STAGES[name][1:2], "refine": STAGES[name]}
     classes = [str(i) for i in range(1000)]
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     classifier = Classifier(untrained(name), mean, std, layers, classes, device=device)

@@ -17,7 +17,7 @@ from eval.game.sample import Pair, Sample
 from eval.running.build import build_classifier, build_dataset, build_method
 from eval.running.config import load
 from eval.running.plan import Plan, plan
-from eval.running.showcase import choose, showcase
+from eval.running.showcase import Shown, choose, showcase
 
 METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
 
@@ -55,17 +55,16 @@ def main(argv: list[str]) -> int:
     cfg = configs[0]
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
+    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     methods = {}
     for one in configs:
-        blind = one.method.blind
-        made = build_method(one.method, None if blind else classifier, dataset.classes)
-        methods[one.method.get("label") or one.method.name] = made, blind
+        built = build_method(one.method, None if one.method.blind else classifier, dataset.classes)
+        methods[one.method.get("label") or one.method.name] = Shown.of(built, one.method, protocol)
     planned = plan(dataset).scorable(classifier.outputs)
     if arguments.pictures:
         pairs = named_pairs(planned, arguments.pictures, dataset.classes)
     else:
         pairs = choose(planned, arguments.count, cfg.limit)
-    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
     showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, arguments.out)
     print(arguments.out)
     return 0

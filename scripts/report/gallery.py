@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.protocol import Protocol
+from eval.game.smoothing import Smoothing
 from eval.records import maps
 from eval.records.loading import Run
 from eval.running.build import build_classifier, build_dataset, build_method
 from eval.running.calling import call, seed_for
-from eval.running.identity import identity
+from eval.running.identity import identity, plain
 from eval.running.plan import plan
 from eval.tables.cells import Cell
 from eval.tables.layout import place
@@ -117,10 +118,11 @@ class Gallery:
         for run in runs:
             if run.model is None:
                 continue
-            moved, own = 0, set(zip(run.rows["key"], run.rows["label"], strict=True))
+            moved, smoothing = 0, Smoothing.from_settings(run.info["identity"]["method"].get("smooth"))
+            own = set(zip(run.rows["key"], run.rows["label"], strict=True))
             for (key, label), heat in self._heats(run, [pair for pair in chosen if pair in own], samples):
                 image = np.asarray(samples[key][0].image)
-                full = upscale(heat, samples[key][0].size)
+                full = upscale(heat, samples[key][0].size, smoothing)
                 row = run.rows[(run.rows["key"] == key) & (run.rows["label"] == label)].iloc[0]
                 x, y = full.peak
                 moved += np.hypot(x - row["x"], y - row["y"]) > 0.05 * max(full.values.shape)
@@ -163,8 +165,9 @@ def _computed(run: Run, wanted: list[tuple[str, str]], samples: dict) -> Iterabl
     who, _ = identity(config, method, built, classifier, classes)
     if changed := [part for part in who if who[part] != run.info["identity"][part]]:
         raise ValueError(f"what made the rows is not there any more: {', '.join(changed)} changed")
+    shown = protocol.input.of_method(plain(method.get("input")))
     for key, label in tqdm(wanted, desc=f"heat maps {run.method}", unit="map", disable=None):
-        pixels = protocol.input.pixels(samples[key][0].image).to(classifier.device)
+        pixels = shown.pixels(samples[key][0].image).to(classifier.device)
         target = torch.tensor([classes.index(label)])
         answer = call(built, pixels, target, seed_for(run.info["identity"]["seed"], key))
         yield (key, label), points_or_maps(answer, 1)[0]

@@ -7,6 +7,7 @@ the floating-point arithmetic of another platform may move a colour by one of 25
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -25,6 +26,8 @@ class Demo:
 
     Small (below 1/60 of the picture) or mostly hidden objects are flagged hard, as VOC flags its difficult ones.
     """
+
+    version: ClassVar[int] = 1
 
     split: str = "test"
     count: int | None = None

@@ -1,0 +1,165 @@
+"""Attention of a vision transformer, and gradients with respect to it, without touching how the network computes it.
+
+Networks run a fused kernel that keeps no weights. Here a hook recomputes them from a layer's input, A = softmax(q k'),
+and checks that A v, projected, is what the layer returned. The gradient with respect to A follows from the one with
+respect to the layer's output y = (A v) W': dA = (dy W) v'.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from baselines.taps import full
+
+CLOSE = 1e-3  # of the largest output: kernels add in another order, and half precision has three digits
+HALF_CLOSE = 5e-2
+
+
+@dataclass
+class Attended:
+    """One attention layer in one pass: weights (heads,N,N), rows sum to 1; values (heads,N,d); projection (C,heads d);
+    output (1,N,C), which gradients are taken for."""
+
+    weights: Tensor
+    values: Tensor
+    projection: Tensor
+    output: Tensor
+
+    def gradient(self, of_output: Tensor) -> Tensor:
+        """(heads,N,N), the gradient with respect to the weights from that with respect to the output (1,N,C)."""
+        mixed = full(of_output[0]) @ self.projection
+        return mixed.unflatten(1, (len(self.values), -1)).transpose(0, 1) @ self.values.transpose(1, 2)
+
+
+@dataclass
+class Pass:
+    """layers: in the order in which they ran. blocks: the output (1,N,C) of each layer's block."""
+
+    layers: list[Attended] = field(default_factory=list)
+    blocks: list[Tensor] = field(default_factory=list)
+
+
+class Transformer:
+    """The attention layers of a classifier's network, and the blocks that they stand in.
+
+    Raises ValueError where the network has none, or none between all tokens of a grid (Swin's lies within windows).
+    """
+
+    def __init__(self, classifier, who: str):
+        self.classifier, self.who = classifier, who
+        self.names = [name for name, module in classifier.network.named_modules() if _is_attention(module)]
+        if not self.names:
+            raise ValueError(f"{who} reads attention between tokens, and the network has no layer of that kind")
+        self.blocks = [name.rpartition(".")[0] for name in self.names]
+        self.reader = classifier.reader(self.blocks[-1])
+        # Noise: where all tokens are alike, any attention gives the same.
+        noise = torch.rand(3, classifier.side, classifier.side, generator=torch.Generator().manual_seed(0))
+        noise = noise.to(classifier.device)
+        with self.attending() as seen:
+            classifier.network(classifier.normalise(noise))
+        if len({block.shape for block in seen.blocks}) > 1:
+            raise ValueError(f"{who} needs the same tokens in all blocks of the network")
+        self._read = self._tokens_read(noise)
+
+    @contextmanager
+    def attending(self, apart: bool = False) -> Iterator[Pass]:
+        """Within the block each forward pass of one picture adds to the yielded `Pass`, with gradients.
+
+        apart: every block goes on from a constant, and the last one hands on the outputs of all blocks, one picture
+        each: row l of the network's output is what its head makes of block l, and depends on layer l's attention alone.
+        """
+        seen = Pass()
+
+        def attention(name: str):
+            def hook(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> Tensor | tuple:
+                got = output[0] if isinstance(output, tuple) else output
+                leaf = got if got.requires_grad and not apart else got.detach().requires_grad_()
+                seen.layers.append(self._attended(name, module, inputs, leaf))
+                return (leaf.clone(), *output[1:]) if isinstance(output, tuple) else leaf.clone()
+
+            return hook
+
+        def block(name: str):
+            def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
+                if not isinstance(output, Tensor) or output.dim() != 3:
+                    raise ValueError(f"{self.who} needs blocks that return tokens (B,N,C), which {name!r} does not")
+                seen.blocks.append(output)
+                if not apart:
+                    return None
+                return torch.cat(seen.blocks) if name == self.blocks[-1] else output.detach()
+
+            return hook
+
+        handles = []
+        try:
+            for name, parent in zip(self.names, self.blocks, strict=True):
+                handles.append(self.classifier.module(name).register_forward_hook(attention(name)))
+                handles.append(self.classifier.module(parent).register_forward_hook(block(parent)))
+            with torch.inference_mode(False), torch.enable_grad():
+                yield seen
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def read(self, matrix: Tensor) -> Tensor:
+        """The mean (N,) of the rows (N,N) of those tokens of the last block that the network's answer depends on: the
+        class token's, or all patches'."""
+        prefix, patches = self._read
+        mask = torch.cat([prefix, patches.expand(len(matrix) - len(prefix))])
+        return matrix[mask].mean(0)
+
+    def maps(self, rows: Tensor) -> Tensor:
+        """Numbers of tokens (K,N) -> maps (K,h,w) of those that are patches."""
+        return self.reader(rows[..., None])[:, 0]
+
+    def _tokens_read(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the last block's output: which tokens before the patches are read (prefix,), and whether patches are."""
+        with self.attending() as seen:
+            output = self.classifier.network(self.classifier.normalise(image))
+            ramp = torch.arange(1, output.numel() + 1, device=output.device, dtype=output.dtype)
+            (gradient,) = torch.autograd.grad((output.flatten() * ramp).sum(), seen.blocks[-1])
+        read = gradient[0].abs().amax(1) > 0
+        if not read.any():
+            raise ValueError(f"{self.who}: the network's answer depends on no token of its last block")
+        prefix = len(read) - self.maps(read[None].float()).numel()
+        return read[:prefix], read[prefix:].any()
+
+    def _attended(self, name: str, module: nn.Module, inputs: tuple, leaf: Tensor) -> Attended:
+        with torch.no_grad():
+            tokens = inputs[0] if inputs else None
+            if tokens is None or tokens.dim() != 3 or len(tokens) != 1:
+                found = "nothing" if tokens is None else tuple(tokens.shape)
+                raise ValueError(f"{self.who} needs attention between all tokens (1,N,C); layer {name!r} gets {found}")
+            query, key, value, weight, bias = _projected(module, tokens)
+            weights = (query @ key.transpose(1, 2) * query.shape[-1] ** -0.5).softmax(-1)
+            again = functional.linear((weights @ value).transpose(0, 1).flatten(1), weight, bias)
+            close = CLOSE if leaf.dtype in (torch.float32, torch.float64) else HALF_CLOSE
+            if (again - full(leaf[0])).abs().max() > close * full(leaf).abs().max().clamp(min=1e-6):
+                raise ValueError(
+                    f"{self.who} recomputes attention as softmax(q k') v, which is not what layer {name!r} "
+                    f"({type(module).__name__}) returns"
+                )
+        return Attended(weights, value, weight, leaf)
+
+
+def _is_attention(module: nn.Module) -> bool:
+    if isinstance(module, nn.MultiheadAttention):
+        return True
+    return all(hasattr(module, part) for part in ("qkv", "proj", "num_heads")) and isinstance(module.qkv, nn.Linear)
+
+
+def _projected(module: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """Query, key, value (heads,N,d) of tokens (1,N,C), and the output's projection: weight (C,heads d), bias."""
+    if isinstance(module, nn.MultiheadAttention):
+        joined = functional.linear(tokens[0], module.in_proj_weight, module.in_proj_bias)
+        heads, out = module.num_heads, module.out_proj
+    else:
+        joined, heads, out = module.qkv(tokens)[0], module.num_heads, module.proj
+    query, key, value = joined.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)
+    norms = [getattr(module, f"{part}_norm", None) or nn.Identity() for part in "qk"]
+    bias = None if out.bias is None else full(out.bias)
+    return full(norms[0](query)), full(norms[1](key)), full(value), full(out.weight), bias

@@ -1,0 +1,81 @@
+"""ShapleyCAM: channels weighted by Shapley values of their positions, to the second order."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from baselines.cam import fuse
+from baselines.contract import Classifier
+from baselines.probability import KINDS
+from baselines.taps import Taps, check_reached, layer_names, tapped
+
+
+class ShapleyCAM:
+    """Cai, CAMs as Shapley Value-based Explainers, 2025 (arXiv 2501.06261): w_c = mean(g_c - (H A)_c / 2).
+
+    g and H are gradient and Hessian of the class's utility in the layer's activations A; the map is sum_c w_c A_c.
+    utility: "rest" (residual softmax target class, the paper's): score + log probability; "score": the score alone.
+        Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
+    probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
+    layers, relu, fusion: as in `baselines.cam.CAM`. pytorch-grad-cam leaves the utility to its user.
+
+    >>> maps = ShapleyCAM(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
+    """
+
+    version = 1  # raised when its maps change for equal settings
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        layers: Sequence[str] | str | None = None,
+        utility: str = "rest",
+        probability: str = "softmax",
+        relu: bool = False,
+        fusion: str = "maximum",
+    ):
+        if utility not in ("rest", "score"):
+            raise ValueError(f"utility {utility!r} is neither 'rest' nor 'score'")
+        if probability not in KINDS:
+            raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
+        self.classifier = classifier
+        self.layers = layer_names(classifier, layers, "cam")
+        self.utility = utility
+        self.probability = probability
+        self.relu = relu
+        self.fusion = fusion
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
+        with torch.inference_mode(False), torch.enable_grad(), tapped(self.classifier, self.layers) as taps:
+            output = self.classifier.network(self.classifier.normalise(image.detach()))
+            check_reached(self.layers, taps)
+            rows = [self._maps(self._worth(output, target).sum(), taps) for target in targets.tolist()]
+        fused = fuse([torch.cat(maps) for maps in zip(*rows, strict=True)], self.fusion, None)
+        return fused.clamp(min=0) if self.relu else fused
+
+    def _worth(self, output: Tensor, target: int) -> Tensor:
+        """(1,): the utility of the class, from the output (1,C) or (1,C,i,j)."""
+        score = self.classifier.score(output, target)
+        if self.utility == "score":
+            return score
+        if self.probability == "softmax":
+            return 2 * score - output.flatten(1).logsumexp(1)
+        positions = output[0, 0].numel()
+        return score + functional.logsigmoid(score - torch.tensor(positions).log().to(score))
+
+    def _maps(self, worth: Tensor, taps: Taps) -> list[Tensor]:
+        """(1,h,w) for each layer."""
+        maps = []
+        layers = [taps.leaf(name) for name in self.layers]
+        for name, layer, gradient in zip(
+            self.layers, layers, torch.autograd.grad(worth, layers, create_graph=True), strict=True
+        ):
+            bent = None
+            if gradient.requires_grad:  # else the utility is linear in the layer
+                (bent,) = torch.autograd.grad(gradient, layer, layer.detach(), retain_graph=True, allow_unused=True)
+            weights = gradient if bent is None else gradient - bent / 2
+            weights = taps.maps(name, weights).mean((2, 3), keepdim=True)
+            maps.append((weights * taps[name]).sum(1).detach())
+        return maps

@@ -1,0 +1,64 @@
+"""timm's classification networks by name (`pip install -e '.[timm]'`)."""
+
+from pathlib import Path
+from types import ModuleType
+
+from torch import nn
+
+from eval.files.places import near
+from eval.networks.checkpoint import fill, random_weights, read
+
+
+def build(
+    arch: str,
+    pretrained: bool = True,
+    checkpoint: str | Path | None = None,
+    classes: int | None = None,
+    side: int | None = None,
+) -> nn.Module:
+    """A network of timm in eval mode, (B,3,side,side) -> (B,classes).
+
+    arch: as in `timm.list_models()`, with or without the tag of its weights. checkpoint: a file with its weights.
+    pretrained: the weights that timm downloads; false: random ones, the same every time. classes: outputs, None: as the
+    weights have. side: of the input where the network is made for one size, None: timm's.
+    ValueError suggests near names; RuntimeError names the settings for weights that cannot be had.
+    """
+    timm = _timm()
+    card = _card(timm, arch)
+    classes = classes or card.num_classes
+    if not classes:
+        raise ValueError(f"timm's {arch} has no classifier, only features: model.classes=N and model.checkpoint=FILE")
+    options = {"num_classes": classes}
+    if side is not None and card.fixed_input_size and side != card.input_size[1]:
+        options["img_size"] = side
+    if checkpoint is not None or not pretrained:
+        with random_weights():
+            network = timm.create_model(arch, pretrained=False, **options)
+        return network.eval() if checkpoint is None else fill(network, read(checkpoint), checkpoint)
+    try:
+        return timm.create_model(arch, pretrained=True, **options).eval()
+    except Exception as error:  # whatever the hub's client raises
+        why = str(error).strip().partition("\n")[0]
+        raise RuntimeError(
+            f"timm cannot get the weights of {arch} ({type(error).__name__}: {why}). Weights that you have: "
+            "model.checkpoint=FILE; random ones: model.pretrained=false"
+        ) from error
+
+
+def side(arch: str) -> int:
+    """The side of the square picture that timm's weights of `arch` were made for."""
+    return int(_card(_timm(), arch).input_size[1])
+
+
+def _card(timm: ModuleType, arch: str):  # type: ignore[no-untyped-def]  # timm's PretrainedCfg
+    if not timm.is_model(arch):
+        raise ValueError(f"timm has no network {arch!r}; near names: {near(arch, timm.list_models(), 5)}")
+    return timm.get_pretrained_cfg(arch)
+
+
+def _timm() -> ModuleType:
+    try:
+        import timm
+    except ImportError as error:
+        raise ImportError(f"model=timm needs timm: pip install -e '.[timm]' ({error})") from error
+    return timm

@@ -10,7 +10,7 @@ import numpy as np
 
 from gpnncam.pyramid import PATCH, pyramid, resample
 
-VERSION = 2
+VERSION = 3
 """Of the generator; goes up whenever its results change, so that no older cache entry or run is taken for a new one."""
 
 ROW = 65536

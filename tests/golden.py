@@ -34,7 +34,7 @@ from eval.running.source_code import code_of
 from gpnncam import fill, sources, variations
 from gpnncam.cam import GPNNCAM
 from gpnncam.levels import VERSION
-from tests.test_contract import CLASSES, METHODS, SHORT, Small
+from tests.test_contract import CLASSES, METHODS, SHORT, TRANSFORMERS, Small, classifier_for
 
 FILE = Path(__file__).with_suffix(".json")
 GRID = 8
@@ -88,7 +88,8 @@ def method_entry(name: str, folder: Path) -> dict:
         for number, label in enumerate(CLASSES):
             (folder / "a" / "b").mkdir(parents=True, exist_ok=True)
             np.save(folder / "a" / "b" / f"{label}.npy", np.arange(12, dtype=np.float32).reshape(3, 4) ** (number + 1))
-    method = build_method(settings, None if settings.blind else classifier(), CLASSES)
+    seeing = classifier_for(name) if name in TRANSFORMERS else classifier()
+    method = build_method(settings, None if settings.blind else seeing, CLASSES)
     answer = call(method, Blind() if settings.blind else picture(), torch.tensor(TARGETS), seed=3)
     versions, _ = code_of(plain(settings.build))
     return {"versions": versions, "settings": digest.hexdigest()[:8], "numbers": [coarse(each) for each in answer]}

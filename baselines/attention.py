@@ -8,6 +8,7 @@ respect to the layer's output y = (A v) W': dA = (dy W) v'.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -158,7 +159,8 @@ def _projected(module: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tenso
         joined = functional.linear(tokens[0], module.in_proj_weight, module.in_proj_bias)
         heads, out = module.num_heads, module.out_proj
     else:
-        joined, heads, out = module.qkv(tokens)[0], module.num_heads, module.proj
+        parts: Any = module  # by `_is_attention`
+        joined, heads, out = parts.qkv(tokens)[0], parts.num_heads, parts.proj
     query, key, value = joined.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)
     norms = [getattr(module, f"{part}_norm", None) or nn.Identity() for part in "qk"]
     bias = None if out.bias is None else full(out.bias)

@@ -107,10 +107,12 @@ class GuidedBackprop(Gradient):
 @contextmanager
 def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
     """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
+
+    def hook(_module, below, above):
+        return (rule(below[0], above[0]),)
+
     handles = [
-        module.register_full_backward_hook(lambda _module, below, above: (rule(below[0], above[0]),))
-        for module in network.modules()
-        if isinstance(module, RECTIFIERS)
+        module.register_full_backward_hook(hook) for module in network.modules() if isinstance(module, RECTIFIERS)
     ]
     try:
         yield

@@ -55,6 +55,7 @@ class Ensemble:
                 found = found.flip(-1) if mirrored else found
                 total = found if total is None else total + found
                 count += 1
+        assert total is not None
         return getattr(self.inner, "finish", lambda maps: maps)(total / count)
 
     def noisy(self, image: Tensor) -> Tensor:

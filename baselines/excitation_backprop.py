@@ -1,6 +1,7 @@
 """Excitation backprop: the class's probability handed down from layer to layer along excitatory connections."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -79,9 +80,10 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
     ):
         super().__init__(classifier, layers, fusion)
         known = range(len(classifier.classes))
-        self.against = classifier.classes.index(against) if against in classifier.classes else against
-        if self.against is not None and self.against not in known:
+        other = classifier.classes.index(against) if against in classifier.classes else against
+        if other is not None and other not in known:
             raise ValueError(f"against={against!r} is none of the classes {', '.join(classifier.classes)}")
+        self.against = cast("int | None", other)
         self.relu = relu
 
     def map(self, probabilities: Tensor) -> Tensor:

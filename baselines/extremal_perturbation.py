@@ -80,13 +80,14 @@ class ExtremalPerturbation:
         with torch.inference_mode(False), torch.enable_grad():
             pyramid = blurred(self.classifier.normalise(image.detach().clone()), self.levels)
             smooth = SmoothMasks(image.shape[-2:], self.step, self.sigma, pyramid)
-            with tqdm(total=len(chunks) * self.max_iter, desc="masks", unit="step", leave=False, disable=None) as bar:
+            total = len(chunks) * self.max_iter
+            with tqdm(total=total, desc="masks", unit="step", leave=False, disable=None) as bar:
                 steps = count(1)
 
                 def tell() -> None:
                     bar.update()
                     if self.progress is not None:
-                        self.progress(next(steps), bar.total)
+                        self.progress(next(steps), total)
 
                 found = [self._ascend(pyramid, smooth, chunk, tell) for chunk in chunks]
         return torch.cat(found).unflatten(0, (len(targets), len(self.areas)))

@@ -1,5 +1,7 @@
 """FullGrad: the input's gradient and the gradients of all biases, which together make up the score."""
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,7 +28,7 @@ class FullGrad:
     def __init__(self, classifier: Classifier, align_corners: bool = True):
         self.classifier = classifier
         self.align_corners = align_corners
-        self.biased = {}
+        self.biased: dict[str, nn.Conv2d | nn.BatchNorm2d] = {}
         for name, module in classifier.network.named_modules():
             if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and implied_bias(module) is not None:
                 self.biased[name] = module
@@ -37,7 +39,9 @@ class FullGrad:
         pixels, gradients = self.gradients(image, targets)
         total = self.scaled(pixels * gradients[0], image.shape[-2:])
         for module, gradient in zip(self.biased.values(), gradients[1:], strict=True):
-            total = total + self.scaled(implied_bias(module)[:, None, None] * gradient, image.shape[-2:])
+            bias = implied_bias(module)
+            assert bias is not None
+            total = total + self.scaled(bias[:, None, None] * gradient, image.shape[-2:])
         return total
 
     def gradients(self, image: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -68,7 +72,8 @@ def implied_bias(module: nn.Conv2d | nn.BatchNorm2d) -> Tensor | None:
     """(C,): what the layer adds to an input of zero; None if nothing."""
     if isinstance(module, nn.Conv2d):
         return module.bias
-    scale = (module.running_var + module.eps).rsqrt()
+    mean, variance = cast(Tensor, module.running_mean), cast(Tensor, module.running_var)
+    scale = (variance + module.eps).rsqrt()
     scale = scale if module.weight is None else scale * module.weight
-    shift = -module.running_mean * scale
+    shift = -mean * scale
     return shift if module.bias is None else shift + module.bias

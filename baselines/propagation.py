@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +45,7 @@ class Parts:
     def layer(self, module: nn.Module, sign: int) -> nn.Module:
         """`module` without its bias, with (sign w)+ as weights. Call its `forward`: it shares the module's hooks."""
         sign = -sign if module is self.opposed else sign
-        weight = module.weight
+        weight = cast(Tensor, module.weight)
         state = weight.data_ptr(), weight._version, weight.dtype, weight.device
         if self._made.get((module, sign), (None,))[0] != state:
             twin = copy.copy(module)
@@ -105,7 +106,7 @@ class Propagation(TorchFunctionMode):
         self.parts, self.who = parts, who
         self.composite = Composite(self.rule)
         self.depth = 0  # within how many modules that have a rule of their own
-        self.kept = []  # zennit refers to hooks weakly
+        self.kept: list[tuple[Apply, Hook]] = []  # zennit refers to hooks weakly
         self.last: tuple[nn.Module, Tensor] | None = None
 
     def rule(self, _context, _name: str, module: nn.Module) -> Hook | None:

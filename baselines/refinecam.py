@@ -37,7 +37,7 @@ class RefineCAM:
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "refine", "gpnncam", "cam")
         if formula == "GradCAMPlusPlus":
-            self.base = GradCAMPlusPlus(classifier, normalise_alpha, epsilon, layers=self.layers)
+            self.base: CAM = GradCAMPlusPlus(classifier, normalise_alpha, epsilon, layers=self.layers)
         else:
             self.base = CAM(classifier, formula, self.layers)
 

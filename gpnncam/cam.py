@@ -14,7 +14,7 @@ resolution, averaged over the groups.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -117,7 +117,7 @@ class GPNNCAM:
             self.n, self.groups, self.include_self = 1, 1, False
         if divisor == "own" and self.include_self:
             raise ValueError('divisor is "own", but with include_self the picture is one of the variations')
-        self.how = {"phase1": phase1, "alpha": alpha, "fusion": fusion, "divisor": divisor}
+        self.how: dict[str, Any] = {"phase1": phase1, "alpha": alpha, "fusion": fusion, "divisor": divisor}
         self.source_vote, self.repeated = source_vote, repeated
         self.seconds: dict[str, float] = {}
 
@@ -130,9 +130,10 @@ class GPNNCAM:
     def explain(self, picture: Any, targets: Any = None, top: int = 1, seed: int = 0) -> Any:
         """Heat maps to look at, of a picture as people have it: see `gpnncam.explanation.explain`. The classifier is
         one that `gpnncam.wrap` made."""
+        from gpnncam.classifier import Wrapped
         from gpnncam.explanation import explain
 
-        return explain(self, self.classifier, picture, targets, top, seed)
+        return explain(self, cast(Wrapped, self.classifier), picture, targets, top, seed)
 
     def _explain(self, image: Tensor, targets: Tensor) -> Tensor:
         self.seconds = dict.fromkeys(STEPS, 0.0)
@@ -141,7 +142,7 @@ class GPNNCAM:
             made = sources.checked(self.source(image, self.n, seed), image, self.n)
         activations, gradients = self._observe(torch.cat([image[None], made.pixels.to(image)]), targets.tolist())
         with self._timed("regression", image.device), torch.no_grad():
-            answer, votes, counts = 0, 0, 0
+            answer = votes = counts = cast(Tensor, 0)  # tensors after the first group
             for group in torch.arange(self.n).tensor_split(self.groups):
                 maps = self._group(activations, gradients, group)
                 answer = answer + maps[:, 0] / self.groups
@@ -183,19 +184,22 @@ class GPNNCAM:
                 with self._timed("forward", pixels.device):
                     output = self.classifier.network(self.classifier.normalise(pixels[rows]))
                 seen.check()
+                leaf = seen.leaf
+                assert leaf is not None, "the first layer ran"
                 for name, layer in seen.layers.items():
                     if name not in stored:
                         stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
                     stored[name][rows] = layer
                 if gradients is None:
                     channels = seen.layers[next(iter(self.modules))].shape[1]
-                    gradients = seen.leaf.new_empty(len(targets), len(pixels), channels).detach()
+                    gradients = leaf.new_empty(len(targets), len(pixels), channels).detach()
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
                         keep = k + 1 < len(targets)
-                        (gradient,) = torch.autograd.grad(score, seen.leaf, retain_graph=keep)
+                        (gradient,) = torch.autograd.grad(score, leaf, retain_graph=keep)
                         gradients[k, rows] = read(gradient).flatten(2).mean(2)
+        assert gradients is not None
         return [stored[name] for name in self.modules], gradients
 
     @contextmanager

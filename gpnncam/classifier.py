@@ -28,7 +28,8 @@ class Wrapped:
         self.network = network.eval().requires_grad_(False).to(device)
         for module in network.modules():
             if getattr(module, "inplace", False):
-                module.inplace = False  # a layer's output must not be overwritten by the next
+                # A layer's output must not be overwritten by the next. torch's stubs know no flags of modules.
+                module.inplace = False  # type: ignore[assignment]
         self.device, self.side = device, side
         self.dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
         self.mean, self.std = (torch.tensor(tuple(v), device=device).view(1, 3, 1, 1) for v in (mean, std))

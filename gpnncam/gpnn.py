@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -109,6 +109,8 @@ def variations(
     if (seeds is None) == (n is None or seed is None):
         raise ValueError("Give either n and seed, or seeds.")
     if seeds is None:
+        assert n is not None
+        assert seed is not None
         if n < 1 or seed < 0:
             raise ValueError(f"n must be at least 1 and seed at least 0; they are {n} and {seed}.")
         seeds = expand_seed(seed, n)
@@ -121,7 +123,10 @@ def variations(
     device = torch.device(image.device if device is None else device)
     if device.type not in ("cpu", "cuda"):
         raise ValueError(f'Variations are made on "cpu" or "cuda", not on {str(device)!r}; pass device="cpu".')
-    store = None if cache in (None, False, "off") else cache if isinstance(cache, Cache) else Cache(cache)
+    if cache in (None, False, "off"):
+        store = None
+    else:
+        store = cache if isinstance(cache, Cache) else Cache(cast("str | os.PathLike", cache))
     result, fields = _make(pixels, settings, seeds, threads, device, store)
     result = result.to(image.device).permute(0, 3, 1, 2).to(torch.float32).div_(255).contiguous()
     return Variations(result, fields.to(image.device), seeds)
@@ -132,7 +137,8 @@ def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor
     if device.type == "cpu" or store:
         from gpnncam import compiled  # numba takes a second to import
 
-    distinct, made = list(dict.fromkeys(seeds)), {}
+    distinct = list(dict.fromkeys(seeds))
+    made: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     if store:
         key = store.key(pixels, settings, device.type)
         kept = {seed: store.get(key, seed, pixels.shape) for seed in distinct}
@@ -140,6 +146,7 @@ def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor
     missing = [seed for seed in distinct if seed not in made]
     if missing:
         levels = prepare(pixels, settings)
+        results: tuple[np.ndarray, np.ndarray] | tuple[torch.Tensor, torch.Tensor]
         if device.type == "cpu":
             results = compiled.vary(levels, missing, settings, threads)
         else:
@@ -153,4 +160,5 @@ def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor
             made[seed] = image, field
             if store:
                 store.put(key, seed, field)
-    return tuple(torch.from_numpy(np.stack([made[seed][part] for seed in seeds])) for part in (0, 1))
+    whole = [torch.from_numpy(np.stack([made[seed][part] for seed in seeds])) for part in (0, 1)]
+    return whole[0], whole[1]

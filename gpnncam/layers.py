@@ -41,7 +41,7 @@ def recognise(network: nn.Module, pixels: Tensor, stages: int = 3) -> Layers:
     # What lies before a change of layout is no map that a later layer could be compared with.
     rest = chain[turned[-1] + 1 :] if turned else chain
     maps = [each for each in rest if _is_map(each.after) and each.runs == 1]
-    maps = [each for each in maps if each.after[1] != outputs] or maps
+    maps = [each for each in maps if each.after is not None and each.after[1] != outputs] or maps
     advice = 'name them, deep to shallow: layers=["...", ...], modules whose output is (batch, channels, h, w)'
     if not maps:
         raise ValueError(f"no layer of {kind} returns maps (batch, channels, h, w) once in a pass: {advice}")
@@ -55,7 +55,7 @@ def recognise(network: nn.Module, pixels: Tensor, stages: int = 3) -> Layers:
         # A pooling repeats the stage before it: the stages are then what the poolings return.
         pools = [each for each in maps if isinstance(each.module, POOLS)]
         return Layers([each.name for each in reversed(pools[-stages:])], [maps[-2].name])
-    last = {each.after[2:]: each.name for each in maps}
+    last = {each.after[2:]: each.name for each in maps if each.after is not None}
     found = [last[size] for size in sorted(last)][:stages]
     return Layers(found, found[:1])
 
@@ -114,4 +114,6 @@ def _group(name: str, module: nn.Module, seen: dict[str, _Seen]) -> list[_Seen]:
 
 
 def _several_stages(each: _Seen) -> bool:
-    return each.before is not None and len(each.before) == 4 and each.before[2] > STEP * each.after[2]
+    if each.before is None or each.after is None:
+        return False
+    return len(each.before) == 4 and each.before[2] > STEP * each.after[2]

@@ -62,6 +62,7 @@ class NormalEquations:
         # X'X - n m m', in the shifted coordinates.
         gram = self.xx.addr_(x_mean, x_mean, alpha=-self.count)
         moment = self.xy.addr_(x_mean, y_mean, alpha=-self.count)
+        assert self.offset is not None, "no samples"
         mean = self.offset + x_mean
         deviation = (gram.diagonal().clamp(min=0) / self.count).sqrt()
         dead = deviation <= torch.finfo(torch.float32).eps * mean.abs()

@@ -15,7 +15,7 @@ DIVISORS = ("variations", "own")
 ROUNDING = 1e-9
 
 
-def fuse(maps: Sequence[Tensor], size: tuple[int, int], fusion: str) -> Tensor:
+def fuse(maps: Sequence[Tensor], size: Sequence[int], fusion: str) -> Tensor:
     """Maps (..., K,n,h,w) of any grids, deep to shallow -> one (K,n,*size), in the unit of the fusion.
 
     sigmoid_product: each map m through sigmoid(m - 1/2), resized (bilinear), multiplied: what the authors do.

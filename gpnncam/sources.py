@@ -55,7 +55,8 @@ def combine(parts: Sequence[Source]) -> Source:
     """
 
     def source(image: Tensor, n: int, seed: int) -> Combined:
-        pixels, fields = image.new_empty(n, *image.shape), [None] * n
+        pixels = image.new_empty(n, *image.shape)
+        fields: list[Tensor | None] = [None] * n
         for i, part in enumerate(parts[:n]):
             turns = range(i, n, len(parts))
             made = checked(part(image, len(turns), (seed + i) % 2**63), image, len(turns))

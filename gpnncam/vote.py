@@ -1,6 +1,7 @@
 """Heat of variations carried back to the picture that they were made from."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ def carry_back_all(heat: Tensor, fields: Sequence[Tensor]) -> tuple[Tensor, Tens
     for i, field in enumerate(fields):
         alike.setdefault(tuple(field.shape), []).append(i)
     parts = [carry_back(heat[:, rows], torch.stack([fields[i] for i in rows])) for rows in alike.values()]
-    return sum(votes for votes, _ in parts), sum(counts for _, counts in parts)
+    return cast(Tensor, sum(votes for votes, _ in parts)), cast(Tensor, sum(counts for _, counts in parts))
 
 
 def carry_back(heat: Tensor, fields: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,6 +65,7 @@ class Lock:
 
     def _open(self) -> None:
         file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        kept: int | None = file
         link = None
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,13 +77,13 @@ class Lock:
             if error.errno in WITHOUT_LOCKS:
                 link = LinkLock(self.path, self.what)
             os.close(file)
-            file = None
+            kept = None
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise Held(f"{self.what} is being written by {holder}") from None
             if link is None:
                 raise
             link.acquire()
-        self._file, self._link = file, link
+        self._file, self._link = kept, link
 
     def __exit__(self, *_):
         if self._link:
@@ -158,6 +159,7 @@ class LinkLock:
             return
 
     def release(self) -> None:
+        assert self._mine is not None, "released before it was acquired"
         os.unlink(self._mine)
 
 

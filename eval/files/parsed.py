@@ -6,7 +6,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -91,4 +91,4 @@ _Literal.add_constructor("tag:yaml.org,2002:int", _Literal.construct_number)
 
 
 def _refused(what: str, place: yaml.Node | yaml.Event) -> yaml.YAMLError:
-    return yaml.constructor.ConstructorError(None, None, what, place.start_mark)
+    return yaml.constructor.ConstructorError(None, None, what, cast("yaml.error.Mark | None", place.start_mark))

@@ -85,6 +85,8 @@ class Region:
     @cached_property
     def _edge(self) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the mask's border pixels: the nearest pixel from outside is always one of them."""
+        assert self.given is not None, "boxes have no such border"
         padded = np.pad(self.given, 1)
         inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        return np.nonzero(self.given & ~inner)
+        rows, columns = np.nonzero(self.given & ~inner)
+        return rows, columns

@@ -84,10 +84,17 @@ class Measure(Protocol):
     observations change for equal input. fields: what `observe` returns. scores: what tables make of them, an attribute
     of the class: tables build no measure."""
 
-    name: str
-    version: int
-    fields: tuple[str, ...]
-    scores: tuple[Score, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def scores(self) -> tuple[Score, ...]: ...
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         """For the cases of one picture (one a class) the fields of each, plain values for JSON."""

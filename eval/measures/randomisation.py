@@ -162,7 +162,8 @@ class Randomisation:
             return [dict.fromkeys(self.fields) for _ in cases]
         targets, image, seed = [case.target for case in cases], cases[0].image, cases[0].seed
         stages = self._stages(classifier)
-        maps, values = [self._maps(method(image, targets, seed), image)], {}
+        maps = [self._maps(method(image, targets, seed), image)]
+        values: dict[str, Tensor] = {}
         for _, drawn in stages:
             values = values | drawn if self.order == "cascading" else drawn
             with swapped(classifier.network, values):

@@ -10,6 +10,7 @@ from eval.measures.measure import Case
 
 def on_input(case: Case) -> Heat:
     """The case's map on the grid of the network's input (bilinear, align_corners=False)."""
+    assert case.grid is not None, "a point has no map"
     height, width = case.image.shape[-2:]
     return upscale(case.grid, (width, height))
 

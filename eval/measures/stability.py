@@ -56,6 +56,7 @@ class Stability:
         maps = [first.method(first.image, targets, seed) for seed in seeds_of(first, self.seeds)]
         rows = []
         for number, case in enumerate(cases):
+            assert case.grid is not None, "one call returns maps for all cases or for none"
             points = [upscale(each[number], case.size).peak for each in maps]
             alike = [self._alike(case.grid, each[number]) for each in maps]
             rows.append({"xs": [x for x, _ in points], "ys": [y for _, y in points], "alike": alike})
@@ -104,7 +105,8 @@ class MaxSensitivity:
             maps.append(first.method((first.image + noise.to(first.image)).clamp(0, 1), targets, first.seed))
         rows = []
         for number, case in enumerate(cases):
-            size = np.linalg.norm(case.grid)
+            assert case.grid is not None, "one call returns maps for all cases or for none"
+            size = float(np.linalg.norm(case.grid))
             distances = [float(np.linalg.norm(each[number] - case.grid)) for each in maps]
             rows.append({"changes": plain(torch.tensor(distances) / size) if size > 0 else None})
         return rows

@@ -7,6 +7,7 @@ weights on [-1,1].) Output: (B,1000) logits in ILSVRC's order.
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -39,7 +40,7 @@ class Lite(nn.Module):
     """The package's layers in one row: its own forward shares one activation between the stem and the head, so that
     neither could be read."""
 
-    def __init__(self, made: nn.Module, side: int):
+    def __init__(self, made: Any, side: int):
         super().__init__()
         self.features = nn.Sequential(
             nn.Sequential(made._conv_stem, made._bn0, nn.ReLU6()),

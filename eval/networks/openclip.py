@@ -4,6 +4,7 @@ text, its score the similarity of picture and text times the model's logit scale
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,9 +62,10 @@ class Prompted(nn.Module):
     model: with `visual`, `encode_text`, `logit_scale` and, as SigLIP has, `logit_bias`. tokenizer: texts -> (C,L).
     """
 
-    def __init__(
-        self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor], class_names: Sequence[str], prompt: str
-    ):
+    texts: Tensor
+    bias: Tensor
+
+    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], class_names: Sequence[str], prompt: str):
         super().__init__()
         if "{}" not in prompt:
             raise ValueError(f"model.prompt needs {{}} where the class's name belongs, not {prompt!r}")

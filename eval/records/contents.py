@@ -34,10 +34,10 @@ class Known:
                 if isinstance(picture, str):
                     held.setdefault(picture, set()).add(name)
                 known.regions.setdefault((key, label), {}).setdefault(region, set()).add(name)
-        held = sum(bool(digests) for digests in known.pictures.values())
+        digested = sum(bool(digests) for digests in known.pictures.values())
         known.told = (
             f"compared with {len(known.regions):,} pairs of {len(known.pictures):,} pictures in the rows of "
-            f"{len(runs)} runs, which hold digests of {held:,} picture files"
+            f"{len(runs)} runs, which hold digests of {digested:,} picture files"
         )
         return known
 

@@ -91,7 +91,7 @@ def read_rows(folder: Path) -> list[dict]:
         with contextlib.suppress(FileNotFoundError):
             loose[path] = list(journal.read(path))
     rows = _packed_rows(folder / "rows.parquet")
-    seen = {(row["key"], row["label"]): (row, None) for row in rows}
+    seen: dict[tuple, tuple[dict, Path | None]] = {(row["key"], row["label"]): (row, None) for row in rows}
     for path, lines in loose.items():
         for row in lines:
             try:
@@ -109,7 +109,7 @@ def read_rows(folder: Path) -> list[dict]:
 
 def read_failures(folder: Path) -> dict[str, str]:
     """{key: message} of the pictures that failed when they were last tried and have no row since."""
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(folder.glob("failures*.jsonl")):
         found |= {line["key"]: line["error"] for line in journal.read(path)}
     done = {row["key"] for row in read_rows(folder)} if found else set()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 # Raised whenever a field is added or changes its meaning. Runs of different versions are different runs.
 SCHEMA = 2
@@ -30,7 +31,7 @@ class Field:
         return self.low <= value <= self.high and math.isfinite(value)
 
 
-SHARE = {"low": 0, "high": 1}
+SHARE: dict[str, Any] = {"low": 0, "high": 1}
 FIELDS = {
     "key": Field(str, "the picture's name in its data set"),
     "label": Field(str, "the class"),

@@ -39,7 +39,8 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
         if not isinstance(network, torch.nn.Module):
             raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
         known = described(network)
-        mean, std = settings.get("mean") or (known and known.mean), settings.get("std") or (known and known.std)
+        said = (known.mean, known.std) if known else (None, None)
+        mean, std = settings.get("mean") or said[0], settings.get("std") or said[1]
         if mean is None or std is None:
             raise ValueError(
                 "neither torchvision nor timm made this network, so nobody knows how its pixels are normalised: "

@@ -41,14 +41,14 @@ def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, l
     with _hydra():
         given = _parsed(overrides)
         swept = [each for each in given if each.is_sweep_override()]
-        plain = [each.input_line for each in given if not each.is_sweep_override()]
+        plain = [_written(each) for each in given if not each.is_sweep_override()]
         base = _composed(plain, return_hydra_config=True)
         if not multirun and base.hydra.mode is None and not swept:
             return False, [("", list(overrides), _composed(list(overrides)))]
         if swept and not multirun and base.hydra.mode is None:
             raise ValueError(
-                f"{swept[0].input_line} names several values: -m runs a sweep over them; a comma that belongs to one "
-                f"value is quoted: {_quoted(*swept[0].input_line.split('=', 1))}"
+                f"{_written(swept[0])} names several values: -m runs a sweep over them; a comma that belongs to one "
+                f"value is quoted: {_quoted(*_written(swept[0]).split('=', 1))}"
             )
         params = [f"{name}={value}" for name, value in (base.hydra.sweeper.params or {}).items()]
         jobs = list(_product([*_parsed(params), *given]))
@@ -123,6 +123,12 @@ def _quoted(name: str, value: str) -> str:
     return '"' + re.sub(r'(["$`\\])', r"\\\1", text) + '"'
 
 
+def _written(override: Override) -> str:
+    """The override as it was given. Hydra's parser keeps it; only overrides made in code have none."""
+    assert override.input_line is not None
+    return override.input_line
+
+
 def _product(overrides: list[Override]) -> Iterator[list[str]]:
     """Every combination of the sweeps' values; of two overrides of one key the later one holds."""
     choices: dict[str, list[str]] = {}
@@ -130,7 +136,7 @@ def _product(overrides: list[Override]) -> Iterator[list[str]]:
         key = each.get_key_element()
         choices.pop(key, None)
         if not each.is_sweep_override():
-            choices[key] = [each.input_line]
+            choices[key] = [_written(each)]
         elif isinstance(value := each.value(), Glob):
             files = sorted(path.stem for path in (CONF / each.key_or_group).glob("*.yaml"))
             choices[key] = [f"{key}={name}" for name in value.filter(files)]

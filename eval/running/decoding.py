@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ class Decoded:
 
 def decoded(
     samples: Iterable[Sample], prepare: Callable[[Image.Image], Tensor], workers: int = 1, ahead: int = AHEAD
-) -> Iterator[tuple[Sample, Decoded | Exception]]:
+) -> Generator[tuple[Sample, Decoded | Exception], None, None]:
     """Yields (sample, decoded) in the order of `samples`; `prepare` turns a PIL picture into pixels (3,h,w).
 
     workers: processes; 0 decodes in this one. At most workers * ahead pictures are held at a time.
@@ -64,7 +64,7 @@ def decoded(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def unopened(samples: Iterable[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
+def unopened(samples: Iterable[Sample]) -> Generator[tuple[Sample, Decoded | Exception], None, None]:
     """Yields (sample, nothing decoded) for methods that read no picture; an error in its place where the file
     is no picture of the annotated size: boxes on another picture would be hit or missed by chance."""
     for sample in samples:

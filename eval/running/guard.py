@@ -23,7 +23,7 @@ class Guard:
     """
 
     def __init__(self, classifier: Classifier | None, method: str):
-        self.network, self.method = classifier and classifier.network, method
+        self.network, self.method = None if classifier is None else classifier.network, method
         self.pictures = 0
         self.state = self._state()
         self.sums = self._sums()

@@ -34,7 +34,7 @@ class Log:
     def __exit__(self, kind, error, _traceback):
         self._bar.close()
         how = "finished" if kind is None else f"stopped ({kind.__name__})"
-        self.note(f"{how}: {self._progress()}", terminal=self._bar.disable and self._told > self._started)
+        self.note(f"{how}: {self._progress()}", terminal=bool(self._bar.disable and self._told > self._started))
 
     def advance(self, pairs: int) -> None:
         self.done += pairs
@@ -42,7 +42,7 @@ class Log:
         now = time.monotonic()
         if now - self._told >= EVERY:
             self._told = now
-            self.note(self._progress(), terminal=self._bar.disable)
+            self.note(self._progress(), terminal=bool(self._bar.disable))
 
     def _progress(self) -> str:
         seconds = time.monotonic() - self._started

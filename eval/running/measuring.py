@@ -64,8 +64,9 @@ def ask(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | No
     asked = []
     for measure, part in built.values():
         place = observations.folder(run, part, network)
-        lines = observations.frame(read_rows(place), list(measure.fields), place) if place.exists() else []
-        done = set(zip(lines["key"], lines["label"], strict=True)) if len(lines) else set()
+        done: set[tuple[str, str]] = set()
+        if place.exists() and len(lines := observations.frame(read_rows(place), list(measure.fields), place)):
+            done = set(zip(lines["key"], lines["label"], strict=True))
         asked.append(Asked(measure, part, place, done))
     return asked
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -80,7 +80,7 @@ class Evaluation:
             self._guard.check(values=True)
         return self._failures.failed
 
-    def _decoded(self, samples: list[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
+    def _decoded(self, samples: list[Sample]) -> Generator[tuple[Sample, Decoded | Exception], None, None]:
         if self.classifier is None:
             return unopened(samples)
         # A process takes seconds to start: longer than decoding a few pictures.

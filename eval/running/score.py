@@ -47,7 +47,7 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
     dataset, planned = prepare_dataset(cfg)
     blind = named and bool(cfg.method.blind)
     classifier = None if blind else prepare_classifier(cfg, dataset.classes)
-    if named:
+    if isinstance(method, str):
         built = build_method(cfg.method, classifier, dataset.classes)
     else:
         built = bound(functools.partial(method), {"classifier": classifier}, "score()")

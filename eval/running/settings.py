@@ -1,7 +1,7 @@
 """Checks of the plain settings of a run, before any work."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -70,7 +70,7 @@ def require(cfg: DictConfig, parts: Sequence[str]) -> None:
 def unset(settings: DictConfig, prefix: str = "") -> list[str]:
     """Dotted names of all settings that have no value; interpolations are not followed."""
     found = []
-    for name, value in OmegaConf.to_container(settings, resolve=False).items():  # type: ignore[union-attr]
+    for name, value in cast(dict[str, Any], OmegaConf.to_container(settings, resolve=False)).items():
         if value == "???":
             found.append(f"{prefix}{name}")
         elif isinstance(value, dict):

@@ -62,7 +62,10 @@ def showcase(
         region = sample.region(pair.label)
         cells = []
         for shown in methods.values():
-            given = sample if shown.pixels is None else shown.pixels.pixels(image).to(classifier.device)
+            given: Sample | torch.Tensor = sample
+            if shown.pixels is not None:
+                assert classifier is not None
+                given = shown.pixels.pixels(image).to(classifier.device)
             answer = call(shown.method, given, torch.tensor([pair.label]), seed_for(seed, sample.key))
             array = points_or_maps(answer, 1)[0]
             heat = upscale(array, sample.size, shown.smoothing) if array.ndim == 2 else None

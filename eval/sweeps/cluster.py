@@ -46,7 +46,8 @@ def _local(call, arguments, settings, tick):
     count = min(settings.get("processes") or len(gpus) or cores(), len(arguments))
     # Several processes that each use every core would stand in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
-    waiting, running = list(arguments), {}
+    waiting = list(arguments)
+    running: dict[int, tuple[int, submitit.Job]] = {}
     while waiting or running:
         for slot in range(count):
             if slot not in running and waiting:

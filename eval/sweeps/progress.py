@@ -31,7 +31,8 @@ def note(logs: Path, number: int, seconds: float, pairs: int, folders: list[str]
 
 def waves(jobs: dict[int, Job]) -> list[list[int]]:
     """The jobs' numbers in groups that may run side by side: no two of a group write the same rows."""
-    seen, grouped = defaultdict(int), defaultdict(list)
+    seen: defaultdict[tuple, int] = defaultdict(int)
+    grouped: defaultdict[int, list[int]] = defaultdict(list)
     for number, job in jobs.items():
         grouped[seen[job.rows]].append(number)
         seen[job.rows] += 1
@@ -74,7 +75,8 @@ class Progress:
     def left(self, elapsed: float) -> tuple[float, bool]:
         """(seconds to the end, whether that is all): what a pair took each method so far, times its pairs left, over
         as many jobs at a time as were seen. Methods that have not run yet are left out: their pace is unknown."""
-        spent, done = defaultdict(float), defaultdict(int)
+        spent: defaultdict[str, float] = defaultdict(float)
+        done: defaultdict[str, int] = defaultdict(int)
         for number, end in self.ended.items():
             spent[self.jobs[number].method] += end["seconds"]
             done[self.jobs[number].method] += end["pairs"]

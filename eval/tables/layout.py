@@ -87,7 +87,7 @@ def sheets(frame: pd.DataFrame) -> list[Sheet]:
     """One sheet a protocol: numbers under different rules never share a table. ValueError if two runs claim a cell."""
     found = []
     for protocol, part in frame.groupby("protocol", sort=False):
-        cells = {}
+        cells: dict[tuple[str, tuple[str, str, str]], pd.Series] = {}
         for _, cell in part.iterrows():
             where = cell["method"], (cell["dataset"], cell["model"], cell["subset"])
             if where in cells:

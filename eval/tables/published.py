@@ -34,7 +34,7 @@ def read_published(path: Path = PUBLISHED) -> dict[tuple[str, str, str, str, str
     with open(path, newline="", encoding="utf-8") as stream:
         for line in csv.DictReader(stream):
             try:
-                cell = tuple(line[name] for name in ("dataset", "subset", "model", "method", "protocol"))
+                cell = line["dataset"], line["subset"], line["model"], line["method"], line["protocol"]
                 number = Published(
                     float(line["value"]), len(line["value"].partition(".")[2]), line["source"], line["protocol"]
                 )

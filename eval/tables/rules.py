@@ -110,7 +110,7 @@ def observed_rules(rules: list[tuple[Run, Rule]]) -> list[tuple[Run, Rule]]:
 
     Numbers under different settings of a measure have different labels, and so never share a table.
     """
-    found = []
+    found: list[tuple[Run, Rule, dict | None]] = []
     for run, rule in rules:
         measure = SCORES.measure_of(rule.measure)
         parts = {written(each.part): each.part for each in run.observations if each.name == measure} if measure else {}

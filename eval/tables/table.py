@@ -1,5 +1,6 @@
 """The table: cells as one frame, in the order in which they are read, and its terminal form after a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -115,7 +116,7 @@ def refuse_incomplete(frame: pd.DataFrame) -> None:
         raise ValueError(f"{len(bad)} cells are incomplete:{listed}")
 
 
-def print_runs(folders: list[Path], protocol: Protocol, brief: bool = True) -> None:
+def print_runs(folders: Sequence[Path], protocol: Protocol, brief: bool = True) -> None:
     """Print a Markdown table of some runs under one protocol: methods x (data set, network, subset); `brief` has
     accuracy and n alone, otherwise with intervals and published numbers."""
     runs = pool(load_run(Path(folder)) for folder in folders)

@@ -1,5 +1,7 @@
 """Paints a scene: lit and textured objects with soft shadows on a textured ground, then a camera's faults."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -92,7 +94,8 @@ def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     ground = canvas[(slice(None), *cover.window)]
     seen = max(float(cover.body.sum()), 1.0)
     around = (np.einsum("chw,hw->c", ground, cover.body) / seen).astype(np.float32)
-    hues, materials = (0, 1), range(len(MATERIALS))
+    hues: tuple[float, float] = (0, 1)
+    materials: Sequence[int] = range(len(MATERIALS))
     if item.label >= 0:
         hue, usual = LOOKS[CLASSES[item.label]]
         hues = (hue - HUE, hue + HUE) if rng.random() < USUAL else hues

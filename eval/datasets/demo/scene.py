@@ -101,6 +101,7 @@ def _place(rng, label: int, area: float, side: int, taken: list[tuple], spread: 
         bounds = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
         if all(_overlap(bounds, other) < allowed for other in taken):
             coverage = rasterise(shape.transformed(np.eye(2) * scale, np.array((x, y))), side)
+            assert coverage is not None, "the centre lies in the picture"
             return Item(label, coverage), bounds
     return None
 
@@ -168,6 +169,6 @@ def _seen(items: list[Item], side: int) -> Scene:
             seen.append(replace(item, visible=0.0))
             continue
         x, y = item.coverage.x, item.coverage.y
-        box = (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1)
-        seen.append(replace(item, box=tuple(map(int, box)), visible=mine.sum() / total))
+        box = (int(x + columns[0]), int(y + rows[0]), int(x + columns[-1] + 1), int(y + rows[-1] + 1))
+        seen.append(replace(item, box=box, visible=mine.sum() / total))
     return Scene(side, tuple(seen), owner)

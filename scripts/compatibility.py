@@ -10,6 +10,7 @@ cell fails with anything but a refusal in words. Networks of timm and open_clip 
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -132,13 +133,15 @@ def table(cells: dict[tuple[str, str], str]) -> str:
         kind, _, reason = text.partition(": ")
         if not reason:
             return text
+        reason = re.sub(r"; layer '[^']*' of the network is a .*", "", reason)  # alike for all networks
         return f"{kind} [{reasons.setdefault(reason, len(reasons) + 1)}]"
 
     lines = [
         "# Which method runs on which network",
         "",
         "One built-in picture, random weights (so no number here says anything about quality), made by",
-        "`python -m scripts.compatibility`. A number in brackets is the reason, below.",
+        "`python -m scripts.compatibility`. A number in brackets is the reason, below. Inputs are small: grids are as",
+        "small as 2 x 2. A constant map of GPNN-CAM had no positive value, and its rectification made zeros of it.",
         "",
         "| method | " + " | ".join(networks) + " |",
         "|---|" + "---|" * len(networks),

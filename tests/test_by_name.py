@@ -147,3 +147,23 @@ def test_a_network_without_maps_says_so():
     made = Classifier(network, [0] * 3, [1] * 3, {}, list("abcd"), side=8)
     with pytest.raises(ValueError, match=r"model.layers.cam=\[NAME\]"):
         layers_by_rule(made)
+
+
+def test_a_layer_that_runs_twice_is_not_chosen():
+    class Shared(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second, self.act = nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(4, 4, 3, 2, 1), nn.ReLU()
+
+        def forward(self, pixels):
+            return self.act(self.second(self.act(self.first(pixels)))).mean((2, 3))
+
+    made = Classifier(Shared(), [0] * 3, [1] * 3, {}, list("abcd"), side=32)
+    assert layers_by_rule(made)["gpnncam"] == ["second", "first"]
+
+
+def test_random_weights_depend_on_the_picture():
+    """torchvision's vision transformers start with a head of zeros, which would make every map constant."""
+    with torch.no_grad():
+        answer = imagenet.build("vit_b_32", pretrained=False, side=32)(torch.rand(2, 3, 32, 32))
+    assert (answer[0] != answer[1]).any()

@@ -127,5 +127,14 @@ def random_weights() -> Iterator[None]:
         yield
 
 
+def awake(network: nn.Module) -> nn.Module:
+    """The randomly initialised network, with random values in linear layers that start at zero (torchvision's vision
+    transformers have such a head): an answer that depends on nothing explains nothing. Within `random_weights`."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight, std=0.02)
+    return network.eval()
+
+
 def _shape(tensor: Tensor) -> str:
     return " x ".join(map(str, tensor.shape)) or "a number"

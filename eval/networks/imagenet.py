@@ -8,7 +8,7 @@ from torch import nn
 from torchvision import models
 
 from eval.files.places import near
-from eval.networks.checkpoint import fetch, fill, random_weights, read
+from eval.networks.checkpoint import awake, fetch, fill, random_weights, read
 
 
 def build(
@@ -30,7 +30,7 @@ def build(
     _check(arch)
     if checkpoint is None and not pretrained:
         with random_weights():
-            return models.get_model(arch, weights=None, num_classes=classes, **_extra(arch, side)).eval()
+            return awake(models.get_model(arch, weights=None, num_classes=classes, **_extra(arch, side)))
     path = fetch(_weights(arch, weights).url) if checkpoint is None else Path(checkpoint).expanduser()
     state = read(path)
     if arch.startswith("densenet"):

@@ -49,7 +49,8 @@ def grid_of(classifier: Classifier, name: str) -> tuple[int, int] | None:
 
 def _stages(classifier: Classifier) -> list[str]:
     children: dict[str, list[str]] = {}
-    for name in classifier.observed().returned:
+    seen = classifier.observed()
+    for name in (name for name in seen.returned if name not in seen.repeated):  # what runs twice is no one map
         children.setdefault(name.rpartition(".")[0], []).append(name)
     best: dict[tuple[int, int], str] = {}
     for parent in sorted(children, key=lambda name: (name.count(".") + bool(name), name)):

@@ -6,7 +6,7 @@ from types import ModuleType
 from torch import nn
 
 from eval.files.places import near
-from eval.networks.checkpoint import fill, random_weights, read
+from eval.networks.checkpoint import awake, fill, random_weights, read
 
 
 def build(
@@ -33,8 +33,8 @@ def build(
         options["img_size"] = side
     if checkpoint is not None or not pretrained:
         with random_weights():
-            network = timm.create_model(arch, pretrained=False, **options)
-        return network.eval() if checkpoint is None else fill(network, read(checkpoint), checkpoint)
+            network = awake(timm.create_model(arch, pretrained=False, **options))
+        return network if checkpoint is None else fill(network, read(checkpoint), checkpoint)
     try:
         return timm.create_model(arch, pretrained=True, **options).eval()
     except Exception as error:  # whatever the hub's client raises

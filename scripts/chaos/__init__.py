@@ -24,7 +24,6 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
     """
     import torch
 
-    from eval.running.config import load
     from eval.running.job import prepare_dataset
     from scripts.chaos import proofs, storm
 
@@ -32,7 +31,7 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
     torch.set_num_threads(1)  # forked processes must not inherit a pool of threads that they do not have
     try:
         disturbed = storm.jobs(folder / "disturbed", pictures, seconds, network)
-        dataset, planned = prepare_dataset(load(disturbed["waiting"][0]))  # once, before the forks
+        dataset, planned = prepare_dataset(storm.composed(disturbed["waiting"][0]))  # once, before the forks
         there = proofs.expected(dataset, planned, pictures)
         figures = storm.storm(folder / "disturbed", disturbed, kills, pause, seed)
         calm = storm.jobs(folder / "calm", pictures, 0.0, network)

@@ -17,10 +17,9 @@ from eval.files.locks import Held
 from eval.game.sample import Sample
 from eval.records.rows import Rows, compact, read_rows
 from eval.records.schema import TIMING
-from eval.running.config import load
 from eval.running.job import evaluate_job
 from eval.running.plan import Plan
-from scripts.chaos.storm import PATIENCE, Process, start
+from scripts.chaos.storm import PATIENCE, Process, composed, start
 
 
 @dataclass(frozen=True)
@@ -113,9 +112,8 @@ def _untimed(row: dict) -> str:
 def second_writer(overrides: list[str]) -> None:
     """RuntimeError unless a run that is being written refuses a second writer, a shard and a compaction, and, after its
     writer was killed, takes the next one."""
-    first = start(evaluate_job, load(overrides))
-    (results,) = (Path(each.partition("=")[2]) for each in overrides if each.startswith("results="))
-    folder = _first_rows(results, first)
+    first = start(evaluate_job, cfg := composed(overrides))
+    folder = _first_rows(Path(cfg.results), first)
     rivals: dict[str, Callable] = {
         "a second writer": lambda _: _open(folder, None),
         "a shard": lambda _: _open(folder, (1, 2)),
@@ -170,7 +168,7 @@ def synced(overrides: list[str]) -> None:
     folder since the file is in it."""
     if not inspect.isbuiltin(os.fsync):
         raise RuntimeError("os.fsync is not the system's own")
-    trial = start(_watch, load([*overrides, "sync=picture"]))
+    trial = start(_watch, composed([*overrides, "sync=picture"]))
     trial.join(PATIENCE)
     if trial.exitcode != 0:
         raise RuntimeError("rows were acknowledged that no fsync has brought to the disk: a power loss would take them")
@@ -202,7 +200,7 @@ def _watch(cfg: Any) -> None:
 def torn(overrides: list[str]) -> int:
     """Cut the file of a finished run inside a picture's rows, at several bytes: of that picture no row may be read, and
     the run, continued, must end in the rows of before. Returns how many cuts; RuntimeError says which one fails."""
-    cfg = load(overrides)
+    cfg = composed(overrides)
     whole = start(evaluate_job, cfg)
     whole.join(PATIENCE)
     (path,) = Path(str(cfg.results)).glob("records/*/rows.jsonl")

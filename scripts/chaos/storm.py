@@ -1,5 +1,6 @@
 """Runs that are killed at random moments and started again until they are finished."""
 
+import functools
 import multiprocessing
 import os
 import random
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig
 from torch import Tensor
 
 from eval.files.locks import Held
@@ -26,6 +28,19 @@ def wait_and_draw(sample: Any, targets: Tensor, classes: Any, seconds: float) ->
     """A blind method that takes its time: maps (K,7,7) drawn from the generator that the runner has seeded."""
     time.sleep(seconds)
     return torch.rand(len(targets), 7, 7)
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The config of a process; Hydra composes it once for all folders."""
+    (results,) = (each.partition("=")[2] for each in overrides if each.startswith("results="))
+    cfg = _composed(tuple(each for each in overrides if not each.startswith("results="))).copy()
+    cfg.results = results
+    return cfg
+
+
+@functools.cache
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return load(overrides)
 
 
 def waiting(results: Path, pictures: int, seconds: float) -> list[str]:
@@ -49,7 +64,7 @@ def jobs(results: Path, pictures: int, seconds: float, network: bool) -> dict[st
 def storm(results: Path, disturbed: dict[str, list[list[str]]], kills: int, pause: float, seed: int) -> dict:
     """Kill, restart, finish. RuntimeError where a run does not come to its end, or there was nothing left to kill."""
     draw = random.Random(seed)
-    work: list[tuple[Callable, Any]] = [(evaluate_job, load(one)) for many in disturbed.values() for one in many]
+    work: list[tuple[Callable, Any]] = [(evaluate_job, composed(one)) for many in disturbed.values() for one in many]
     work.append((compact_all, results))
     living = [start(*each) for each in work]
     done, restarts = 0, 0
@@ -90,7 +105,7 @@ def finished(process: Process, act: Callable, argument: Any) -> int:
 def undisturbed(calm: dict[str, list[list[str]]]) -> None:
     """The same runs, each in one process that nobody disturbs."""
     for many in calm.values():
-        cfg = load([override for override in many[0] if not override.startswith("shard=")])
+        cfg = composed([override for override in many[0] if not override.startswith("shard=")])
         finished(start(evaluate_job, cfg), evaluate_job, cfg)
 
 

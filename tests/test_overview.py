@@ -172,7 +172,7 @@ def test_the_overview_ranks_in_the_direction_that_is_better(results):
     text = overview_markdown(found)
     assert "hit ↑" in text
     assert "deletion ↓" in text
-    assert "randomisation: below 0.5 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text
+    assert "randomisation: below 0.7 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text
 
 
 def test_the_command_prints_it_and_says_what_is_missing(results, tmp_path, capsys):
@@ -208,6 +208,6 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
 def test_verdicts_stand_below_the_table(results, capsys):
     table(["--records", str(results / "records"), "--subset", "all", "--measure", "randomisation", "--resamples", "50"])
     text = capsys.readouterr().out
-    assert "GRADCAM Pascal VOC2007 VGG16 All passes: 0.10, and below 0.5 passes." in text
+    assert "GRADCAM Pascal VOC2007 VGG16 All passes: 0.10, and below 0.7 passes." in text
     assert "GPNNCAM Pascal VOC2007 VGG16 All fails: 0.90" in text
     assert "**" not in text.split("95 % intervals")[0], "a test ranks nobody"

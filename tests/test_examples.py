@@ -19,7 +19,6 @@ from eval.networks.class_map import outputs
 from eval.running.build import build_dataset
 from eval.running.config import load
 from eval.running.settings import validate
-from gpnncam.layers import recognise
 from scripts.explain.__main__ import main as explain
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -131,14 +130,7 @@ def test_your_own_pictures_and_your_own_network(photo, monkeypatch):
         dataset = build_dataset(cfg)
         assert dataset.classes == ("cat", "dog")
         assert len(dataset) == 2
-        if cfg.model.name == "resnet50":
-            assert all(outputs(dataset.classes, cfg.model.class_map, 1000))
-            continue
-        assert cfg.model.build._target_ == f"{imagenet.build.__module__}.{imagenet.build.__name__}"
-        count = cfg.model.build.get("classes", 1000)
-        assert all(outputs(dataset.classes, cfg.model.class_map, count))
-        with torch.device("meta"):
-            network = models.get_model(cfg.model.build.arch, num_classes=count).eval()
-            found = recognise(network, torch.zeros(1, 3, 224, 224))
-        assert list(cfg.model.layers.gpnncam) == found.gpnncam
-        assert list(cfg.model.layers.cam) == found.cam
+        assert all(outputs(dataset.classes, cfg.model.class_map, cfg.model.get("classes", 1000)))
+        if cfg.model.name != "resnet50":
+            with torch.device("meta"):
+                assert models.get_model(cfg.model.arch, num_classes=cfg.model.classes)

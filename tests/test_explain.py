@@ -32,7 +32,14 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-OWN = ["photo.png", "--model", "mynetwork:build", "protocol.input.side=32"]
+OWN = [
+    "photo.png",
+    "--model",
+    "mynetwork:build",
+    "protocol.input.side=32",
+    "model.mean=[.5,.5,.5]",
+    "model.std=[.25,.25,.25]",
+]
 
 
 def test_the_point_of_a_scene_is_that_of_a_run(folder):
@@ -52,7 +59,7 @@ def test_ones_own_network_method_and_classes(folder, capsys):
     assert explain([*OWN, *options, "--json", "-"]) == 0
     told = capsys.readouterr()
     found = json.loads(told.out)
-    assert "layers recognised: 2, 1, 0 (GradCAM and its kind: 2)" in told.err
+    assert "cam 2; gpnncam 2, 1, 0" in told.err, "the layers that the rule chose"
     assert [each["class"] for each in found["classes"]] == ["dog", "bee"]
     assert found["size"] == [60, 40]
     quarter = [each for each in found["answers"] if each["method"] == "quarter"]
@@ -88,7 +95,7 @@ def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
         (["--class", "skul"], "there is no class 'skul'; near names: skull"),
         (["--top", "21"], "--top must be a whole number from 1 to 20"),
         (["--scene", "340"], "--scene must be a whole number from 0 to 339"),
-        (["--layers", "layer4"], "--layers, --mean and --std are for torchvision:ARCH"),
+        (OWN[:4], "nobody knows how its pixels are normalised"),
         (["model.class_map=imagenet"], "leave model.class_map out"),
         (["photo.png", "--model", "torchvision:convnext_tny"], "no classification network 'convnext_tny'; near"),
         (["photo.png", "--model", "nowhere:build"], "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),

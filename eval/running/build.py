@@ -51,7 +51,7 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
             network,
             mean=mean,
             std=std,
-            layers={use: layer for use, layer in layers.items() if layer is not None},
+            layers={use: _names(layer) for use, layer in layers.items() if layer is not None},
             classes=names,
             outputs=[[]] * len(names),
             device=device,
@@ -84,6 +84,11 @@ def _fill_layers(classifier: Classifier, given: dict[str, Any]) -> str:
     return f"layers by the rule ({RULE}): " + "; ".join(
         f"{use} {', '.join(classifier.layers[use])}" for use in ("cam", "gpnncam")
     )
+
+
+def _names(layers: Any) -> list[str]:
+    """Layer names as texts: Hydra reads the layer 2 of a Sequential as a number."""
+    return [str(name) for name in (layers if isinstance(layers, list | tuple) else [layers])]
 
 
 def _asked(target: str, classes: Sequence[str]) -> dict[str, Any]:

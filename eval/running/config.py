@@ -1,5 +1,6 @@
 """Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
 
+import contextlib
 import importlib
 import itertools
 import re
@@ -72,6 +73,9 @@ def instantiate(settings: DictConfig, **more: Any) -> Any:
 
 def _unfound(target: str) -> str | None:
     """Why there is nothing of this dotted name, in words; None where it is there."""
+    with contextlib.suppress(Exception):
+        hydra.utils.get_object(target)
+        return None
     module, _, name = target.rpartition(".")
     try:
         owner = importlib.import_module(module)
@@ -88,7 +92,9 @@ def _unfound(target: str) -> str | None:
 
 
 def callable_of(name: str) -> Any:
-    """The callable of a `_target_`."""
+    """The callable of a `_target_`; ValueError says what of the name is not there."""
+    if why := _unfound(name):
+        raise ValueError(why)
     return hydra.utils.get_object(name)
 
 

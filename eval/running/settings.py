@@ -50,10 +50,7 @@ def workers_of(given: int | None, device: str) -> int:
 # What a setting without a value wants; others are named alone.
 WANTED = {
     "model.build._target_": "a callable that returns the network, e.g. model.build._target_=mymodule.build",
-    "model.mean": "the mean of the training data per channel, RGB in [0,1], e.g. 'model.mean=[0.485,0.456,0.406]'",
-    "model.std": "the standard deviation per channel, e.g. 'model.std=[0.229,0.224,0.225]'",
-    "model.layers.cam": "the layer that GradCAM and its kind read, e.g. 'model.layers.cam=[layer4]'; `python -m "
-    "scripts.layers model=custom model.build._target_=...` lists names",
+    "model.arch": "the network's name in the library, e.g. model=torchvision model.arch=convnext_tiny",
     "method.folder": "the heat maps, a file DIR/<picture key>/<class name>.npy each: method.folder=DIR",
     "method.build._target_": "a function or class of yours, e.g. method.build._target_=mymethod.explain",
 }

@@ -6,11 +6,12 @@ Without a photograph a built-in scene is explained by the built-in network: no f
   python -m scripts.explain photo.jpg --top 3                      what ImageNet's ResNet50 sees in it
   python -m scripts.explain photo.jpg --class tabby --method gradcam gpnncam layercam --json photo.json
   python -m scripts.explain photo.jpg --model torchvision:convnext_tiny
-  python -m scripts.explain photo.jpg --model mymodule:build --classes classes.txt
+  python -m scripts.explain photo.jpg --model mymodule:build --mean .5 .5 .5 --std .5 .5 .5 --classes classes.txt
   python -m scripts.explain photo.jpg --model vgg16 model.checkpoint=weights.pth     weights that you have
 
-A network that is not one of conf/model gets its layers by recognition (--layers names them, deep to shallow) and
-ImageNet's normalisation (--mean, --std). A method is a name in conf/method or your own module:function.
+A network that is not one of conf/model gets its layers by a rule (--layers names them, deep to shallow) and, where
+torchvision or timm published it, that library's normalisation; of others --mean and --std say it. A method is a name in
+conf/method or your own module:function.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
     parser.add_argument(
         "--model", default="resnet50", metavar="NAME",
-        help="a name in conf/model (default: %(default)s), torchvision:ARCH, or module:callable",
+        help="a name in conf/model (default: %(default)s), torchvision:ARCH, timm:ARCH, or module:callable",
     )  # fmt: skip
     parser.add_argument("--class", nargs="+", dest="classes_asked", metavar="NAME", help="classes, by name or number")
     parser.add_argument("--top", type=int, default=1, metavar="K", help="the K classes with the highest scores; 1")
     parser.add_argument("--scene", type=int, default=0, metavar="N", help="which built-in scene, without PHOTO; 0")
-    parser.add_argument("--layers", nargs="+", metavar="NAME", help="of torchvision:ARCH or module:callable")
+    parser.add_argument("--layers", nargs="+", metavar="NAME", help="deep to shallow, where the rule's are not wanted")
     parser.add_argument("--mean", nargs=3, type=float, metavar="M", help="red, green, blue in [0,1]")
     parser.add_argument("--std", nargs=3, type=float, metavar="S")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs, one a line")

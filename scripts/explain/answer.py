@@ -29,7 +29,8 @@ from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw
 from eval.running.hints import hint
 from eval.running.identity import plain
-from scripts.explain.network import names_in, ones_own, suites
+from eval.running.settings import require
+from scripts.explain.network import classifier_of, names_in, settings_of
 
 # Pixels of the longer side in the figure; of a larger photograph the highest point is found on this grid too, as a map
 # in double precision of fifty million pixels would take gigabytes.
@@ -54,22 +55,12 @@ def explain_photograph(arguments: argparse.Namespace) -> None:
 
 def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[str]) -> tuple[dict, Path]:
     sample = photograph(Path(photo)) if photo else scene(arguments.scene)
-    base = [f"dataset={'imagenet' if photo else 'demo'}"]
-    own = ":" in arguments.model
-    if not own:
-        base.append(f"model={arguments.model}")
-    methods = {name: method_config(name, [*base, *settings]) for name in arguments.method}
-    cfg = load([*base, *settings])
-    names = names_in(arguments.classes)
-    if own:
-        options = arguments.layers, arguments.mean, arguments.std
-        classifier = ones_own(cfg, arguments.model, *options, names)
-    elif arguments.layers or arguments.mean or arguments.std:
-        raise ValueError(
-            "--layers, --mean and --std are for torchvision:ARCH and module:callable; others: model.layers"
-        )
-    else:
-        classifier = suites(cfg, names)
+    model = settings_of(arguments.model, arguments.layers, arguments.mean, arguments.std)
+    base = [f"dataset={'imagenet' if photo else 'demo'}", *model, *settings]
+    methods = {name: method_config(name, base) for name in arguments.method}
+    cfg = load(base)
+    require(cfg, ("model",))
+    classifier = classifier_of(cfg, names_in(arguments.classes))
     image = sample.image
     pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels(image).to(classifier.device)
     with torch.no_grad():

@@ -1,111 +1,84 @@
-"""The network that explains a photograph: a model of the suite, one of torchvision's, or the user's own callable."""
+"""The network that explains a photograph, by `--model`: as settings of run.py, and with names for its outputs."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
-from torch import nn
 
 from eval.datasets.demo.scene import CLASSES as DEMO
 from eval.datasets.voc import CLASSES as VOC
-from eval.files.places import near
 from eval.networks.class_map import FOLDER, imagenet_classes
 from eval.networks.classifier import Classifier
 from eval.networks.examine import examine, output_count
-from eval.networks.imagenet import build
-from eval.running.build import build_classifier
-from eval.running.settings import device_of
-from gpnncam.classifier import MEAN, STD
-from gpnncam.layers import recognise
+from eval.running.build import build_network
+
+LIBRARIES = ("torchvision", "timm")
 
 
-def classes_of(domain: str) -> list[str]:
-    """The names of the outputs of the suite's networks for a domain, in order."""
-    if domain == "coco":
-        return list(json.loads((FOLDER / "coco_to_imagenet.json").read_text("utf-8")))
-    known = {"demo": DEMO, "voc": VOC, "imagenet": list(imagenet_classes().values())}
-    if domain not in known:
-        raise ValueError(f"nobody knows the classes of {domain!r} networks; --classes FILE names them, one a line")
-    return list(known[domain])
+def settings_of(
+    model: str, layers: Sequence[str] | None, mean: Sequence[float] | None, std: Sequence[float] | None
+) -> list[str]:
+    """Settings of run.py for NAME (of conf/model), torchvision:ARCH, timm:ARCH or module:callable.
+
+    layers: names deep to shallow, None: recognised. mean, std: red, green, blue in [0,1], None: the library's.
+    """
+    owner, colon, what = model.partition(":")
+    if not colon:
+        settings = [f"model={model}"]
+    elif owner in LIBRARIES:
+        settings = [f"model={owner}", f"model.arch={what}"]
+    else:
+        settings = ["model=custom", f"model.name={what}", f"model.build._target_={owner}.{what}"]
+    if layers:
+        settings += [f"model.layers.{use}={_listed(layers[:count])}" for use, count in (("cam", 1), ("gpnncam", None))]
+    for name, value in (("mean", mean), ("std", std)):
+        settings += [f"model.{name}={_listed(value)}"] if value else []
+    return settings
 
 
-def suites(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
-    """The network of `model=NAME`."""
+def _listed(values: Sequence[object]) -> str:
+    return f"[{','.join(map(str, values))}]"
+
+
+def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
+    """The network of the config about its own outputs. names: theirs; None: those of the domain that it was trained on,
+    ImageNet's for 1,000 outputs, else numbers. ValueError where there are more or fewer of them than outputs."""
     if cfg.model.get("class_map") is not None:
         raise ValueError("a photograph is explained for the network's own outputs: leave model.class_map out")
-    domain = str(cfg.model.get("variant") or cfg.dataset.domain)
-    return build_classifier(cfg, classes_of(domain) if classes is None else classes)
-
-
-def ones_own(
-    cfg: DictConfig,
-    name: str,
-    layers: Sequence[str] | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    classes: Sequence[str] | None,
-) -> Classifier:
-    """The network of `torchvision:ARCH` or `module:callable`. layers: names deep to shallow; None: recognised."""
-    owner, _, what = name.partition(":")
-    if owner == "torchvision":
-        checkpoint = cfg.model.get("checkpoint")
-        count = {} if classes is None else {"classes": len(classes)}
-        network = build(what, checkpoint=checkpoint, **count) if checkpoint else _published(what)
-    else:
-        network = _called(owner, what)
-    side, device = cfg.protocol.input.side, device_of(cfg.device)
-    made = Classifier(network, mean or MEAN, std or STD, {}, [], device=device)
-    pixels = made.normalise(torch.full((1, 3, side, side), 0.5, device=made.device))
+    if names is not None and "prompt" in cfg.model:  # its outputs are made of the names
+        return build_network(cfg, names)
+    classifier = build_network(cfg, None)
+    side = cfg.protocol.input.side
+    blank = classifier.normalise(torch.zeros(1, 3, side, side, device=classifier.device))
+    count = output_count(classifier.network, blank)
+    for note in classifier.notes:
+        print(note)
+    if names is None:
+        names = _named(str(cfg.model.get("variant") or ""), count)
+    if len(names) != count:
+        raise ValueError(f"model={cfg.model.name}: the network has {count} outputs, --classes names {len(names)}")
+    classifier.classes, classifier.outputs = tuple(names), [[index] for index in range(count)]
     try:
-        count = output_count(network, pixels)
-        if layers:
-            uses = {"gpnncam": list(layers), "cam": list(layers[:1]), "relevance": list(layers[:1])}
-        else:
-            found = recognise(network, pixels)
-            uses = {"gpnncam": found.gpnncam, "cam": found.cam, "relevance": found.cam}
-            print(f"layers recognised: {', '.join(found.gpnncam)} (GradCAM and its kind: {found.cam[0]})")
-        if classes is None:
-            classes = classes_of("imagenet") if count == 1000 else [str(index) for index in range(count)]
-            if count == 1000:
-                print("1,000 outputs are taken as ImageNet's classes; --classes FILE names others")
-        if len(classes) != count:
-            raise ValueError(f"the network has {count} outputs, --classes names {len(classes)}")
-        classifier = Classifier(network, mean or MEAN, std or STD, uses, classes, device=device)
         examine(classifier, side, side)
     except ValueError as error:
-        raise ValueError(f"--model {name}: {str(error).replace('layers=[...]', '--layers NAME ...')}") from None
+        raise ValueError(f"model={cfg.model.name}: {error}") from None
     return classifier
 
 
-def _published(arch: str) -> nn.Module:
-    """torchvision's own weights; V1 where there are two, as in papers, and the only ones where there is one."""
-    from torchvision import models
-
-    names = models.list_models(module=models)
-    if arch not in names:
-        raise ValueError(f"torchvision has no classification network {arch!r}; near names: {near(arch, names, 5)}")
-    known = list(models.get_model_weights(arch).__members__)
-    return build(arch, "IMAGENET1K_V1" if "IMAGENET1K_V1" in known else known[0])
-
-
-def _called(module: str, name: str) -> nn.Module:
-    try:
-        owner = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"--model {module}:{name}: there is no module {error.name!r}; PYTHONPATH=DIR says where it lies"
-        ) from None
-    if not hasattr(owner, name):
-        raise ValueError(f"--model {module}:{name}: {module} has no {name!r}; near names: {near(name, dir(owner))}")
-    network = getattr(owner, name)()
-    if not isinstance(network, nn.Module):
-        raise ValueError(f"--model {module}:{name} returns a {type(network).__name__}, no torch.nn.Module")
-    return network
+def _named(domain: str, count: int) -> list[str]:
+    if domain == "coco":
+        return list(json.loads((FOLDER / "coco_to_imagenet.json").read_text("utf-8")))
+    if domain in ("demo", "voc"):
+        return list(DEMO if domain == "demo" else VOC)
+    if count != 1000:
+        return [str(index) for index in range(count)]
+    if not domain:
+        print("1,000 outputs are taken as ImageNet's classes; --classes FILE names others")
+    return list(imagenet_classes().values())
 
 
 def names_in(path: Path | None) -> list[str] | None:

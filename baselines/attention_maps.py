@@ -13,6 +13,8 @@ class AttentionRollout:
     Where the head reads several tokens (an average of patches), the mean of their rows. All classes get the same map.
     """
 
+    version = 1  # raised when its maps change for equal settings
+
     def __init__(self, classifier):
         self.classifier = classifier
         self.transformer = Transformer(classifier, "attention rollout")
@@ -32,6 +34,8 @@ class GradientRollout:
     R = I, then per layer R + E_heads[(dA * A)+] R, dA the gradient of the class's score; the map is the row of the
     token that the head reads (of several: the mean of their rows).
     """
+
+    version = 1  # raised when its maps change for equal settings
 
     def __init__(self, classifier):
         self.classifier = classifier
@@ -61,6 +65,8 @@ class LeGrad:
 
     last: only the last layers, so many; None: all of them. The head runs once for all layers, in one batch.
     """
+
+    version = 1  # raised when its maps change for equal settings
 
     def __init__(self, classifier, last: int | None = None):
         if last is not None and last < 1:

@@ -30,6 +30,7 @@ class FullGrad:
         for name, module in classifier.network.named_modules():
             if isinstance(module, nn.Conv2d | nn.BatchNorm2d) and implied_bias(module) is not None:
                 self.biased[name] = module
+                classifier.reader(name)  # its layout may take a forward pass, now and not within the method's own
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W)."""

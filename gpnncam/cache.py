@@ -17,10 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gpnncam.levels import Settings
+from gpnncam.levels import VERSION, Settings
 
-VERSION = b"gpnn 2"
-"""Goes up whenever the algorithm's results change: older entries are then never found."""
 _DIGEST = 16
 
 
@@ -38,7 +36,12 @@ class Cache:
     def key(self, pixels: np.ndarray, settings: Settings, device: str) -> str:
         """Name of a picture (H,W,3) uint8 under settings; `device` ("cpu", "cuda"), as their searches differ."""
         digest = hashlib.blake2b(digest_size=16)
-        for part in (VERSION, repr(pixels.shape).encode(), pixels.tobytes(), repr(astuple(settings)).encode()):
+        for part in (
+            b"gpnn %d" % VERSION,
+            repr(pixels.shape).encode(),
+            pixels.tobytes(),
+            repr(astuple(settings)).encode(),
+        ):
             digest.update(part)
         digest.update(device.encode())
         return digest.hexdigest()

@@ -23,9 +23,12 @@ from torch.nn import functional
 from gpnncam import sources
 from gpnncam.contracts import Classifier
 from gpnncam.features import REPEATED, features
+from gpnncam.levels import VERSION
 from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
 from gpnncam.vote import carry_back_all
 
+PLAIN = {"alpha": None, "alpha_side": None, "iterations": (1, 10, 3)}
+"""How GPNN-CAM's variations are made unless told otherwise: by plain distance, as its authors made theirs."""
 STEPS = ("generation", "forward", "head gradient", "regression")
 
 
@@ -43,7 +46,8 @@ class GPNNCAM:
     source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), a dotted
         name `module.function` or a callable (see `gpnncam.sources.Source`); a list of these shares n among them.
     repeated: "refuse" a layer that runs more than once in a forward pass, or read its "last" run.
-    sigma, noise, generator: strength and kind ("grey", "rgb") of the generator's noise, and its further options.
+    sigma, noise, generator: strength and kind ("grey", "rgb") of the generator's noise, and its further options (see
+        `gpnncam.variations`), which replace those of PLAIN.
     copy_sigma: deviation of source "noise". smallest_crop: share of the side for source "flip_crop".
     source_vote: answer with the variations' fused maps, carried back to the picture through their fields and averaged
         with its own map, which votes once (a variant that is not in the paper); (K,H,W).
@@ -53,7 +57,8 @@ class GPNNCAM:
     latest call's time by step (STEPS). ValueError for settings that contradict each other.
     """
 
-    version = 1  # raised when its maps change for equal settings
+    # The number is raised when its maps change for equal settings and equal variations.
+    version = f"1, generator {VERSION}"
 
     def __init__(
         self,
@@ -78,7 +83,7 @@ class GPNNCAM:
         batch: int = 11,
     ):
         makers = {
-            "gpnn": lambda: sources.gpnn(sigma=sigma, noise=noise, **(generator or {})),
+            "gpnn": lambda: sources.gpnn(sigma=sigma, noise=noise, **(PLAIN | (generator or {}))),
             "noise": lambda: sources.noise(copy_sigma),
             "flip_crop": lambda: sources.flip_crop(smallest_crop),
             "none": sources.none,

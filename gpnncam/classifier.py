@@ -1,7 +1,7 @@
 """A plain network as the classifier that GPNN-CAM, and every method of that contract, is built with."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -54,6 +54,18 @@ class Wrapped:
             names = ", ".join(difflib.get_close_matches(name, filter(None, known), 5, 0.3)) or "none"
             raise ValueError(f"the network has no layer {name!r}; near names: {names}")
         return known[name]
+
+    def reader(self, name: str) -> Callable[[Tensor], Tensor]:
+        """What makes maps (B,C,h,w) of the layer's output: itself. ValueError where it is something else."""
+        self.module(name)
+
+        def read(output: Tensor) -> Tensor:
+            if not isinstance(output, Tensor) or output.dim() != 4:
+                found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise ValueError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
+            return output
+
+        return read
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(B,3,h,w) or (3,h,w) RGB in [0,1] -> (B,3,h,w) as the network was trained on."""

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from gpnncam.cache import Cache
-from gpnncam.levels import Settings, expand_seed, prepare
+from gpnncam.levels import MIDDLE_SIDE, Settings, expand_seed, prepare
 from gpnncam.pyramid import PATCH
 
 
@@ -72,11 +72,11 @@ def variations(
     seeds: Sequence[int] | None = None,
     sigma: float = 3.0,
     noise: str = "rgb",
-    alpha: float | None = None,
-    iterations: Sequence[int] = (1, 10, 3),
-    search: str = "fast",
+    alpha: float | None = 0.0005,
     alpha_unit: str = "mean_square",
-    alpha_side: int | None = None,
+    alpha_side: int | None = MIDDLE_SIDE,
+    iterations: Sequence[int] = (1, 6, 3),
+    search: str = "fast",
     cache: str | os.PathLike | Cache | bool | None = None,
     threads: int | None = None,
     device: str | torch.device | None = None,
@@ -89,13 +89,14 @@ def variations(
         settings and its own seed alone, never on the others, the order or the threads.
     sigma, noise: standard deviation, on the scale of [0, 1], of the Gaussian noise on the coarsest level, drawn per
         colour ("rgb") or shared by the three ("grey").
-    alpha, alpha_unit: None compares patches by squared distance; a number by GPNN's completeness score
+    alpha, alpha_unit: an alpha of None compares patches by squared distance; a number by GPNN's completeness score
         D(q, k) / (alpha + min over q' of D(q', k)), values in [0, 1]. D is the mean of the 147 squared differences
         ("mean_square") or the root of their sum ("euclidean"). The publication's alpha, 0.005, is "euclidean" in the
         official program; as "mean_square" the same number is 170 times as large, since there it stands for
         a Euclidean distance of (147 x 0.005)^(1/2) = 0.86.
     alpha_side: the completeness score holds on levels whose shorter side is at most this many pixels; None: on all.
-        The coarse levels decide what a variation shows; the score costs two searches instead of one.
+        The coarse levels decide what a variation shows; the score costs two searches instead of one. As published:
+        alpha=0.005, alpha_unit="euclidean", alpha_side=None, iterations=(10, 10, 10), sigma=0.75, noise="grey".
     iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
     search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
     cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.

@@ -10,6 +10,9 @@ import numpy as np
 
 from gpnncam.pyramid import PATCH, pyramid, resample
 
+VERSION = 3
+"""Of the generator; goes up whenever its results change, so that no older cache entry or run is taken for a new one."""
+
 ROW = 65536
 """A place (row, column) is packed as row * 65536 + column."""
 EXACT_PATCHES = 700

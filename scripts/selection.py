@@ -41,6 +41,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resamples", type=int, default=RESAMPLES, metavar="B", help="bootstrap over pictures; default: %(default)s"
     )
+    parser.add_argument("--by-seed", action="store_true", help="a line for each seed; else those of one method as one")
     parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")
 
 
@@ -50,7 +51,7 @@ def selection(
     """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `compared`. What lies among the records
     and cannot be read is named on standard error, and hides none of the others."""
     from eval.game.protocol import named_protocol
-    from eval.records.loading import load_runs, readable, tell_apart
+    from eval.records.loading import load_runs, pool, readable, tell_apart
     from eval.tables.paired import chosen
     from eval.tables.rules import Changes
 
@@ -64,6 +65,7 @@ def selection(
     runs = readable(runs, bad)
     for each in bad:
         print(f"left out: {each.folder.name}: {each.why}", file=sys.stderr)
+    runs = runs if arguments.by_seed else pool(runs)
     tell_apart(runs)
     if arguments.method:
         runs = [run for group in chosen(runs, arguments.method) for run in group]
@@ -72,9 +74,28 @@ def selection(
         runs = [run for run in runs if run not in without]
     if not runs:
         raise ValueError(f"{arguments.records} holds no run of this selection")
+    runs = _observed(runs, arguments.measure)
     changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
     rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
     return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
+
+
+def _observed(runs: list[Run], score: str) -> list[Run]:
+    """Those of the runs whose rows or observations hold the score; the others are named on standard error."""
+    from eval.tables.scores import SCORES, learn_scores
+
+    learn_scores(score, runs)
+    if (measure := SCORES.measure_of(score)) is None:
+        return runs
+    found = [run for run in runs if any(each.name == measure for each in run.observations)]
+    for run in runs:
+        if run not in found:
+            print(f"left out: {run.folder.name}: nothing was observed of {measure}", file=sys.stderr)
+    if not found:
+        raise ValueError(
+            f"no run has observations of {measure}: `python run.py measure={measure} method=...` adds them"
+        )
+    return found
 
 
 def selected_frame(arguments: argparse.Namespace) -> pd.DataFrame:
@@ -86,7 +107,7 @@ def selected_frame(arguments: argparse.Namespace) -> pd.DataFrame:
     if not cells:
         where = f" whose input is that of protocol {arguments.protocol}" if arguments.protocol else ""
         raise ValueError(f"{arguments.records} holds no rows of a run{where} for this selection")
-    frame = table_frame(cells)
+    frame = table_frame(cells, arguments.resamples)
     if arguments.strict:
         refuse_incomplete(frame)
     return frame

@@ -135,7 +135,8 @@ def test_an_unknown_network_needs_its_normalisation_and_keeps_the_layers_that_ar
         build_classifier(custom("tests.bad_input.tiny"), NAMES[:20])
     said = ["model.mean=[0.5,0.5,0.5]", "model.std=[0.2,0.2,0.2]", "model.layers.cam=['0']"]
     made = build_classifier(custom("tests.bad_input.tiny", *said), NAMES[:20])
-    assert dict(made.layers) == {"cam": ["0"], "gpnncam": ["0"], "relevance": ["0"]}
+    uses = ("cam", "gpnncam", "relevance", "excitation", "refine")
+    assert dict(made.layers) == {use: ["0"] for use in uses}
     assert made.notes == []
     with pytest.raises(ValueError, match="no layer '9'; near names"):
         build_classifier(custom("tests.bad_input.tiny", *said[:2], "model.layers.cam=['9']"), NAMES[:20])

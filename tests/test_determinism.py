@@ -1,5 +1,7 @@
 """The same rows whatever the division of the work: repeats, shards, resume, worker processes, batches."""
 
+import time
+
 import pytest
 import torch
 
@@ -71,3 +73,40 @@ def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(fo
     for image, asked, maps in zip(images, targets, together, strict=True):
         torch.testing.assert_close(maps, method(image, asked), rtol=1e-4, atol=1e-6)
     assert build_method(load(["method=gradcam"]).method, classifier, classes).many
+
+
+CALM = "| gradcam | the same again | 40 | 0 | 0 | 0 |"
+
+
+@pytest.mark.parametrize(
+    ("variant", "found", "status"),
+    [
+        ("the same again", (0, 0, 0.0), 0),
+        ("two threads", (2, 0, 1e-6), 0),
+        ("two threads", (1, 1, 3.0), 1),
+        ("three shards", (1, 0, 1e-6), 1),
+        ("three shards", (1, 1, 1.0), 1),
+    ],
+)
+def test_the_script_fails_when_a_point_moves_or_a_row_that_may_not(monkeypatch, capsys, variant, found, status):
+    monkeypatch.setattr(runner, "FEW", runner.FEW)
+    lines = [("the same again", 40, 0, 0, 0.0), (variant, 40, *found)]
+    monkeypatch.setattr(determinism, "measured", lambda common, pictures: iter(lines))
+    assert determinism.main(["--method", "gradcam"]) == status
+    shown = capsys.readouterr()
+    assert CALM in shown.out
+    assert (f"error: gradcam, {variant}: {found[0]} rows and {found[1]} points differ" in shown.err) == bool(status)
+
+
+def test_a_method_that_draws_from_the_clock_is_found_out(monkeypatch, tmp_path):
+    """The script's own way to its table, on a method whose maps no seed decides."""
+    monkeypatch.setattr(determinism, "variants", lambda pictures: {"the same again": ([[]], 1)})
+    blind = ["method=custom", "method.blind=true", "method.build._target_=tests.test_determinism.unseeded", "limit=6"]
+    common = ["dataset=demo", *blind, "method.name=clock", "workers=0", "device=cpu"]
+    ((name, count, different, points, _),) = determinism.measured(common, 6)
+    assert count == different == points > 6
+    assert determinism.moved(name, different, points)
+
+
+def unseeded(sample, targets, classes):
+    return torch.rand(len(targets), 7, 7, generator=torch.Generator().manual_seed(time.monotonic_ns()))

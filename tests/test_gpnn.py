@@ -81,7 +81,7 @@ def test_the_first_field_takes_the_least_completeness_score(unit, alpha):
 
 def test_the_completeness_score_holds_on_levels_up_to_a_side():
     image = scene(48, 52)
-    plain, scored = variations(image, 3, 1), variations(image, 3, 1, alpha=0.005)
+    plain, scored = variations(image, 3, 1, alpha=None), variations(image, 3, 1, alpha=0.005, alpha_side=None)
     assert same(variations(image, 3, 1, alpha=0.005, alpha_side=13), plain)
     assert same(variations(image, 3, 1, alpha=0.005, alpha_side=48), scored)
     between = variations(image, 3, 1, alpha=0.005, alpha_side=25)

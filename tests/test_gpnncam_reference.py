@@ -158,3 +158,35 @@ def test_planted_object_is_located_by_three_layers_and_not_by_one(place):
 
     assert hits(3)
     assert not hits(1)
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_in_a_vote_the_picture_itself_votes_once_for_every_pixel(groups):
+    """Second implementation of source_vote, pixel by pixel: the mean of the picture's own value and of its voters'."""
+    height = width = SIDE
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    # The first variation shows every pixel at its place, the second the left half alone, mirrored into both halves.
+    fields = [torch.stack([rows, columns], -1), torch.stack([rows, torch.minimum(columns, width - 1 - columns)], -1)]
+    made = SimpleNamespace(pixels=random_source(image(), 2, 5).pixels, fields=fields)
+    maps = {}
+
+    class Kept(GPNNCAM):
+        def _group(self, activations, gradients, group):
+            maps[tuple(group.tolist())] = found = super()._group(activations, gradients, group)
+            return found
+
+    net = network(linear_head=False)
+    targets, _ = positive_pairs(net, image())
+    cam = Kept(classifier(net), n=2, groups=groups, source=lambda *_: made, source_vote=True)
+    answer = cam(image(), torch.tensor(targets))
+    large = {group: functional.interpolate(m, (height, width), mode="bilinear") for group, m in maps.items()}
+    own = torch.stack([m[:, 0] for m in large.values()]).mean(0)
+    heat = torch.cat([m[:, 1:] for _, m in sorted(large.items())], 1)
+    expected = torch.empty(len(targets), height, width, dtype=torch.float64)
+    for y in range(height):
+        for x in range(width):
+            votes = [own[:, y, x], heat[:, 0, y, x]]
+            if x < width // 2:  # shown twice by the second
+                votes += [heat[:, 1, y, x], heat[:, 1, y, width - 1 - x]]
+            expected[:, y, x] = torch.stack(votes).mean(0)
+    torch.testing.assert_close(answer, expected.float(), rtol=1e-5, atol=1e-6)

@@ -60,9 +60,9 @@ def test_order_and_errors(workers):
     samples = [sample(i, 0.2 if i == 0 else 0.0, kinds.get(i, "")) for i in range(12)]
     found = list(decoded(samples, PREPARE, workers))
     assert [s.key for s, _ in found] == [f"key{i}" for i in range(12)]
-    for number, (_, pixels) in enumerate(found):
+    for number, (_, content) in enumerate(found):
         if number not in kinds:
-            assert torch.equal(pixels, PREPARE(Image.new("RGB", (8, 8), (number, 0, 0))))
+            assert torch.equal(content.pixels, PREPARE(Image.new("RGB", (8, 8), (number, 0, 0))))
     errors = {n: found[n][1] for n in kinds}
     assert isinstance(errors[3], ValueError)
     assert isinstance(errors[5], OSError)
@@ -82,7 +82,7 @@ def test_no_more_pictures_in_flight_than_said(tmp_path):
 
 
 def test_a_worker_that_dies_is_an_error_not_a_wait():
-    with pytest.raises(RuntimeError, match=r"key1 or up to a few pictures later.*workers=0"):
+    with pytest.raises(RuntimeError, match=r"key1 or up to a few pictures before or after.*workers=0"):
         list(decoded([sample(0), sample(1, 0.0, "dies"), sample(2)], PREPARE, workers=1))
 
 

@@ -60,7 +60,7 @@ def test_errors_without_a_remedy_get_none():
     ("settings", "said"),
     [
         (["model=custom"], "model.build._target_ is not set: a callable that returns the network"),
-        (["model=torchvision"], "model.arch is not set: the network's name in the library"),
+        (["model=torchvision"], "name it, model.arch=NAME"),
         (["method=custom"], "method.build._target_ is not set: a function or class of yours"),
     ],
 )

@@ -166,3 +166,10 @@ def test_values_that_are_not_finite_are_refused():
         kinds([1, 2], [0.5, np.nan])
     with pytest.raises(ValueError, match="no pairs"):
         kinds([], [])
+
+
+def test_the_observed_difference_counts_as_one_exchange():
+    """Forty pictures favour A: none of 99 exchanges reaches that, and p is still not 0 (Phipson and Smyth, 2010)."""
+    a, b = np.ones(40), np.zeros(40)
+    assert compare(np.arange(40), a, b, resamples=99).exchange == 1 / 100
+    assert compare(np.arange(40), a, a, resamples=99).exchange == 1

@@ -1,5 +1,6 @@
 """Writes small VOC devkits in the genuine layout: real XML and JPEG files of seeded or given annotations."""
 
+import os
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -37,15 +38,22 @@ def xml(annotation: dict) -> str:
     )
 
 
-def write(root: Path, annotations: list[dict]) -> Path:
-    """VOCdevkit/VOC2007 under root with noise for pictures; returns the VOCdevkit folder."""
+def write(root: Path, annotations: list[dict], grey: bool = False) -> Path:
+    """VOCdevkit/VOC2007 under root with noise for pictures; returns the VOCdevkit folder. grey: flat pictures, and
+    those of one size are one file of many names, which takes seconds where thousands take a minute."""
     base = root / "VOCdevkit" / "VOC2007"
     for name in ("Annotations", "ImageSets/Main", "JPEGImages"):
         (base / name).mkdir(parents=True)
+    written: dict[tuple[int, int], Path] = {}
     for annotation in annotations:
         width, height = annotation["size"]
-        noise = np.random.default_rng(width * height).integers(0, 255, (height, width, 3), np.uint8)
-        Image.fromarray(noise).save(base / "JPEGImages" / f"{annotation['key']}.jpg")
+        path = base / "JPEGImages" / f"{annotation['key']}.jpg"
+        if grey and (width, height) in written:
+            os.link(written[width, height], path)
+        else:
+            noise = np.random.default_rng(width * height).integers(0, 255, (height, width, 3), np.uint8)
+            Image.fromarray(np.full_like(noise, 127) if grey else noise).save(path)
+            written[width, height] = path
         (base / "Annotations" / f"{annotation['key']}.xml").write_text(xml(annotation))
     (base / "ImageSets" / "Main" / "test.txt").write_text("".join(f"{a['key']}\n" for a in annotations))
     return root / "VOCdevkit"

@@ -22,10 +22,11 @@ class Case:
     """One (picture, class) with a method's answer about it.
 
     region: the ground truth. size: (width, height) of the original picture. point: (x, y) in original pixels.
-    heat: the map on the original picture's grid, None for a method that answers with a point.
-    The rest is None for a method that reads no network. image: (3,h,w) RGB in [0,1] at the network's input size.
-    target: the class's index. grid: the map as the method returned it, (h,w) float64. classifier: see
-    `eval.networks.classifier`. method: the method itself, to be called again. seed: the picture's own.
+    heat: the map on the original picture's grid, None for a method that answers with a point. grid: the map as the
+    method returned it, (h,w) float64, None with `heat`.
+    The rest is for measures that need the network. image: (3,h,w) RGB in [0,1] at the network's input size. target:
+    the class's index. classifier: see `eval.networks.classifier`. method: the method again, of `image` or a picture
+    like it; None where it reads no pixels. seed: the picture's own, that of the run's map.
     """
 
     region: Region
@@ -36,8 +37,24 @@ class Case:
     image: Any = None
     target: int = 0
     classifier: Any = None
-    method: Callable | None = None
+    method: "Again | None" = None
     seed: int = 0
+
+
+class Again(Protocol):
+    """A method, called again: picture (3,h,w) RGB in [0,1], targets, seed -> its maps (K,h',w') float64. Everything
+    random in the call is drawn from the seed. ValueError for an answer that is no map."""
+
+    def __call__(self, image: Any, targets: Sequence[int], seed: int, /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a score is the area of. along: what grows from left to right, in words. points: rows -> (shares (m,) in
+    [0,1], values (n,m) float64, NaN in the lines of rows without a curve)."""
+
+    along: str
+    points: Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,9 @@ class Score:
 
     name: as in `scripts.table --measure NAME`. what: in words. unit: "share", "px", ... less_is_better: the direction.
     value: (rows, rules) -> (n,) float64, one a row; NaN in all of them: this method has no such number. NaN in some:
-    those rows have none and are left out, counted.
+    those rows have none and are left out, counted. ranked: whether its order says which method is better; a test that
+    a method passes or fails ranks nobody. curve: where the page can draw one. passes_below: of such a test, the average
+    below which a method passes.
     """
 
     name: str
@@ -54,12 +73,16 @@ class Score:
     unit: str
     less_is_better: bool
     value: Callable[[pd.DataFrame, Rules], np.ndarray]
+    ranked: bool = True
+    curve: Curve | None = None
+    passes_below: float | None = None
 
 
 @runtime_checkable
 class Measure(Protocol):
     """name: of its file under conf/measure, or of itself where it needs a map alone. version: raised when its
-    observations change for equal input. fields: what `observe` returns. scores: what tables make of them."""
+    observations change for equal input. fields: what `observe` returns. scores: what tables make of them, an attribute
+    of the class: tables build no measure."""
 
     name: str
     version: int
@@ -78,3 +101,16 @@ def column(name: str) -> Callable[[pd.DataFrame, Rules], np.ndarray]:
         return rows[name].to_numpy(float) if name in rows else np.full(len(rows), np.nan)
 
     return value
+
+
+def lines(rows: pd.DataFrame, name: str) -> np.ndarray:
+    """(n,m) float64 of a field that holds a list of m numbers a row, NaN in the lines of rows that have none.
+
+    ValueError where two rows have lists of different lengths: they are of different settings.
+    """
+    lists = [None if each is None or np.ndim(each) == 0 else np.asarray(each, float) for each in rows[name]]
+    sizes = {len(each) for each in lists if each is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"the rows hold lists {name} of {sorted(sizes)} numbers: they are of different settings")
+    empty = np.full(max(sizes, default=1), np.nan)
+    return np.stack([empty if each is None else each for each in lists]) if lists else np.empty((0, 1))

@@ -123,6 +123,7 @@ class Bottleneck(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int, shortcut: nn.Module | None):
         super().__init__()
+        self.stride = stride
         self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, stride, padding=1, bias=False)

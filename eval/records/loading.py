@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eval.records import runs
+from eval.records.observations import OWN, Observations, joined, of_run, written
 from eval.records.rows import read_failures, read_rows
 from eval.records.schema import FIELDS, check
 
@@ -20,13 +21,15 @@ class Run:
     """One folder of rows with its run.json.
 
     info: run.json. variant: the settings that tell this run from others of the same method on the same data, e.g.
-    "n=5"; empty where there is no other. shared_label: another method has the same label. Rows are read at first use.
+    "n=5"; empty where there is no other. shared_label: another method has the same label. seeds: the runs that this one
+    stands for, itself among them, where they differ in the seed alone (`pool`); else empty. Rows are read at first use.
     """
 
     folder: Path
     info: dict
     variant: str = field(default="", compare=False)
     shared_label: bool = field(default=False, compare=False)
+    seeds: tuple["Run", ...] = ()
 
     @property
     def dataset(self) -> str:
@@ -46,7 +49,8 @@ class Run:
     def label(self) -> str:
         """The same for readers: "GPNN-CAM [n=5]"."""
         label, name = self.info["label"], self.info["method"]
-        return self._varied(f"{label} ({name})" if self.shared_label and label != name else label)
+        label = self._varied(f"{label} ({name})" if self.shared_label and label != name else label)
+        return f"{label} ({len(self.seeds)} seeds)" if self.seeds else label
 
     def _varied(self, name: str) -> str:
         return f"{name} [{self.variant}]" if self.variant else name
@@ -60,12 +64,44 @@ class Run:
 
     @functools.cached_property
     def rows(self) -> pd.DataFrame:
-        """All rows, one line per (picture, class), in the columns of `schema.FIELDS`; ValueError for a damaged file."""
+        """All rows, one line per (picture, class) and seed, in the columns of `schema.FIELDS`; ValueError for a damaged
+        file."""
+        if self.seeds:
+            return pd.concat([each.rows for each in self.seeds], ignore_index=True)
         return frame(read_rows(self.folder), self.folder)
+
+    @functools.cached_property
+    def observations(self) -> list[Observations]:
+        """What measures that need the network observed; ValueError names a folder that cannot be read."""
+        return [one for each in self.seeds for one in each.observations] if self.seeds else of_run(self.folder)
+
+    def observed(self, what: str, model: str) -> pd.DataFrame:
+        """The rows that a measure observed, with its fields, see `observations.joined`.
+
+        what: the measure's name and settings as `Rule.observed` writes them. model: the network's name, which tells
+        the observations about a method that reads none apart. ValueError where two networks bear that name.
+        """
+        if self.seeds:
+            return pd.concat([each.observed(what, model) for each in self.seeds], ignore_index=True)
+        if (what, model) not in self._joined:
+            found = [each for each in self.observations if written(each.part) == what and each.network in (None, model)]
+            if len(found) > 1:
+                names = ", ".join(each.folder.name for each in found)
+                raise ValueError(f"{self.folder}: {names} are about different networks of the name {model}")
+            lines = found[0].lines if found else pd.DataFrame(columns=list(OWN))
+            origin = found[0].folder if found else self.folder
+            self._joined[what, model] = joined(self.rows, lines, origin)
+        return self._joined[what, model]
+
+    @functools.cached_property
+    def _joined(self) -> dict[tuple[str, str], pd.DataFrame]:
+        return {}
 
     @functools.cached_property
     def failures(self) -> dict[str, str]:
         """{picture: message} of the pictures that failed and have no row since."""
+        if self.seeds:
+            return {key: message for each in self.seeds for key, message in each.failures.items()}
         return read_failures(self.folder)
 
 
@@ -132,6 +168,23 @@ def load_run(folder: Path) -> Run:
     return Run(folder, runs.read(folder / "run.json"))
 
 
+def pool(runs_: Iterable[Run]) -> list[Run]:
+    """The runs, those that differ in the seed alone as one that stands for all of them (`Run.seeds`)."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs_:
+        who = {name: value for name, value in run.info["identity"].items() if name != "seed"}
+        groups.setdefault(json.dumps(who, sort_keys=True), []).append(run)
+    return [
+        group[0] if len(group) == 1 else Run(group[0].folder, group[0].info, seeds=tuple(sorted(group, key=seed)))
+        for group in groups.values()
+    ]
+
+
+def seed(run: Run) -> int:
+    """The seed that the run was started with."""
+    return run.info["identity"]["seed"]
+
+
 def tell_apart(group_of_runs: Iterable[Run]) -> None:
     """Set `variant` of runs that would bear the same name, by the settings in which they differ.
 
@@ -157,13 +210,22 @@ def tell_apart(group_of_runs: Iterable[Run]) -> None:
 
 
 def _name(group: list[Run], settings: list[dict]) -> None:
+    for run, texts in zip(group, differing(settings), strict=True):
+        run.variant = ", ".join([*([run.variant] if run.variant else []), *texts])
+
+
+def differing(settings: list[dict]) -> list[list[str]]:
+    """For each of several nested settings its "name=value" wherever they are not all alike."""
     flat = [dict(_flat(each)) for each in settings]
     names = sorted({name for each in flat for name in each})
-    for name in names:
-        if len({json.dumps(each.get(name)) for each in flat}) > 1:
-            for run, each in zip(group, flat, strict=True):
-                setting = f"{_short(name, names)}={_value(each.get(name))}"
-                run.variant += f", {setting}" if run.variant else setting
+    unlike = [name for name in names if len({json.dumps(each.get(name)) for each in flat}) > 1]
+    return [[f"{_short(name, names)}={_value(each.get(name))}" for name in unlike] for each in flat]
+
+
+def told(settings: dict) -> list[str]:
+    """All of nested settings as "name=value", the names as short as they are clear."""
+    flat = dict(_flat(settings))
+    return [f"{_short(name, list(flat))}={_value(value)}" for name, value in flat.items()]
 
 
 def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

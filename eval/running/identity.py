@@ -9,10 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from eval.files.download import sha256
 from eval.game.protocol import Protocol
+from eval.measures.measure import Measure
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.provenance import weights_digest
-from eval.running.source_code import OURS, code_of
+from eval.running.source_code import OURS, code_of, version_of
 
 # Arguments of this suite's own callables that change no row: where data lie (their content is compared whenever rows
 # are reused), where weights come from (their values count), where variations are kept.
@@ -44,20 +45,7 @@ def identity(
     protocol = Protocol.from_settings(plain(cfg.protocol))
     notes: list[str] = []
     dataset = {"name": str(cfg.dataset.name)} | _part(plain(cfg.dataset.build), "dataset.build", notes)
-    model = None
-    if classifier is not None:
-        network = plain(network_settings(cfg))
-        model = {
-            "name": str(cfg.model.name),
-            "weights": weights_digest(classifier.network),
-            "outputs": classifier.outputs,
-            **classifier.normalisation,
-            "layers": _layers_read(settings, classifier),
-        } | _part(network["build"], "model.build", notes)
-        if classifier.declared:
-            model["layouts"] = {name: str(layout) for name, layout in sorted(classifier.declared.items())}
-        if not classifier.network.state_dict():
-            notes.append("the network shows no weights (its state_dict is empty), so a change of them is not seen")
+    model = None if classifier is None else _network(cfg, classifier, _layers_read(settings, classifier), notes)
     who = {"name": str(settings.name), "blind": bool(settings.blind)} | _part(
         plain(settings.build), "method.build", notes, files=True
     )
@@ -65,6 +53,40 @@ def identity(
     if hasattr(method, "content"):  # ready-made maps: what the files hold
         who["content"] = method.content()
     return runs.identity(dataset, model, who, asdict(protocol.input) if model else None, cfg.seed), notes
+
+
+def network_identity(cfg: DictConfig, classifier: Classifier) -> tuple[dict, list[str]]:
+    """What decides the observations of a method that reads no network, beside its run: the network that is asked."""
+    notes: list[str] = []
+    seen = asdict(Protocol.from_settings(plain(cfg.protocol)).input)
+    return _network(cfg, classifier, {}, notes) | {"input": seen}, notes
+
+
+def measure_identity(settings: DictConfig, measure: Measure) -> tuple[dict, list[str]]:
+    """What decides a measure's observations beside the run: its name, version, settings and code. Settings of `speed`
+    (an attribute of the measure) change no number."""
+    notes: list[str] = []
+    part = {"name": measure.name, "version": measure.version}
+    if inner := {name: version for name, each in vars(measure).items() if (version := version_of(each)) is not None}:
+        part["versions"] = inner
+    build = _without(plain(settings), getattr(measure, "speed", ()))
+    return part | _part(build, f"measure.{measure.name}", notes, files=True), notes
+
+
+def _network(cfg: DictConfig, classifier: Classifier, layers: dict[str, list[str]], notes: list[str]) -> dict:
+    network = plain(network_settings(cfg))
+    part = {
+        "name": str(cfg.model.name),
+        "weights": weights_digest(classifier.network),
+        "outputs": classifier.outputs,
+        **classifier.normalisation,
+        "layers": layers,
+    } | _part(network["build"], "model.build", notes)
+    if classifier.declared:
+        part["layouts"] = {name: str(layout) for name, layout in sorted(classifier.declared.items())}
+    if not classifier.network.state_dict():
+        notes.append("the network shows no weights (its state_dict is empty), so a change of them is not seen")
+    return part
 
 
 def plain(settings: Any) -> Any:

@@ -1,7 +1,7 @@
 """One run from its config: what is left to do, evaluate it, append the rows."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.game.smoothing import Smoothing
+from eval.measures.measure import Measure
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.rows import Rows, read_rows
@@ -17,9 +18,10 @@ from eval.records.schema import check
 from eval.running import build
 from eval.running.calling import Method
 from eval.running.guard import Changed
-from eval.running.identity import identity, network_settings, plain
+from eval.running.identity import identity, network_identity, network_settings, plain
 from eval.running.log import Log
-from eval.running.plan import Plan, plan, select
+from eval.running.measuring import Measuring, ask, build_measures, unobserved
+from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
 from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
 
@@ -50,14 +52,20 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
     dataset, planned = prepare_dataset(cfg)
     outcome = Outcome(failed=list(planned.failed))
     classifier = None if cfg.method.blind else prepare_classifier(cfg, dataset.classes)
+    measures = build_measures(cfg)
     for method in methods_of(cfg):
         seeing = None if method.blind else classifier
-        folder, count, failed = _evaluate(cfg, dataset, prepare(cfg, method, seeing, dataset, planned), method, seeing)
+        ready = prepare(cfg, method, seeing, dataset, planned)
+        folder, count, failed = _evaluate(cfg, dataset, ready, method, seeing)
         outcome.folders.append(folder)
         outcome.failed += failed
         outcome.pairs += count
         done = f"{count} pairs evaluated" if count or failed else "nothing left to do"
         print(f"{method.name}: {done}; rows in {folder}")
+        if measures:
+            observed, failed = _observe(cfg, dataset, ready, method, seeing, measures)
+            outcome.failed += failed
+            outcome.pairs += observed
     return outcome
 
 
@@ -138,6 +146,67 @@ def _evaluate(
 def smoothing_of(method: DictConfig) -> Smoothing:
     """The method's `smooth`; ValueError for one that cannot be meant."""
     return Smoothing.from_settings(plain(method.get("smooth")))
+
+
+def _observe(
+    cfg: DictConfig,
+    dataset: Any,
+    ready: Prepared,
+    settings: DictConfig,
+    classifier: Classifier | None,
+    measures: Mapping[str, tuple[Measure, dict]],
+) -> tuple[int, list[tuple[str, str]]]:
+    """Bring the measures of one method's run up to date: (pairs observed now, pictures that failed)."""
+    rows = {(row["key"], row["label"]): row for row in read_rows(ready.folder)}
+    if all(row["cover5"] is None for row in rows.values()):
+        print(f"{settings.name}: it answers with points, and {', '.join(measures)} need maps")
+        return 0, []
+    if cfg.measure_top_k is not None:
+        if any(row["rank"] is None for row in rows.values()):
+            raise ValueError(f"measure_top_k: {settings.name} reads no network, so its rows know no ranks")
+        rows = {pair: row for pair, row in rows.items() if row["rank"] < cfg.measure_top_k}
+    classifier, network = network_of_measures(cfg, classifier, dataset.classes)
+    shard, device = shard_of(cfg.shard), device_of(cfg.device)
+    asked = ask(ready.folder, measures, network)
+    entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard)
+    title = ready.folder.name.rpartition(".")[0]
+    log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
+    seen = Protocol.from_settings(plain(cfg.protocol)).input.of_method(plain(settings.get("input")))
+    try:
+        count, failed = Measuring(
+            ready.method,
+            bool(settings.blind),
+            classifier,
+            seen.pixels,
+            dataset.classes,
+            cfg.seed,
+            rows,
+            smoothing=smoothing_of(settings),
+            on_error=cfg.on_error,
+            sync=cfg.sync,
+            shard=shard,
+            log=Log(log, f"{title} {', '.join(measures)}", unobserved(asked, entries, dataset.classes, rows)),
+        ).run(asked, entries, network, device)
+    except Changed:
+        _memory.pop("classifier", None)
+        raise
+    print(
+        f"{settings.name}: {', '.join(measures)}: {f'{count} pairs observed' if count else 'nothing left to observe'}"
+    )
+    return count, failed
+
+
+def network_of_measures(
+    cfg: DictConfig, classifier: Classifier | None, classes: Sequence[str]
+) -> tuple[Classifier, dict | None]:
+    """(the network that measures ask, its identity where the method reads none itself)."""
+    if classifier is not None:
+        return classifier, None
+    classifier = prepare_classifier(cfg, classes)
+    network, notes = network_identity(cfg, classifier)
+    for note in notes:
+        print(f"{cfg.model.name}: {note}")
+    return classifier, network
 
 
 def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:

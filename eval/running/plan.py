@@ -74,6 +74,19 @@ def _check_key(key: str) -> None:
         raise ValueError(f"the picture name {key!a} is not UTF-8; rename the file") from None
 
 
+def within(
+    planned: Plan, subset: str, limit: int | None, shard: tuple[int, int] | None
+) -> list[tuple[int, Sample, list[Pair]]]:
+    """The entries of the subset's pairs in the first `limit` pictures, in the shard; see `select`."""
+    return [
+        (index, sample, kept)
+        for index, sample, present in planned.entries
+        if (limit is None or index < limit)
+        and (shard is None or index % shard[1] == shard[0] - 1)
+        and (kept := [pair for pair in present if subset == "all" or pair.difficult])
+    ]
+
+
 def select(
     planned: Plan,
     subset: str,
@@ -91,11 +104,7 @@ def select(
     done = {(row["key"], row["label"]): row for row in rows}
     _compare_pictures(planned, rows)
     left = []
-    for index, sample, present in planned.entries:
-        if limit is not None and index >= limit:
-            break
-        if shard is not None and index % shard[1] != shard[0] - 1:
-            continue
+    for index, sample, present in within(planned, "all", limit, shard):
         todo = []
         for pair in present:
             row = done.get((sample.key, classes[pair.label]))

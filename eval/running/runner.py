@@ -21,8 +21,8 @@ from eval.records.rows import Rows
 from eval.records.schema import check
 from eval.running.calling import Caller, Method, seed_for
 from eval.running.decoding import Decoded, decoded, unopened
-from eval.running.guard import Changed, Guard
-from eval.running.hints import hint
+from eval.running.failures import Failures
+from eval.running.guard import Guard
 from eval.running.log import Log
 
 FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
@@ -58,16 +58,16 @@ class Evaluation:
         Rows written before an error stay. RuntimeError if rows or maps cannot be written, or if the method changes the
         network, whatever `on_error` says.
         """
-        self.failed: list[tuple[str, str]] = []
         self.evaluated = 0
         with self.log or Log(total=sum(len(todo) for *_, todo in entries)) as self._log:
             self._guard = Guard(self.classifier, self._log.title or "under test")
+            self._failures = Failures(self._log, [self.rows], self.on_error, self.classes)
             caller = Caller(self.method, self.batch_pictures, lambda text: self._log.note(text, terminal=True))
             group: list[tuple[Sample, list[Pair], Decoded]] = []
             with closing(self._decoded([sample for _, sample, _ in entries])) as stream:
                 for (_, sample, todo), (_, content) in zip(entries, stream, strict=True):
                     if isinstance(content, Exception):
-                        self._fail(sample, todo, content)
+                        self._failures.note(sample, todo, content)
                         continue
                     if group and group[0][2].shape != content.shape:
                         self._evaluate(group, caller)
@@ -78,7 +78,7 @@ class Evaluation:
                         group = []
                 self._evaluate(group, caller)
             self._guard.check(values=True)
-        return self.failed
+        return self._failures.failed
 
     def _decoded(self, samples: list[Sample]) -> Iterator[tuple[Sample, Decoded | Exception]]:
         if self.classifier is None:
@@ -108,7 +108,7 @@ class Evaluation:
                     rows = [row | price.of(len(todo)) for row in rows]
                     check(rows, "this run")
                 except Exception as error:
-                    self._fail(sample, todo, error)
+                    self._failures.note(sample, todo, error)
                     continue
                 if self.save_maps and array.ndim == 3:
                     maps.save(self.rows.folder, sample.key, [row["label"] for row in rows], array)
@@ -150,24 +150,6 @@ class Evaluation:
     @property
     def _device(self) -> torch.device | str:
         return self.classifier.device if self.classifier else "cpu"
-
-    def _fail(self, sample: Sample, todo: list[Pair], error: Exception) -> None:
-        if isinstance(error, Changed):
-            raise error
-        what = str(error).strip().removeprefix(f"{sample.key}: ")
-        if not isinstance(error, (ValueError, OSError, LookupError)) or not what or isinstance(error, KeyError):
-            what = f"{type(error).__name__}: {what}"
-        what += hint(what)
-        about = f"{self._log.title}: " if self._log.title else ""
-        message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in todo)}): {what}"
-        # An error that a decoding process has sent was not raised here: it says all there is.
-        self._log.note(message, error if error.__traceback__ else None)
-        if self.on_error == "stop":
-            more = f" (traceback in {self._log.path})" if self._log.path and error.__traceback__ else ""
-            raise RuntimeError(message + more) from error
-        self.rows.fail(sample.key, message)
-        self.failed.append((sample.key, message))
-        self._log.advance(len(todo))
 
 
 class Price:

@@ -50,7 +50,6 @@ def workers_of(given: int | None, device: str) -> int:
 # What a setting without a value wants; others are named alone.
 WANTED = {
     "model.build._target_": "a callable that returns the network, e.g. model.build._target_=mymodule.build",
-    "model.arch": "the network's name in the library, e.g. model=torchvision model.arch=convnext_tiny",
     "method.folder": "the heat maps, a file DIR/<picture key>/<class name>.npy each: method.folder=DIR",
     "method.build._target_": "a function or class of yours, e.g. method.build._target_=mymethod.explain",
 }
@@ -85,6 +84,9 @@ def validate(cfg: DictConfig) -> None:
         if value is not None and not isinstance(value, str):
             text, kind = plain_text(value), "list" if isinstance(value, ListConfig) else type(value).__name__
             raise ValueError(f"{setting} must be a path; Hydra reads a {kind}, so quote it: \"{setting}='{text}'\"")
+    measures = cfg.get("measure")
+    if measures is not None and not all(OmegaConf.is_dict(one) and "_target_" in one for one in measures.values()):
+        raise ValueError("measure is a name of conf/measure, or several: measure=[deletion,road]")
     device_of(str(cfg.device))
     shard_of(cfg.shard)
     if cfg.dataset.subset not in SUBSETS:
@@ -97,9 +99,10 @@ def validate(cfg: DictConfig) -> None:
         raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
     if type(cfg.method.blind) is not bool:
         raise ValueError(f"method.blind must be true or false, not {cfg.method.blind!r}")
-    for name, least in (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1)):
+    counts = (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1), ("measure_top_k", 1))
+    for name, least in counts:
         value = cfg[name]
-        if (value is None and name in ("limit", "workers")) or (type(value) is int and value >= least):
+        if (value is None and name in ("limit", "workers", "measure_top_k")) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 

@@ -50,6 +50,12 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
     return digests, notes
 
 
+def version_of(call: Any) -> str | None:
+    """The attribute `version` of a class, function or partial of this suite; None for other code."""
+    value = getattr(getattr(call, "func", call), "version", None)
+    return None if value is None or callable(value) else str(value)
+
+
 def _version(target: str) -> str | None:
     """The attribute `version` of a class or function of this suite, which a golden test holds; None without one."""
     module = _module_of(target)
@@ -58,8 +64,8 @@ def _version(target: str) -> str | None:
     call: Any = importlib.import_module(module)
     for part in target.removeprefix(module).split(".")[1:]:
         call = getattr(call, part, None)
-    version_ = getattr(call, "version", None)
-    return None if version_ is None or callable(version_) else f"version {version_}"
+    value = version_of(call)
+    return None if value is None else f"version {value}"
 
 
 def _names(settings: Any) -> list[str]:

@@ -6,9 +6,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eval.running.config import EXPECTED, instantiate
-from eval.running.identity import network_settings
+from eval.running.identity import network_settings, plain
 from eval.running.job import prepare, prepare_classifier, prepare_dataset, remaining
-from eval.running.settings import validate
+from eval.running.measuring import ask, build_measures, unobserved
+from eval.running.plan import within
+from eval.running.settings import shard_of, validate
 from eval.sweeps.progress import Job
 
 
@@ -89,7 +91,13 @@ def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
     left = tried(found, "rows", [str(ready.folder), cfg.shard], lambda: remaining(cfg, ready, dataset.classes))
     if found:
         raise Problems(found)
+    measures = tried(found, "measure", [plain(cfg.get("measure") or {})], lambda: build_measures(cfg))
+    if found:
+        raise Problems(found)
     pairs = sum(len(todo) for _, _, todo in left)
+    if measures and classifier is not None:
+        entries = within(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard))
+        pairs = max(pairs, unobserved(ask(ready.folder, measures, None), entries, dataset.classes))
     return Job(name, cfg.method.name, pairs, (str(ready.folder), cfg.shard))
 
 

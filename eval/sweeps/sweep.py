@@ -44,6 +44,8 @@ def run_sweep(jobs: list[tuple[str, list[str], DictConfig]]) -> int:
     failures = progress.failures()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
+    if configs[0].get("overview"):
+        _overview(configs[0])
     if against := configs[0].get("against"):
         _compare(Path(configs[0].results) / "records", against)
     return 1 if failures else 0
@@ -85,6 +87,14 @@ def _log_folder(results: Path) -> Path:
     folder = results.absolute() / "logs" / name
     make_folder(folder)
     return folder
+
+
+def _overview(cfg: DictConfig) -> None:
+    from eval.game.protocol import Protocol
+    from eval.tables.overview import print_overview
+
+    print()
+    print_overview(Path(cfg.results) / "records", Protocol.from_settings(plain(cfg.protocol)))
 
 
 def _compare(records: Path, against: str) -> None:

@@ -7,8 +7,8 @@ import pandas as pd
 
 from eval.records.loading import Run
 from eval.tables.published import Published, published
-from eval.tables.rules import Changes, Rule, fits, rules_of
-from eval.tables.statistics import RESAMPLES, interval, kinds
+from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
+from eval.tables.statistics import RESAMPLES, Kinds, interval, kinds
 
 SUBSETS = ("all", "diff")
 
@@ -21,8 +21,10 @@ class Cell:
     average of the rule's score over n pairs; nan where the method has no such score. low, high: its 95 % interval.
     rows, pairs: rows of the subset that exist, and pairs that the data set has in it: fewer rows are incomplete.
     unreadable: pictures whose annotation could not be read, so that their pairs are unknown. unranked: rows left out of
-    a top-k cell because no run knows the network's rank. failed: pictures without a row because they failed. constant:
-    rows whose map is constant. seconds, forwards: per picture. memory_mb: peak. counted: the rows that count.
+    a top-k cell because no run knows the network's rank. without: rows left out because they have no value of the
+    score. failed: pictures without a row because they failed. constant: rows whose map is constant. seconds, forwards:
+    per picture. memory_mb: peak. measure_seconds, measure_forwards: what the measure took per pair; nan where rows have
+    all it needs. seeds: the average of each run that is pooled. counted: the rows that count; values: (n,) theirs.
     """
 
     run: Run
@@ -37,13 +39,18 @@ class Cell:
     pairs: int
     unreadable: int
     unranked: int
+    without: int
     failed: int
     constant: int
     seconds: float
     forwards: float
     memory_mb: float
+    measure_seconds: float
+    measure_forwards: float
+    seeds: tuple[float, ...]
     published: Published | None
     counted: pd.DataFrame = field(repr=False, compare=False)
+    values: np.ndarray = field(repr=False, compare=False)
 
     @property
     def complete(self) -> bool:
@@ -79,18 +86,19 @@ def table_cells(
             for model in models_of(run, scored):
                 scope = scope_of(run, model, scored, each.top_k)
                 cells += [
-                    _cell(run, each, subset, model, scope, resamples) for subset in subsets if _covers(run, subset)
+                    _cell(run, each, subset, model, scope, resamples)
+                    for subset in subsets
+                    if _covers(run, each.rows(run, model), subset)
                 ]
     return cells
 
 
 def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
     """The runs that each rule scores; arguments as `table_cells`."""
-    found = {}
-    for run in runs:
-        for each in [rule] if rule else rules_of(run, changes):
-            if fits(run, each.protocol):
-                found.setdefault(each.label, (each, []))[1].append(run)
+    found: dict[str, tuple[Rule, list[Run]]] = {}
+    asked = [(run, each) for run in runs for each in ([rule] if rule else rules_of(run, changes))]
+    for run, each in observed_rules([(run, each) for run, each in asked if fits(run, each.protocol)]):
+        found.setdefault(each.label, (each, []))[1].append(run)
     return list(found.values())
 
 
@@ -133,62 +141,118 @@ def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scop
     return Scope(narrow.info["pairs"], frozenset(name for name, found in outputs if found), ranks)
 
 
-def _covers(run: Run, subset: str) -> bool:
+def _covers(run: Run, rows: pd.DataFrame, subset: str) -> bool:
     """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
-    if subset not in run.info["pairs"] or not len(run.rows):
+    if subset not in run.info["pairs"] or not len(rows):
         return False
-    only_difficult = bool(run.rows["difficult"].all()) and run.info["pairs"]["all"] > len(run.rows)
-    return bool(run.rows["difficult"].any()) if subset == "diff" else not only_difficult
+    there = run.info["pairs"]
+    only_difficult = bool(rows["difficult"].all()) and there["all"] > len(rows) and there["all"] > there["diff"]
+    return bool(rows["difficult"].any()) if subset == "diff" else not only_difficult
 
 
-def selected(run: Run, subset: str, top_k: int | None, scope: Scope) -> tuple[pd.DataFrame, int, int]:
-    """(rows that count, rows of the subset, rows among them whose rank is not known)."""
-    rows = run.rows if subset == "all" else run.rows[run.rows["difficult"]]
-    if scope.classes is not None:
-        rows = rows[rows["label"].isin(scope.classes)]
+@dataclass(frozen=True)
+class Selected:
+    """The rows that count in a cell, and what was left out. values: (n,) of the rule's score, a value for each row;
+    all NaN: the method has no such score. rows: pairs of the subset that exist, in each of the run's seeds; unranked:
+    those of unknown rank; without: rows that have no value while others have."""
+
+    counted: pd.DataFrame
+    values: np.ndarray
+    rows: int
+    unranked: int
+    without: int
+
+    @property
+    def pairs(self) -> pd.Series:
+        """The value of each pair, indexed by (key, label): of several seeds the mean."""
+        index = pd.MultiIndex.from_frame(self.counted[["key", "label"]])
+        return pd.Series(self.values, index).groupby(level=[0, 1]).mean()
+
+
+def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Selected:
+    """The rows of a run that count in the cell of a subset and a network."""
+
+    def of_subset(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = rows if subset == "all" else rows[rows["difficult"]]
+        return rows if scope.classes is None else rows[rows["label"].isin(scope.classes)]
+
+    there = of_subset(run.rows)
+    counted, unranked = _within_top(there, rule.top_k, run, scope)
+    rows = counted
+    if rule.observed:
+        rows, _ = _within_top(of_subset(rule.rows(run, model)), rule.top_k, run, scope)
+    # Of several seeds a pair is there that each of them has.
+    each = max(1, len(run.seeds))
+    count = _pairs(there, each) - (_pairs(counted, each) - _pairs(rows, each))
+    values = rule.values(rows)
+    finite = np.isfinite(values)
+    if finite.any() and not finite.all():
+        return Selected(rows[finite], values[finite], count, unranked, int((~finite).sum()))
+    return Selected(rows, values, count, unranked, 0)
+
+
+def _within_top(rows: pd.DataFrame, top_k: int | None, run: Run, scope: Scope) -> tuple[pd.DataFrame, int]:
+    """(the rows whose class is among the network's k highest outputs, how many rows have no known rank)."""
     if top_k is None:
-        return rows, len(rows), 0
+        return rows, 0
     known = rows["rank"]
     if run.model is None:
         pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
         known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
-    return rows[known < top_k], len(rows), int(known.isna().sum())
+    return rows[known < top_k], int(known.isna().sum())
+
+
+def _pairs(rows: pd.DataFrame, each: int) -> int:
+    """How many pairs have `each` rows."""
+    return len(rows) if each == 1 else int((rows.groupby(["key", "label"]).size() == each).sum())
 
 
 def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples: int) -> Cell:
-    rows, count, unranked = selected(run, subset, rule.top_k, scope)
-    values = rule.values(rows)
+    chosen = selected(run, rule, subset, model, scope)
+    rows, values = chosen.counted, chosen.values
     accuracy = low = high = np.nan
     if len(values) and np.isfinite(values).all():
-        classes = rows["label"] if rule.protocol.average == "class" else None
-        groups = kinds(rows["key"], values, classes)
+        groups = _grouped(rows, values, rule)
         accuracy = float(groups.observed[0])
         if resamples:
             low, high = interval(groups, resamples=resamples)
-    elif len(values) and not np.isnan(values).all():
-        raise ValueError(f"{run.folder}: some rows have no {rule.measure}, others do")
     number = None
     if rule.published and run.usual_network:
         number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
+    known = rule.rows(run, model)
+    pictures = max(1, run.rows["key"].nunique() * max(1, len(run.seeds)))
     return Cell(
         run=run,
         rule=rule,
         subset=subset,
         model=model,
-        n=len(rows),
+        n=len(rows) if not run.seeds else len(rows[["key", "label"]].drop_duplicates()),
         accuracy=accuracy,
         low=low,
         high=high,
-        rows=count,
+        rows=chosen.rows,
         pairs=scope.pairs[subset],
         unreadable=run.info["unreadable"],
-        unranked=unranked,
+        unranked=chosen.unranked,
+        without=chosen.without,
         failed=len(run.failures),
         constant=int(rows["constant"].sum()),
         # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
-        seconds=float(run.rows["seconds"].sum() / max(1, run.rows["key"].nunique())),
-        forwards=float(run.rows["forwards"].sum() / max(1, run.rows["key"].nunique())),
+        seconds=float(run.rows["seconds"].sum() / pictures),
+        forwards=float(run.rows["forwards"].sum() / pictures),
         memory_mb=float(run.rows["memory_mb"].max()),
+        measure_seconds=float(known["measure_seconds"].mean()) if rule.observed else np.nan,
+        measure_forwards=float(known["measure_forwards"].mean()) if rule.observed else np.nan,
+        seeds=tuple(
+            float(_grouped(one.counted, one.values, rule).observed[0])
+            for one in (selected(each, rule, subset, model, scope) for each in run.seeds)
+            if len(one.values) and np.isfinite(one.values).all()
+        ),
         published=number,
         counted=rows,
+        values=values,
     )
+
+
+def _grouped(rows: pd.DataFrame, values: np.ndarray, rule: Rule) -> Kinds:
+    return kinds(rows["key"], values, rows["label"] if rule.protocol.average == "class" else None)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.records.loading import load_runs, readable, tell_apart
+from eval.records.loading import load_runs, pool, readable, tell_apart
 from eval.tables.formats import decimals, grid, signed
 from eval.tables.layout import named
 from eval.tables.paired import compared
@@ -14,7 +14,7 @@ from eval.tables.rules import Changes
 def print_comparison(records: Path, against: str) -> None:
     """Print every method of `records` compared with the one named `against`."""
     runs, bad = load_runs(records)
-    runs = readable(runs, bad)
+    runs = pool(readable(runs, bad))
     tell_apart(runs)
     print(comparison_markdown(compared(runs, None, Changes(), against=against)), end="")
 

@@ -9,6 +9,7 @@ from eval.tables.scores import SCORES
 from eval.tables.terminal import printable
 
 DAGGER = "†"
+ALIKE = "≈"
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -69,6 +70,31 @@ def notes(sheet: Sheet) -> list[str]:
     lines = []
     if sheet.has("incomplete"):
         lines.append(f"{DAGGER} incomplete: stands on the pairs stated beside it, and is not ranked.")
+    if sheet.has("alike"):
+        lines.append(f"{ALIKE} not told from the best of its column: the 95 % interval of the paired difference, "
+                     "resampled over pictures, holds 0 (Holm's correction over the column).")  # fmt: skip
+    lines += [
+        f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: {int(cell['without']):,} pairs have no such "
+        "value and are left out."
+        for (_, where), cell in sheet.cells.items() if cell["without"]
+    ]  # fmt: skip
+    lines += [
+        f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: {cell['seed_low']:.4g} to "
+        f"{cell['seed_high']:.4g} by seed."
+        for (_, where), cell in sheet.cells.items() if cell["seeds"] > 1 and pd.notna(cell["seed_low"])
+    ]  # fmt: skip
+    priced = [cell for cell in sheet.cells.values() if pd.notna(cell["measure_forwards"])]
+    if priced:
+        passes, seconds = (max(cell[f"measure_{name}"] for cell in priced) for name in ("forwards", "seconds"))
+        lines.append(
+            f"Observed at {passes:.3g} forward passes and {seconds:.2g} s a pair at most, beside the method's."
+        )
+    if (limit := SCORES[sheet.measure].passes_below) is not None:
+        for (_, where), cell in sheet.cells.items():
+            if pd.notna(cell["accuracy"]):
+                verdict = "passes" if cell["accuracy"] < limit else "fails"
+                who = " ".join(filter(None, (cell["label"], *map(named, where))))
+                lines.append(f"{who} {verdict}: {cell['accuracy']:.2f}, and below {limit:g} passes.")
     failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}
     lines += [f"{count} pictures of {run} failed and have no row." for run, count in failed.items()]
     constant = {
@@ -125,6 +151,7 @@ def _matrix(sheet: Sheet, digits: int) -> list[list[str]]:
 def _markdown_cell(cell: pd.Series, digits: int) -> str:
     text = number(cell, digits)
     text = f"**{text}**" if cell["best"] else f"<ins>{text}</ins>" if cell["second"] else text
+    text += f" {ALIKE}" if cell["alike"] else ""
     text += "" if cell["complete"] else f" {DAGGER} {share(cell)}"
     return text + (f" ({beside(cell)})" if beside(cell) else "")
 
@@ -199,6 +226,7 @@ def _latex_cell(cell: pd.Series | None, digits: int) -> str:
         return "--"
     text = number(cell, digits).replace("–", "--")
     text = f"\\textbf{{{text}}}" if cell["best"] else f"\\underline{{{text}}}" if cell["second"] else text
+    text += "$^\\approx$" if cell["alike"] else ""
     text += "" if cell["complete"] else f"$^\\dagger$ {{\\scriptsize {share(cell)}}}"
     small = [part for part in (range_of(cell, digits).strip("–"), beside(cell)) if part]
     return text + "".join(f" {{\\scriptsize ({_tex(part)})}}" for part in small)
@@ -210,6 +238,7 @@ _TEX = {
     "−": "$-$",
     "±": "$\\pm$",
     DAGGER: "$^\\dagger$",
+    ALIKE: "$^\\approx$",
     "~": "\\textasciitilde{}",
 }
 _TEX |= {character: "\\" + character for character in "&%$#_{}"} | {"^": "\\textasciicircum{}", "<": "$<$", ">": "$>$"}

@@ -4,7 +4,7 @@ import html
 
 import pandas as pd
 
-from eval.tables.formats import DAGGER, beside, notes, number, range_of, share
+from eval.tables.formats import ALIKE, DAGGER, beside, notes, number, range_of, share
 from eval.tables.layout import Sheet, named, sheets
 
 
@@ -41,6 +41,7 @@ def _html_cell(cell: pd.Series | None, digits: int) -> str:
         return '<td class="none">–</td>'
     text = number(cell, digits)
     text = f"<strong>{text}</strong>" if cell["best"] else f"<u>{text}</u>" if cell["second"] else text
+    text += f' <span title="not told from the best">{ALIKE}</span>' if cell["alike"] else ""
     parts = [f'<span class="value">{text}</span>']
     if not cell["complete"]:
         parts.append(f'<small class="incomplete">{DAGGER} {share(cell)}</small>')

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from eval.records.loading import Run
-from eval.tables.cells import SUBSETS, Scope, by_rule, models_of, scope_of, selected
+from eval.tables.cells import SUBSETS, Cell, Scope, by_rule, models_of, scope_of, selected
 from eval.tables.layout import place
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import RESAMPLES, compare, holm
+from eval.tables.statistics import LEVEL, RESAMPLES, bootstrap, compare, holm, kinds
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
@@ -92,9 +92,7 @@ def _couples(methods: list[Run], reference: list[Run]):
 def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scope], resamples: int) -> dict | None:
     sides = []
     for run, scope in zip((a, b), scopes, strict=True):
-        rows, _, _ = selected(run, subset, rule.top_k, scope)
-        values = pd.Series(rule.values(rows), pd.MultiIndex.from_frame(rows[["key", "label"]]))
-        sides.append(values.dropna())
+        sides.append(selected(run, rule, subset, model, scope).pairs.dropna())
     both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
     if both.empty:
         return None
@@ -126,3 +124,40 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
         "label_a": a.label,
         "label_b": b.label,
     }
+
+
+def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
+    """The complete cells that cannot be told from the best of their column (protocol, data set, network, subset).
+
+    A method can be told from it if the paired interval of their difference, resampled over pictures, excludes 0 at the
+    level at which Holm's correction over the column still rejects. A cell as high as the best is best itself.
+    """
+    columns: dict[tuple, list[Cell]] = {}
+    for cell in cells:
+        if cell.complete and np.isfinite(cell.accuracy) and cell.rule.score.ranked:
+            columns.setdefault((cell.rule.label, *cell.column), []).append(cell)
+    found = []
+    for column in columns.values():
+        sign = -1 if column[0].rule.score.less_is_better else 1
+        best = max(column, key=lambda cell: round(sign * cell.accuracy, 6))
+        others = [cell for cell in column if round(cell.accuracy, 6) != round(best.accuracy, 6)]
+        apart = holm([_bootstrap_p(best, cell, resamples) for cell in others]) <= 1 - LEVEL + 1e-9
+        found += [cell for cell, told in zip(others, apart, strict=True) if not told]
+    return found
+
+
+def _bootstrap_p(best: Cell, other: Cell, resamples: int) -> float:
+    """The smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a common pair."""
+    sides = [pd.Series(cell.values, _index(cell)).groupby(level=[0, 1]).mean() for cell in (best, other)]
+    both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
+    if both.empty:
+        return 1.0
+    labels = both.index.get_level_values("label") if best.rule.protocol.average == "class" else None
+    averages = bootstrap(kinds(both.index.get_level_values("key"), both.to_numpy(), labels), resamples)
+    difference = averages[:, 0] - averages[:, 1]
+    # A difference of 0 speaks for neither side, and a resample that was not drawn could be on any.
+    return min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
+
+
+def _index(cell: Cell) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(cell.counted[["key", "label"]])

@@ -1,5 +1,6 @@
 """How rows are scored: a protocol's hit rule or another measure, which pairs count, which average. No rerun needed."""
 
+import json
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -7,7 +8,8 @@ import pandas as pd
 
 from eval.game.protocol import Input, Protocol
 from eval.measures.measure import Score
-from eval.records.loading import Run
+from eval.records.loading import Run, differing, told
+from eval.records.observations import written
 from eval.tables.scores import SCORES
 
 
@@ -15,12 +17,16 @@ from eval.tables.scores import SCORES
 class Rule:
     """A protocol, a score and the pairs that count.
 
-    top_k: only pairs whose class is among the network's k highest outputs; None: all.
+    top_k: only pairs whose class is among the network's k highest outputs; None: all. observed: where the score is made
+    of a measure's observations, that measure with its settings (`observations.written`). setting: those that tell it
+    from the same measure with others.
     """
 
     protocol: Protocol
     measure: str = "hit"
     top_k: int | None = None
+    observed: str = ""
+    setting: str = ""
 
     def __post_init__(self) -> None:
         self.score  # noqa: B018 - an unknown name is refused here
@@ -29,8 +35,9 @@ class Rule:
 
     @property
     def label(self) -> str:
-        """The protocol's name, with what was changed in it: "paper [tolerance=30]"."""
-        return self.protocol.label
+        """The protocol's name, with what was changed in it, and with a measure's settings where there are others:
+        "paper [tolerance=30]", "paper [step=224]"."""
+        return f"{self.protocol.label} [{self.setting}]" if self.setting else self.protocol.label
 
     @property
     def score(self) -> Score:
@@ -49,11 +56,20 @@ class Rule:
         if self.measure == "hit":
             near = f"lies less than {protocol.tolerance:g} px from" if protocol.hit == "tolerance" else "lies in"
             what = f"share of pairs whose highest point {near} the region"
+        if self.observed:
+            part = json.loads(self.observed)
+            build = {name: value for name, value in part["build"].items() if not name.startswith("_")}
+            what += f" ({', '.join(told(build))})" if build else ""
         top = "" if self.top_k is None else f"; only classes in the network's top {self.top_k}"
         return f"{what}; mean over {'pairs' if protocol.average == 'pair' else 'classes'}{top}"
 
+    def rows(self, run: Run, model: str) -> pd.DataFrame:
+        """The run's rows that can be scored, in the column of network `model`."""
+        return run.observed(self.observed, model) if self.observed else run.rows
+
     def values(self, rows: pd.DataFrame) -> np.ndarray:
-        """(n,) float64: one value a row. NaN in all of them: the measure does not exist for this method."""
+        """(n,) float64: one value a row. NaN in all of them: the measure does not exist for this method; in some: they
+        have none."""
         return self.score.value(rows, self.protocol)
 
 
@@ -87,6 +103,24 @@ def rules_of(run: Run, changes: Changes) -> list[Rule]:
             protocol = replace(protocol, input=Input(**run.info["identity"]["input"]))
         rules.append(changes.applied(protocol))
     return rules
+
+
+def observed_rules(rules: list[tuple[Run, Rule]]) -> list[tuple[Run, Rule]]:
+    """The same for scores of rows; for a score of a measure's observations, each run's rule for each of its settings.
+
+    Numbers under different settings of a measure have different labels, and so never share a table.
+    """
+    found = []
+    for run, rule in rules:
+        measure = SCORES.measure_of(rule.measure)
+        parts = {written(each.part): each.part for each in run.observations if each.name == measure} if measure else {}
+        found += [(run, rule, part) for part in parts.values()] if measure else [(run, rule, None)]
+    parts = {written(part): part for _, _, part in found if part}
+    settings = dict(zip(parts, map(", ".join, differing(list(parts.values()))), strict=True))
+    return [
+        (run, replace(rule, observed=written(part), setting=settings[written(part)]) if part else rule)
+        for run, rule, part in found
+    ]
 
 
 def fits(run: Run, protocol: Protocol) -> bool:

@@ -5,10 +5,11 @@ from pathlib import Path
 import pandas as pd
 
 from eval.game.protocol import Protocol
-from eval.records.loading import load_run, tell_apart
+from eval.records.loading import load_run, pool, tell_apart
 from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import markdown
 from eval.tables.layout import place
+from eval.tables.paired import like_the_best
 from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
 from eval.tables.statistics import RESAMPLES
@@ -17,13 +18,18 @@ from eval.tables.statistics import RESAMPLES
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
 
 
-def table_frame(cells: list[Cell]) -> pd.DataFrame:
+def table_frame(cells: list[Cell], resamples: int = 0) -> pd.DataFrame:
     """A line per cell, sorted by protocol, data set, network, subset and method; COLUMNS first.
 
     best, second: place in its column (protocol, data set, network, subset) among complete cells, ties included.
+    alike: cannot be told from the best, see `like_the_best`; nobody is with resamples=0.
     """
     frame = pd.DataFrame([_line(cell) for cell in cells], columns=[*COLUMNS, *FURTHER])
+    frame = frame.astype({"seed_low": float, "seed_high": float})
     frame = frame.astype({"top_k": "Int64", "digits": "Int64", "published": float, "delta": float})
+    if resamples:
+        alike = {id(cell) for cell in like_the_best(cells, resamples)}
+        frame["alike"] = [id(cell) in alike for cell in cells]
     frame["place"] = frame["method"].map(place)
     frame = frame.sort_values(["protocol", "dataset", "model", "subset", "place"], kind="stable")
     return _ranked(frame.drop(columns="place").reset_index(drop=True))
@@ -32,6 +38,7 @@ def table_frame(cells: list[Cell]) -> pd.DataFrame:
 FURTHER = [
     "label", "measure", "rule", "top_k", "low", "high", "rows", "pairs", "complete", "unreadable", "unranked", "failed",
     "constant", "seconds", "forwards", "memory_mb", "source", "source_protocol", "digits", "best", "second", "run",
+    "alike", "without", "seeds", "seed_low", "seed_high", "measure_seconds", "measure_forwards",
 ]  # fmt: skip
 
 
@@ -69,6 +76,13 @@ def _line(cell: Cell) -> dict:
         "best": False,
         "second": False,
         "run": cell.run.folder.name,
+        "alike": False,
+        "without": cell.without,
+        "seeds": max(1, len(cell.run.seeds)),
+        "seed_low": min(cell.seeds, default=None),
+        "seed_high": max(cell.seeds, default=None),
+        "measure_seconds": cell.measure_seconds,
+        "measure_forwards": cell.measure_forwards,
     }
 
 
@@ -77,7 +91,10 @@ def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
         values = column["accuracy"].dropna().round(6)
         if len(values) < 2:
             continue
-        less_is_better = SCORES[column["measure"].iloc[0]].less_is_better
+        score = SCORES[column["measure"].iloc[0]]
+        if not score.ranked:
+            continue
+        less_is_better = score.less_is_better
         distinct = sorted(values.unique(), reverse=not less_is_better)
         frame.loc[values.index[values == distinct[0]], "best"] = True
         if len(distinct) > 1:
@@ -101,7 +118,8 @@ def refuse_incomplete(frame: pd.DataFrame) -> None:
 def print_runs(folders: list[Path], protocol: Protocol, brief: bool = True) -> None:
     """Print a Markdown table of some runs under one protocol: methods x (data set, network, subset); `brief` has
     accuracy and n alone, otherwise with intervals and published numbers."""
-    runs = [load_run(Path(folder)) for folder in folders]
+    runs = pool(load_run(Path(folder)) for folder in folders)
     tell_apart(runs)
-    cells = table_cells(runs, Changes(), Rule(protocol), resamples=0 if brief else RESAMPLES)
-    print(markdown(table_frame(cells), brief=brief) if cells else "no rows yet, so no table")
+    resamples = 0 if brief else RESAMPLES
+    cells = table_cells(runs, Changes(), Rule(protocol), resamples=resamples)
+    print(markdown(table_frame(cells, resamples), brief=brief) if cells else "no rows yet, so no table")

@@ -27,6 +27,7 @@ import torch
 
 from gpnncam import fill, variations
 from gpnncam.cache import Cache
+from gpnncam.cam import PLAIN
 from scripts.gpnn_quality import compare, pictures
 
 
@@ -34,25 +35,29 @@ def _resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
-def speed(side: int, n: int, threads: int, repeat: int, device: str = "cpu", cache: bool = False) -> dict:
-    """Repeated calls on one built-in picture of side x side pixels."""
+def speed(
+    side: int, n: int, threads: int, repeat: int, device: str = "cpu", cache: bool = False, plain: bool = True
+) -> dict:
+    """Repeated calls on one built-in picture of side x side pixels; plain: by plain distance, as in GPNN-CAM."""
+    how = PLAIN if plain else {}
     image = pictures(None, 1, side)[0][1].to(device)
     small = image[:, :48, :48]
-    variations(small, 1, 0)  # loads the compiled code
+    variations(small, 1, 0, **how)  # loads the compiled code
     before = _resident_mb()
     walls, cpus = [], []
     with tempfile.TemporaryDirectory() as folder:
         for repetition in range(repeat):
             if cache:
-                variations(image, n, repetition, threads=threads, cache=folder)
+                variations(image, n, repetition, threads=threads, cache=folder, **how)
             wall, cpu = perf_counter(), process_time()
-            variations(image, n, repetition, threads=threads, cache=folder if cache else None)
+            variations(image, n, repetition, threads=threads, cache=folder if cache else None, **how)
             if image.is_cuda:
                 torch.cuda.synchronize()
             walls.append((perf_counter() - wall) / n)
             cpus.append((process_time() - cpu) / n)
         size = {"cache_kb": round(Cache(folder).size() / n / repeat / 1000, 1)} if cache else {}
-    case = {"case": "cached" if cache else "variations", "side": side, "n": n, "threads": threads, "device": device}
+    name = "cached" if cache else "variations" if plain else "variations, completeness"
+    case = {"case": name, "side": side, "n": n, "threads": threads, "device": device}
     case |= {"seconds": round(min(walls), 4), "median": round(statistics.median(walls), 4), "cpu": round(min(cpus), 4)}
     return case | {"memory_mb": round(_resident_mb() - before)} | size
 
@@ -62,7 +67,7 @@ def fill_beside_variation(side: int, n: int, threads: int, repeat: int, shape: s
     image = pictures(None, 1, side)[0][1]
     masks = torch.stack([removed(side, shape, share, seed) for seed in range(n)])
     calls = {
-        "variation": lambda seed: variations(image, n, seed, threads=threads),
+        "variation": lambda seed: variations(image, n, seed, threads=threads, **PLAIN),
         "fill": lambda seed: fill(image, masks, seed, threads=threads),
         "single fill": lambda seed: fill(image, masks[0], seed, threads=threads),
     }
@@ -140,6 +145,7 @@ def _speed_cases(arguments: argparse.Namespace):
     side = 224 if not arguments.side else arguments.side[-1]
     if threads > 1:
         yield _alone(speed, side, arguments.n, 1, arguments.repeat)
+    yield _alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", False, False)
     yield _alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", True)
     if torch.cuda.is_available():
         yield _alone(speed, side, 100, threads, arguments.repeat, "cuda")
@@ -163,11 +169,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
     for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str), ("alpha-side", int)):
         parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
+    parser.add_argument("--plain", action="store_true", help="--quality: by plain distance, as in GPNN-CAM")
     parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
     arguments = parser.parse_args(argv)
     if arguments.quality:
         names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
         settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
+        settings = (PLAIN if arguments.plain else {}) | settings
         for side in arguments.side or [96]:
             chosen = pictures(arguments.pictures, arguments.count, side)
             for case in compare(chosen, arguments.n or 8, settings):

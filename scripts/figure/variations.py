@@ -14,6 +14,7 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from gpnncam import variations
+from gpnncam.cam import PLAIN
 
 GAP = 4
 
@@ -56,14 +57,16 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--squash", action="store_true", help="make the picture square, as the networks see it")
     parser.add_argument("--sigma", type=float, default=3.0)
     parser.add_argument("--noise", choices=["rgb", "grey"], default="rgb")
-    parser.add_argument("--alpha", type=float, help="completeness score; default: plain distance")
+    parser.add_argument("--alpha", type=float, help="of the completeness score; default: gpnncam.variations' own")
+    parser.add_argument("--plain", action="store_true", help="by plain distance, as in GPNN-CAM")
     arguments = parser.parse_args(argv)
     if arguments.columns < 1:
         raise ValueError(f"--columns must be at least 1, not {arguments.columns}.")
     parts = []
     for path in arguments.images:
         image = read(path, arguments.side, arguments.squash or len(arguments.images) > 1)
-        settings = {"sigma": arguments.sigma, "noise": arguments.noise, "alpha": arguments.alpha}
+        settings = {"sigma": arguments.sigma, "noise": arguments.noise} | (PLAIN if arguments.plain else {})
+        settings |= {} if arguments.alpha is None else {"alpha": arguments.alpha}
         result = variations(image, arguments.n, arguments.seed, **settings)
         if parts:
             parts.append(np.full((3 * GAP, parts[0].shape[1], 3), 255, np.uint8))

@@ -59,7 +59,7 @@ def page(arguments: argparse.Namespace) -> str:
     cells = table_cells(*selection(arguments), arguments.resamples)
     if not cells:
         raise ValueError(f"{arguments.records} holds no rows for this selection")
-    frame = table_frame(cells)
+    frame = table_frame(cells, arguments.resamples)
     if arguments.strict:
         refuse_incomplete(frame)
     data = {"views": views(cells), "items": [], "images": {}, "tables": copies(frame)}
@@ -73,9 +73,10 @@ def page(arguments: argparse.Namespace) -> str:
         title=arguments.title,
         made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
+        curves=SCORES[arguments.measure].curve is not None,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
-        runs=[told(run) for run in dict.fromkeys(cell.run for cell in cells)],
+        runs=[told(each) for run in dict.fromkeys(cell.run for cell in cells) for each in run.seeds or [run]],
         notes=notes,
         gallery=bool(data["items"]),
         data=Markup(script_json(data)),

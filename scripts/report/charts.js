@@ -131,6 +131,36 @@ function curveChart(holder, view, methods, look, width) {
   }
 }
 
+// Mean curves of a measure with their intervals, one a method that has them.
+function pathChart(holder, view, all, look, width) {
+  const methods = all.filter((m) => m.path);
+  if (!methods.length) { holder.replaceChildren("No method here has such a curve."); return; }
+  const height = 340, left = 48, right = width - (width < 420 ? 92 : 116), top = 10, bottom = height - 40;
+  const low = methods.flatMap((m) => m.path.low), high = methods.flatMap((m) => m.path.high);
+  const steps = ticks(Math.min(...low), Math.max(...high));
+  const x = scale(0, 1, left, right), y = scale(steps[0], steps[steps.length - 1], bottom, top);
+  const last = (m) => m.path.mean[m.path.mean.length - 1];
+  const root = frame(holder, width, height, `${view.along}. At the end: ${described(methods, (m) => last(m).toFixed(3))}`);
+  yAxis(root, y, steps, left, right, (v) => String(+v.toFixed(2)));
+  for (const t of [0, 0.25, 0.5, 0.75, 1]) root.append(svg("text", { x: x(t), y: bottom + 18, "text-anchor": "middle" }, percent(t)));
+  root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, view.along));
+  const labels = methods.map((m) => ({ m, y: y(last(m)) + 4 }));
+  spread(labels, 14, top, bottom);
+  for (const { m, y: at } of labels) {
+    const { colour, dash, mark, width: stroke } = look[m.name], { shares, mean, low: from, high: to } = m.path;
+    const line = (values) => values.map((value, i) => `${x(shares[i])},${y(value)}`);
+    const end = shares.length - 1;
+    const group = svg("g", { class: "series", "data-method": m.name });
+    group.append(svg("path", { d: `M${[...line(to), ...line(from).reverse()].join("L")}Z`, fill: colour, opacity: 0.12 }));
+    group.append(svg("path", { d: `M${line(mean).join("L")}`, fill: "none", stroke: colour, "stroke-width": stroke, "stroke-dasharray": dash, "stroke-linejoin": "round" }));
+    for (const i of new Set([0, Math.round(end / 3), Math.round(2 * end / 3), end])) group.append(marker(mark, x(shares[i]), y(mean[i]), 4, colour));
+    group.append(svg("path", { d: `M${x(shares[end]) + 5},${y(mean[end])}L${right + 14},${at - 4}`, stroke: colour, fill: "none" }));
+    group.append(svg("text", { x: right + 17, y: at, class: "name strong" }, m.label));
+    group.append(svg("title", {}, `${m.label}: ${mean[0].toFixed(3)} to ${mean[end].toFixed(3)}`));
+    root.append(group);
+  }
+}
+
 function scatterChart(holder, view, methods, look, width) {
   const { room, texts } = labelColumn(methods, width);
   const height = tall(methods), left = 48, right = width - room - 18, top = 10, bottom = height - 40;

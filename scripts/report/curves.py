@@ -8,6 +8,7 @@ import pandas as pd
 from eval.tables.cells import Cell
 from eval.tables.layout import named, place
 from eval.tables.rules import Rule
+from eval.tables.statistics import percentile_interval
 
 TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region
 CLASSES = 40  # more do not fit a chart that one can read
@@ -35,6 +36,7 @@ def views(cells: list[Cell]) -> list[dict]:
                 "subset": subset,
                 "pairs": max([cell.n for cell in group if cell.complete] or [cell.pairs for cell in group]),
                 "classes": _classes(group, rows),
+                "along": group[0].rule.score.curve and group[0].rule.score.curve.along,
                 "methods": [_method(cell, part) for cell, part in zip(group, rows, strict=True)],
             }
         )
@@ -53,8 +55,29 @@ def _method(cell: Cell, rows: pd.DataFrame) -> dict:
         "seconds": float(f"{cell.seconds:.4g}"),
         "forwards": round(cell.forwards, 1),
         "memory": None if np.isnan(cell.memory_mb) else round(cell.memory_mb),
+        "path": path(cell),
         "curve": [_rounded(value) for value in tolerance_curve(rows, cell.rule)],
     }
+
+
+def path(cell: Cell, resamples: int = 1000) -> dict | None:
+    """The mean over pairs of the curves that a score is made of, and at each point its 95 % interval, resampled over
+    pictures; None for a score without curves."""
+    curve = cell.rule.score.curve
+    if curve is None or not len(cell.counted):
+        return None
+    shares, values = curve.points(cell.counted)
+    known = np.isfinite(values).all(1)
+    if not known.any():
+        return None
+    picture, values = np.unique(cell.counted["key"][known], return_inverse=True)[1], values[known]
+    count = picture.max() + 1
+    sums, sizes = np.zeros((count, values.shape[1])), np.bincount(picture)
+    np.add.at(sums, picture, values)
+    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
+    low, high = percentile_interval((weights @ sums) / (weights @ sizes)[:, None])
+    lists = {"shares": shares, "mean": values.mean(0), "low": low, "high": high}
+    return {name: [_rounded(each) for each in line] for name, line in lists.items()}
 
 
 def tolerance_curve(rows: pd.DataFrame, rule: Rule) -> np.ndarray:
@@ -72,7 +95,7 @@ def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
     """Accuracy of each method for each class, the classes by their mean; of many those that differ most."""
     columns = {}
     for cell, part in zip(cells, rows, strict=True):
-        values = pd.Series(cell.rule.values(part), part["label"].to_numpy())
+        values = pd.Series(cell.values, part["label"].to_numpy())
         columns[cell.run.method] = values.groupby(level=0).mean()
     table = pd.DataFrame(columns)
     counts = pd.concat([part["label"].value_counts() for part in rows], axis=1).max(axis=1)

@@ -64,7 +64,7 @@
     get("rule").textContent = `${now.data}, protocol ${now.protocol}: ${now.rule}. ${now.pairs.toLocaleString("en")} pairs.`;
     if (!methods.length) return;
     const room = (id) => Math.max(280, Math.round(get(id).clientWidth));
-    curveChart(get("curve"), now, methods, look, room("curve"));
+    (now.along ? pathChart : curveChart)(get("curve"), now, methods, look, room("curve"));
     scatterChart(get("scatter"), now, methods, look, room("scatter"));
     classChart(get("class-chart"), now, methods, look, room("class-chart"));
     costTable(get("cost"), now, methods);

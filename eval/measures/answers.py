@@ -1,0 +1,67 @@
+"""What the network says about many pictures: batches that fill the processor, probabilities in double precision."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from eval.networks.classifier import Classifier
+
+KINDS = ("softmax", "sigmoid")
+
+
+def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int) -> Tensor:
+    """Pictures (3,h,w) RGB of one size, as an iterable that need never hold all of them -> outputs (N,C) or (N,C,i,j)
+    float64 on the CPU; `batch` pictures a forward pass."""
+    if batch < 1:
+        raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
+    answers = []
+    with torch.no_grad():
+        for group in _groups(pictures, batch):
+            answers.append(classifier.network(classifier.normalise(torch.stack(group))).double().cpu())
+    answer = torch.cat(answers)
+    if not torch.isfinite(answer).all():
+        raise ValueError("the network's output for a changed picture is not finite")
+    return answer
+
+
+def _groups(pictures: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    group: list[Tensor] = []
+    for picture in pictures:
+        group.append(picture)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def logit(output: Tensor, chosen: Sequence[int]) -> Tensor:
+    """(N,) float64 score of outputs (N,C) or (N,C,i,j): logsumexp over the outputs `chosen` (those that stand for a
+    class, `Classifier.outputs`) and over positions."""
+    return output[:, list(chosen)].flatten(1).logsumexp(1)
+
+
+def probabilities(output: Tensor, chosen: Sequence[int], kind: str) -> Tensor:
+    """(N,) float64 probability of the class that the outputs `chosen` stand for, from outputs (N,C) or (N,C,i,j).
+
+    kind: "softmax": the class's outputs against all, as networks of ImageNet were trained. "sigmoid": of the class's
+    score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
+    """
+    score = logit(output, chosen)
+    if check_kind(kind) == "softmax":
+        return (score - output.flatten(1).logsumexp(1)).exp().clamp(max=1)
+    return torch.sigmoid(score - math.log(output[0, 0].numel()))
+
+
+def check_kind(kind: str) -> str:
+    """`kind`, if it is one; else ValueError."""
+    if kind not in KINDS:
+        raise ValueError(f"probability is {kind!r}; known are {', '.join(KINDS)}")
+    return kind
+
+
+def plain(values: Tensor) -> list[float]:
+    """A row's numbers: eight significant digits are more than two forward passes of a picture agree in."""
+    return [float(f"{value:.8g}") for value in values.tolist()]

@@ -1,0 +1,203 @@
+"""Measures that need the network, for rows that exist: the method is called again, its map compared with the row's, and
+what the measures observe lies beside the rows. Nothing else of the run is touched."""
+
+import contextlib
+import math
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from eval.game.pointing import points_or_maps
+from eval.game.sample import Pair, Sample
+from eval.game.smoothing import NONE, Smoothing
+from eval.measures.builtin import cases_of
+from eval.measures.measure import Again, Case, Measure
+from eval.networks.classifier import Classifier
+from eval.records import observations
+from eval.records.rows import Rows, read_rows
+from eval.running.calling import Caller, seed_for
+from eval.running.config import instantiate
+from eval.running.failures import Failures
+from eval.running.guard import Guard
+from eval.running.identity import measure_identity
+from eval.running.log import Log
+from eval.running.runner import Entry, Price
+
+
+@dataclass
+class Asked:
+    """A measure that a run is asked for. part: see `observations.Observations`; done: pairs (key, label) that have an
+    observation."""
+
+    measure: Measure
+    part: dict
+    folder: Path
+    done: set[tuple[str, str]]
+
+
+def build_measures(cfg: DictConfig) -> dict[str, tuple[Measure, dict]]:
+    """{name: (measure, its identity)} of the config's `measure`; what cannot be known about one is printed."""
+    built = {}
+    for name, settings in (cfg.get("measure") or {}).items():
+        measure = instantiate(settings)
+        if not isinstance(measure, Measure):
+            raise ValueError(
+                f"measure={name}: {settings._target_} makes a {type(measure).__name__}, which has not all of name, "
+                "version, fields, scores and observe (eval/measures/README.md)"
+            )
+        if reserved := set(measure.fields) & {*observations.OWN, *observations.JOINED.values()}:
+            raise ValueError(f"measure={name}: every observation has a field {min(reserved)!r} already; rename its own")
+        part, notes = measure_identity(settings, measure)
+        for note in notes:
+            print(f"{name}: {note}")
+        built[str(name)] = measure, part
+    return built
+
+
+def ask(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | None) -> list[Asked]:
+    """Each measure's place beside a run, and what is there; network: of a method that reads none."""
+    asked = []
+    for measure, part in built.values():
+        place = observations.folder(run, part, network)
+        lines = observations.frame(read_rows(place), list(measure.fields), place) if place.exists() else []
+        done = set(zip(lines["key"], lines["label"], strict=True)) if len(lines) else set()
+        asked.append(Asked(measure, part, place, done))
+    return asked
+
+
+def unobserved(
+    asked: Sequence[Asked], entries: Sequence[Entry], classes: Sequence[str], rows: Container | None = None
+) -> int:
+    """How many pairs of `entries` lack an observation; rows: only of these pairs (key, label)."""
+    names = [(sample.key, classes[pair.label]) for _, sample, pairs in entries for pair in pairs]
+    return sum(any(name not in each.done for each in asked) for name in names if rows is None or name in rows)
+
+
+@dataclass
+class Measuring:
+    """How the rows of one run are observed. method: built; blind: it reads no pixels; the rest as `Evaluation`."""
+
+    method: Callable
+    blind: bool
+    classifier: Classifier
+    pixels: Callable
+    classes: Sequence[str]
+    seed: int
+    rows: Mapping[tuple[str, str], dict]
+    on_error: str = "stop"
+    sync: str = "picture"
+    shard: tuple[int, int] | None = None
+    log: Log | None = None
+    smoothing: Smoothing = NONE
+
+    def run(self, asked: Sequence[Asked], entries: Sequence[Entry], network: dict | None,
+            device: str) -> tuple[int, list[tuple[str, str]]]:  # fmt: skip
+        """Observe the pairs of `entries` that have a row; (pairs observed now, (key, message) of pictures that
+        failed)."""
+        todo = [(sample, left) for _, sample, pairs in entries if (left := self._left(sample, pairs, asked))]
+        if not todo:
+            return 0, []
+        for each in asked:  # before its first line: no observation is without what made it
+            observations.describe(each.folder, each.part, network, list(each.measure.fields), device)
+        with contextlib.ExitStack() as opened:
+            files = [opened.enter_context(Rows(each.folder, self.shard, self.sync)) for each in asked]
+            log = opened.enter_context(self.log or Log(total=sum(len(pairs) for _, pairs in todo)))
+            caller = Caller(self.method, say=lambda text: log.note(text, terminal=True))
+            failures = Failures(log, files, self.on_error, self.classes)
+            guard = Guard(self.classifier, log.title or "under test")
+            for sample, pairs in todo:
+                try:
+                    found = self._picture(sample, pairs, asked, _again(caller))
+                except Exception as error:
+                    failures.note(sample, pairs, error)
+                    continue
+                finally:
+                    guard.check()
+                for lines, file in zip(found, files, strict=True):
+                    if lines:
+                        file.append(lines)
+                log.advance(len(pairs))
+            guard.check(values=True)
+        return sum(len(pairs) for _, pairs in todo), failures.failed
+
+    def _left(self, sample: Sample, pairs: list[Pair], asked: Sequence[Asked]) -> list[Pair]:
+        named = [(pair, (sample.key, self.classes[pair.label])) for pair in pairs]
+        return [pair for pair, name in named if name in self.rows and any(name not in each.done for each in asked)]
+
+    def _picture(self, sample: Sample, pairs: list[Pair], asked: Sequence[Asked], again: Again) -> list[list[dict]]:
+        """Each measure's new lines."""
+        image = self.pixels(sample.image).to(self.classifier.device)
+        digest = self.rows[sample.key, self.classes[pairs[0].label]]["picture"]
+        if digest and sample.file_digest != digest:
+            raise ValueError("the picture file is another one than the row was made on")
+        seed = seed_for(self.seed, sample.key)
+        regions = [sample.region(pair.label) for pair in pairs]
+        targets = [pair.label for pair in pairs]
+        answer = again(sample if self.blind else image, targets, seed)
+        cases = [
+            replace(case, image=image, target=target, classifier=self.classifier, seed=seed,
+                    method=None if self.blind else again)
+            for case, target in zip(cases_of(answer, sample.size, regions, self.smoothing), targets, strict=True)
+        ]  # fmt: skip
+        names = [(sample.key, self.classes[pair.label]) for pair in pairs]
+        for name, case in zip(names, cases, strict=True):
+            self._same(name, case)
+        found = []
+        for each in asked:
+            new = [(name, case) for name, case in zip(names, cases, strict=True) if name not in each.done]
+            found.append(self._lines(each.measure, new) if new else [])
+        return found
+
+    def _same(self, name: tuple[str, str], case: Case) -> None:
+        """ValueError where the method's map is another one than the row's."""
+        row = self.rows[name]
+        if (row["x"], row["y"]) != case.point or row["constant"] != bool(case.heat and case.heat.constant):
+            raise ValueError(
+                f"class {name[1]}: the point is {case.point} now, and was ({row['x']}, {row['y']}) when the row was "
+                "made, so nothing can be observed about that row. Another version of a library or another machine "
+                "can move a point; remove the run (python -m scripts.runs remove) to evaluate it anew"
+            )
+
+    def _lines(self, measure: Measure, new: list[tuple[tuple[str, str], Case]]) -> list[dict]:
+        price = Price(self.classifier)
+        try:
+            fields = measure.observe([case for _, case in new])
+        except ValueError as error:
+            raise ValueError(f"measure {measure.name}: {error}") from error
+        price.stop(1)
+        if len(fields) != len(new):
+            raise ValueError(f"measure {measure.name} observed {len(fields)} of {len(new)} cases")
+        cost = price.of(len(new))
+        lines = []
+        for (name, case), observed in zip(new, fields, strict=True):
+            if set(observed) != set(measure.fields):
+                names = [", ".join(sorted(each)) for each in (observed, measure.fields)]
+                raise ValueError(f"measure {measure.name} observed {names[0]}, and states the fields {names[1]}")
+            for field, value in observed.items():
+                _finite(value, f"measure {measure.name}: {field} of class {name[1]}")
+            line = {"key": name[0], "label": name[1], "x": case.point[0], "y": case.point[1]}
+            lines.append(line | observed | {"seconds": cost["seconds"], "forwards": cost["forwards"]})
+        return lines
+
+
+def _again(caller: Caller) -> Again:
+    def again(image: Any, targets: Sequence[int], seed: int) -> np.ndarray:
+        (answer,) = caller([image], [torch.tensor(list(targets))], [seed])
+        if isinstance(answer, Exception):
+            raise answer
+        return points_or_maps(answer, len(targets))
+
+    return again
+
+
+def _finite(value: Any, what: str) -> None:
+    for each in value if isinstance(value, list) else [value]:
+        if each is not None and type(each) not in (float, int, bool, str):
+            raise ValueError(f"{what} holds a {type(each).__name__}: plain values are floats, ints, bools, texts, None")
+        if isinstance(each, float) and not math.isfinite(each):
+            raise ValueError(f"{what} is not finite")

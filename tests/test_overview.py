@@ -1,0 +1,213 @@
+"""Methods beside each other: who can be told from the best, seeds as one line, one overview, mean curves."""
+
+import io
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from eval.game.protocol import named_protocol
+from eval.records import observations
+from eval.records.loading import load_runs, pool, tell_apart
+from eval.records.rows import Rows
+from eval.tables.cells import table_cells
+from eval.tables.overview import overview_markdown, overviews
+from eval.tables.paired import like_the_best
+from eval.tables.rules import Changes
+from eval.tables.statistics import holm
+from scripts.compare import main as compare
+from scripts.overview import main as overview
+from scripts.report.__main__ import main as report
+from scripts.table import main as table
+from tests.synthetic_runs import rows, write_run
+
+PART = {"name": "deletion", "version": 1, "build": {"_target_": "eval.measures.perturbation.Deletion", "step": 9}}
+SANITY = {"name": "randomisation", "version": 1, "build": {"_target_": "eval.measures.randomisation.Randomisation"}}
+
+
+def observe(folder, content, part, fields):
+    """Write observations: fields(row) for every row of `content`."""
+    place = observations.folder(folder, part, None)
+    lines = [{name: row[name] for name in ("key", "label", "x", "y")} | fields(row) for row in content]
+    observations.describe(place, part, None, sorted(fields(content[0])), "cpu")
+    with Rows(place) as out:
+        out.append([line | {"seconds": 0.5, "forwards": 29.0} for line in lines])
+
+
+def curve(start, end):
+    def fields(row):
+        jitter = 0.05 * np.random.default_rng(abs(hash_of(row))).random()
+        return {"curve": [round(float(v), 6) for v in np.linspace(start, end, 11) + jitter]}
+
+    return fields
+
+
+def hash_of(row):
+    return int.from_bytes(f"{row['key']}{row['label']}".encode()[-7:], "big")
+
+
+def similarity(value):
+    return lambda row: {"stages": ["", "a", "b"], "spearman": [1.0, value, 0.0], "ssim": [1.0, value, 0.0],
+                        "hog": [1.0, None, None]}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Four methods, one of them twice as often right; deletion and randomisation observed for three."""
+    root = tmp_path_factory.mktemp("overview")
+    for name, accuracy, seed, deleted, alike in (
+        ("gradcam", 0.6, 1, 0.2, 0.1), ("layercam", 0.62, 2, 0.3, 0.2), ("gpnncam", 0.9, 3, 0.4, 0.9)
+    ):  # fmt: skip
+        content = rows(150, accuracy, seed)
+        folder = write_run(root, name, content)
+        observe(folder, content, PART, curve(0.9, deleted))
+        observe(folder, content, SANITY, similarity(alike))
+    write_run(root, "scorecam", rows(150, 0.88, 4))
+    return root
+
+
+def frame(results, capsys, *arguments, of=table):
+    capsys.readouterr()
+    status = of([*arguments, "--records", str(results / "records"), "--resamples", "1000", "--format", "csv"])
+    text, errors = capsys.readouterr()
+    assert status == 0, errors
+    return pd.read_csv(io.StringIO(text)).set_index("method")
+
+
+def test_who_cannot_be_told_from_the_best_is_marked(results, capsys):
+    found = frame(results, capsys, "--subset", "all")
+    assert found.index[found.best].tolist() == ["gpnncam"]
+    assert found.index[found.alike].tolist() == ["scorecam"]
+    table(["--records", str(results / "records"), "--subset", "all", "--resamples", "1000"])
+    text = capsys.readouterr().out
+    assert "</ins> ≈" in text
+    assert "≈ not told from the best of its column" in text
+    for form in ("html", "latex"):
+        table(["--records", str(results / "records"), "--subset", "all", "--resamples", "1000", "--format", form])
+        assert ("≈" if form == "html" else "$^\\approx$") in capsys.readouterr().out
+
+
+def test_the_mark_is_the_paired_interval_at_holms_level(results):
+    runs, _ = load_runs(results / "records")
+    cells = table_cells(runs, Changes(), subsets=("all",), resamples=0)
+    marked = {cell.run.method for cell in like_the_best(cells, 2000)}
+    best = next(cell for cell in cells if cell.run.method == "gpnncam")
+    generator, values = np.random.default_rng(1), {}
+    for cell in cells:
+        values[cell.run.method] = pd.Series(cell.values, pd.MultiIndex.from_frame(cell.counted[["key", "label"]]))
+    p = {}
+    for name in values.keys() - {"gpnncam"}:
+        gap = (values["gpnncam"] - values[name]).groupby(level=0).agg(["sum", "count"]).to_numpy()
+        drawn = gap[generator.integers(len(gap), size=(2000, len(gap)))].sum(1)
+        gaps = drawn[:, 0] / drawn[:, 1]
+        p[name] = 2 * min((gaps <= 0).mean(), (gaps >= 0).mean())
+    corrected = holm(list(p.values()))
+    assert marked == {name for name, each in zip(p, corrected, strict=True) if each > 0.05}
+    assert best.run.method not in marked
+
+
+def test_equal_methods_are_best_together_and_incomplete_ones_are_not_marked(tmp_path):
+    content = rows(60, 0.7, 1)
+    write_run(tmp_path, "gradcam", content)
+    write_run(tmp_path, "layercam", content)
+    write_run(tmp_path, "scorecam", content[:50], pairs_in_all={"all": len(content), "diff": 1})
+    runs, _ = load_runs(tmp_path / "records")
+    assert like_the_best(table_cells(runs, Changes(), subsets=("all",), resamples=0), 500) == []
+
+
+def test_runs_of_several_seeds_are_one_line_with_its_spread(tmp_path, capsys):
+    contents = [rows(80, accuracy, seed) for seed, accuracy in enumerate((0.5, 0.6, 0.7))]
+    for seed, content in enumerate(contents):
+        write_run(tmp_path, "gpnncam", content, seed=seed)
+    write_run(tmp_path, "gradcam", rows(80, 0.3, 9))
+    accuracies = [pd.DataFrame(content).inside.mean() for content in contents]
+    found = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
+    assert found.accuracy == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert (found.seeds, found.n, found.label) == (3, len(contents[0]), "GPNNCAM (3 seeds)")
+    assert (found.seed_low, found.seed_high) == (pytest.approx(min(accuracies)), pytest.approx(max(accuracies)))
+    assert found.complete
+    assert found.seconds == pytest.approx(pd.DataFrame(contents[0]).groupby("key").seconds.sum().mean())
+    apart = frame(tmp_path, capsys, "--subset", "all", "--by-seed")
+    assert sorted(apart.index) == ["gpnncam [seed=0]", "gpnncam [seed=1]", "gpnncam [seed=2]", "gradcam"]
+    table(["--records", str(tmp_path / "records"), "--subset", "all", "--resamples", "100"])
+    assert f"{min(accuracies):.4g} to {max(accuracies):.4g} by seed" in capsys.readouterr().out
+    capsys.readouterr()
+    compare(["--records", str(tmp_path / "records"), "--subset", "all", "--resamples", "100", "--format", "csv"])
+    line = pd.read_csv(io.StringIO(capsys.readouterr().out)).iloc[0]
+    assert line.n == len(contents[0])
+    assert abs(line.difference) == pytest.approx(abs(np.mean(accuracies) - 0.3), abs=0.1)
+
+
+def test_a_seed_that_lacks_pairs_makes_the_line_incomplete(tmp_path, capsys):
+    content = rows(60, 0.7, 1)
+    every = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
+    write_run(tmp_path, "gpnncam", content, seed=0)
+    write_run(tmp_path, "gpnncam", content[:40], seed=1, pairs_in_all=every)
+    found = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
+    assert not found.complete
+    assert found.rows == 40
+
+
+def test_the_overview_ranks_in_the_direction_that_is_better(results):
+    runs, _ = load_runs(results / "records")
+    runs = pool(runs)
+    tell_apart(runs)
+    (found,) = overviews(runs, named_protocol("paper"), measures=("hit", "deletion", "insertion", "randomisation"),
+                         resamples=500)  # fmt: skip
+    assert [column.name for column in found.columns] == ["hit", "deletion", "randomisation"]
+    hit, deletion, randomisation = found.columns
+    assert list(found.labels) == ["gradcam", "scorecam", "layercam", "gpnncam"]
+    assert hit.ranks.idxmin() == "gpnncam"
+    assert deletion.ranks.dropna().to_dict() == {"gradcam": 1, "layercam": 2, "gpnncam": 3}
+    assert deletion.values["gradcam"] == pytest.approx(0.55 + 0.025, abs=0.01)
+    assert randomisation.ranks.isna().all()
+    both = pd.concat([hit.ranks, deletion.ranks], axis=1).dropna()
+    tau = stats.kendalltau(both.iloc[:, 0], both.iloc[:, 1]).statistic
+    assert found.agreement.loc["hit", "deletion"] == found.agreement.loc["deletion", "hit"] == pytest.approx(tau)
+    assert found.agreement.loc["hit", "hit"] == 1
+    assert list(found.agreement.columns) == ["hit", "deletion"]
+    text = overview_markdown(found)
+    assert "hit ↑" in text
+    assert "deletion ↓" in text
+    assert "randomisation: below 0.5 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text
+
+
+def test_the_command_prints_it_and_says_what_is_missing(results, tmp_path, capsys):
+    records = ["--records", str(results / "records")]
+    assert overview([*records, "--resamples", "100", "--method", "gradcam", "gpnncam"]) == 0
+    text = capsys.readouterr().out
+    assert "LAYERCAM" not in text
+    assert "| GRADCAM" in text
+    assert overview(["--records", str(tmp_path)]) == 1
+    assert "holds no run" in capsys.readouterr().err
+
+
+def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    arguments = ["--records", str(results / "records"), "--output", str(page), "--gallery", "0", "--resamples", "100"]
+    assert report([*arguments, "--measure", "deletion", "--subset", "all"]) == 0
+    text = page.read_text(encoding="utf-8")
+    (view,) = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["views"]
+    assert view["along"] == "share of pixels deleted, the most important first"
+    assert "How near is near enough" not in text
+    path = next(method["path"] for method in view["methods"] if method["name"] == "gradcam")
+    runs, _ = load_runs(results / "records")
+    lines = next(run for run in runs if run.method == "gradcam").observations[0].lines
+    mean = np.stack(lines["curve"].to_list()).mean(0)
+    assert path["mean"] == pytest.approx(mean, abs=1e-4)
+    assert path["shares"] == pytest.approx(np.linspace(0, 1, 11), abs=1e-4)
+    assert all(low < middle < high for low, middle, high in zip(path["low"], path["mean"], path["high"], strict=True))
+    assert report([*arguments, "--subset", "all"]) == 0
+    (view,) = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])["views"]
+    assert view["along"] is None
+
+
+def test_verdicts_stand_below_the_table(results, capsys):
+    table(["--records", str(results / "records"), "--subset", "all", "--measure", "randomisation", "--resamples", "50"])
+    text = capsys.readouterr().out
+    assert "GRADCAM Pascal VOC2007 VGG16 All passes: 0.10, and below 0.5 passes." in text
+    assert "GPNNCAM Pascal VOC2007 VGG16 All fails: 0.90" in text
+    assert "**" not in text.split("95 % intervals")[0], "a test ranks nobody"

@@ -50,7 +50,6 @@ def workers_of(given: int | None, device: str) -> int:
 # What a setting without a value wants; others are named alone.
 WANTED = {
     "model.build._target_": "a callable that returns the network, e.g. model.build._target_=mymodule.build",
-    "model.arch": "the network's name in the library, e.g. model=torchvision model.arch=convnext_tiny",
     "method.folder": "the heat maps, a file DIR/<picture key>/<class name>.npy each: method.folder=DIR",
     "method.build._target_": "a function or class of yours, e.g. method.build._target_=mymethod.explain",
 }

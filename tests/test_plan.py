@@ -90,19 +90,19 @@ def test_rows_of_another_picture_file_are_refused_and_of_none_are_not():
     planned = plan(DATA)
     rows = all_rows(planned)
     other = [each | ({"picture": "another"} if each["key"] == "p4" else {}) for each in rows]
-    with pytest.raises(ValueError, match="picture file of p4, .* is another one now"):
+    with pytest.raises(ValueError, match=r"picture file of p4, .* is another one now"):
         left(planned, rows=other)
     assert left(planned, rows=[each | {"picture": None} for each in rows]) == []
     gone = [named("p0"), *DATA[1:]]
     gone[0].open.given = FileNotFoundError("gone")
-    with pytest.raises(ValueError, match="picture file of p0, .* is not there any more"):
+    with pytest.raises(ValueError, match=r"picture file of p0, .* is not there any more"):
         left(plan(gone), rows=rows)
 
 
 def test_rows_of_pictures_that_are_not_there_are_refused_unless_some_cannot_be_read():
     rows = all_rows(plan(DATA))
     fewer = plan(DATA[:3])
-    with pytest.raises(ValueError, match="^2 pictures of the run's rows, p3 among them, are not in this data set"):
+    with pytest.raises(ValueError, match=r"^2 pictures of the run's rows, p3 among them, are not in this data set"):
         left(fewer, rows=rows)
     assert left(Plan(fewer.entries, [("p3", "unreadable")]), rows=rows) == []
 

@@ -75,3 +75,16 @@ def test_points_outside_the_picture_are_outside():
 def test_an_empty_region_is_refused(make):
     with pytest.raises(ValueError, match="at least one"):
         make()
+
+
+def test_digests_are_those_of_rows_that_exist():
+    """Rows hold them: another digest is another version of the rows, whatever the order of the boxes."""
+    found = np.array([[3, 1, 9, 5], [0, 0, 2, 2]])
+    for order in ([0, 1], [1, 0], [0, 1, 0]):
+        assert Region.from_boxes(found[order], (20, 10)).digest == "b32e9e1b1b287e4e"
+    mask = np.zeros((10, 20), bool)
+    mask[1:5, 3:9] = mask[:2, :2] = True
+    assert Region.from_mask(mask).digest == "2211c956c1e237e2"
+    assert Region.from_boxes(found[:1], (20, 10)).digest == "193b4b241a0a4125"
+    assert Region.from_boxes(found[:1], (10, 20)).digest == "da529e01109c54f2"
+    assert Region.from_mask(mask).boxes.shape == (0, 4)

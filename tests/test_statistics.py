@@ -173,3 +173,55 @@ def test_the_observed_difference_counts_as_one_exchange():
     a, b = np.ones(40), np.zeros(40)
     assert compare(np.arange(40), a, b, resamples=99).exchange == 1 / 100
     assert compare(np.arange(40), a, a, resamples=99).exchange == 1
+
+
+@pytest.mark.parametrize("by_class", [False, True])
+def test_intervals_of_few_pictures_cover_too_where_percentiles_alone_do_not(by_class):
+    rng = np.random.default_rng(4)
+    covered, runs = np.zeros(2), 400
+    for _ in range(runs):
+        skill = rng.beta(2.1, 0.9, 8)
+        pictures = np.repeat(np.arange(8), rng.integers(1, 4, 8))
+        values = (rng.random(len(pictures)) < skill[pictures]).astype(float)
+        groups = kinds(pictures, values, rng.integers(0, 3, len(pictures)) if by_class else None)
+        low, high = interval(groups, resamples=300)
+        narrow = np.quantile(bootstrap(groups, 300)[:, 0], [0.025, 0.975])
+        covered += low <= 0.7 <= high, narrow[0] <= 0.7 <= narrow[1]
+    ours, percentiles = covered / runs
+    assert 0.93 <= ours <= 0.98
+    assert percentiles < 0.91
+
+
+def test_paired_intervals_of_few_pictures_cover_as_often_as_they_say():
+    rng = np.random.default_rng(6)
+    covered, runs = 0, 400
+    for _ in range(runs):
+        ease = rng.random(12)
+        pictures = np.repeat(np.arange(12), 2)
+        a, b = rng.random((2, 24)) < np.stack([0.4 + 0.5 * ease, 0.2 + 0.5 * ease])[:, pictures]
+        found = compare(pictures, a, b, resamples=300)
+        covered += found.low <= 0.2 <= found.high
+    assert 0.92 <= covered / runs <= 0.985
+
+
+def test_bca_is_that_of_scipy_but_for_the_widening():
+    """At a level whose widened quantiles are scipy's: one value a picture, no ties."""
+    values = np.random.default_rng(8).gamma(1.0, size=25)
+    wide = 2 * stats.norm.cdf(np.sqrt(25 / 24) * stats.t.ppf(0.975, 24)) - 1
+    theirs = stats.bootstrap((values,), np.mean, confidence_level=wide, n_resamples=20_000, method="BCa", rng=1)
+    ours = interval(kinds(np.arange(25), values), resamples=20_000)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.03)
+    assert ours[1] - values.mean() > 1.2 * (values.mean() - ours[0]), "the long tail is on the right"
+
+
+def test_from_sixty_pictures_on_intervals_are_plain_percentiles():
+    for count, plain in ((59, False), (60, True)):
+        values = np.random.default_rng(1).gamma(1.0, size=count)
+        groups = kinds(np.arange(count), values)
+        percentiles = np.quantile(bootstrap(groups)[:, 0], [0.025, 0.975])
+        assert (interval(groups) == pytest.approx(tuple(percentiles), abs=1e-12)) is plain
+
+
+def test_two_pictures_have_an_interval_within_their_values():
+    low, high = interval(kinds(["a", "b"], [0.25, 0.75]))
+    assert (low, high) == pytest.approx((0.25, 0.75), abs=1e-6)

@@ -73,8 +73,8 @@ def _stretched(lines: np.ndarray, length: int) -> np.ndarray:
     count = len(lines)
     if count == length:
         return lines
-    place = np.clip((np.arange(length) + 0.5) * (count / length) - 0.5, 0, count - 1)
-    first = np.minimum(place.astype(int), count - 1)
+    place = np.maximum((np.arange(length) + 0.5) * (count / length) - 0.5, 0)  # below count - 1/2
+    first = place.astype(int)
     second = np.minimum(first + 1, count - 1)
     return lines[first] + (place - first)[:, None] * (lines[second] - lines[first])
 

@@ -60,7 +60,7 @@ def _short(code: str) -> str:
 
 
 def _silent(tree: ast.Module) -> set[int]:
-    """Nodes (by id) that no test could mind: annotations, docstrings, the words of messages."""
+    """Nodes (by id) that no test could mind: annotations, decorators, docstrings, the words of messages."""
     silent: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.exc is not None:
@@ -68,6 +68,8 @@ def _silent(tree: ast.Module) -> set[int]:
         for part in ("annotation", "returns"):
             if (inner := getattr(node, part, None)) is not None:
                 silent |= {id(each) for each in ast.walk(inner)}
+        for decorator in getattr(node, "decorator_list", ()):
+            silent |= {id(each) for each in ast.walk(decorator)}
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             silent |= {id(node), id(node.value)}
         if isinstance(node, ast.JoinedStr):

@@ -20,13 +20,13 @@ TRUST = ["tests/test_trust.py"]
 # The tests that concern a file, quick ones first: the first that fails ends the run.
 TESTS = {
     "eval/game/pointing.py": ["tests/test_pointing.py", "tests/test_smoothing.py"],
-    "eval/game/protocol.py": ["tests/test_protocol_hits.py", "tests/test_loader.py", "tests/test_smoothing.py"],
+    "eval/game/protocol.py": ["tests/test_protocol.py"],
     "eval/game/region.py": ["tests/test_region.py", "tests/test_pointing.py"],
-    "eval/game/sample.py": ["tests/test_sample.py", "tests/test_calibration.py", "tests/test_datasets_pictures.py"],
+    "eval/game/sample.py": ["tests/test_sample.py", "tests/test_calibration.py"],
     "eval/game/smoothing.py": ["tests/test_smoothing.py"],
     "eval/tables/statistics.py": ["tests/test_statistics.py"],
-    "eval/running/identity.py": TRUST,
-    "eval/running/source_code.py": [*TRUST, "tests/test_source_code.py"],
+    "eval/running/identity.py": ["tests/test_source_code.py", *TRUST],
+    "eval/running/source_code.py": ["tests/test_source_code.py", *TRUST],
     "eval/running/plan.py": ["tests/test_plan.py", "tests/test_runner.py", *TRUST],
     "eval/records/schema.py": ["tests/test_schema.py", *TRUST],
     "gpnncam/solve.py": REGRESSION[::-1],

@@ -9,6 +9,7 @@ from torch import Tensor
 from baselines.cam import fuse
 from baselines.contract import Classifier
 from baselines.propagation import Parts, Run, propagating, start
+from baselines.refusals import refuse_for_relevance
 from baselines.taps import layer_names
 
 
@@ -28,6 +29,7 @@ class ExcitationBackprop:
     name = "excitation backprop"
 
     def __init__(self, classifier: Classifier, layers: Sequence[str] | str | None = None, fusion: str = "maximum"):
+        refuse_for_relevance(classifier, self.name)
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "excitation", "cam")
         self.fusion = fusion

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.cam import fuse
 from baselines.contract import Classifier
 from baselines.propagation import Parts, propagating, start
-from baselines.refusals import refuse
+from baselines.refusals import refuse_for_relevance
 from baselines.taps import full, layer_names
 
 
@@ -32,13 +32,7 @@ class RelevanceCAM:
         relu: bool = False,
         fusion: str = "maximum",
     ):
-        refuse(
-            classifier,
-            "RelevanceCAM",
-            (nn.LayerNorm, nn.GELU, nn.MultiheadAttention),
-            "has no rule for layer norm, GELU and attention: its rules share out what positive parts of ReLU networks "
-            "contribute, and there parts are divided by all others, or negative where the input is positive",
-        )
+        refuse_for_relevance(classifier, "RelevanceCAM")
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "relevance", "cam")
         self.contrastive = contrastive

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from baselines.cam import fuse
 from baselines.contract import Classifier
@@ -48,7 +49,9 @@ class ShapleyCAM:
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
-        with torch.inference_mode(False), torch.enable_grad(), tapped(self.classifier, self.layers) as taps:
+        # The second derivative: fused attention has none, attention written out has.
+        written = sdpa_kernel(SDPBackend.MATH)
+        with torch.inference_mode(False), torch.enable_grad(), written, tapped(self.classifier, self.layers) as taps:
             output = self.classifier.network(self.classifier.normalise(image.detach()))
             check_reached(self.layers, taps)
             rows = [self._maps(self._worth(output, target).sum(), taps) for target in targets.tolist()]

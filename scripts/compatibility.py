@@ -42,8 +42,8 @@ SHORT = {
     "gpnncam": ("method.build.n=2",),
     "gpnncam_vote": ("method.build.n=2",),
     "gpnncam_authors": ("method.build.n=2", "method.build.groups=2"),
-    "extremal_perturbation": ("method.build.iterations=2",),
-    "smoothgrad": ("method.build.samples=2",),
+    "extremal_perturbation": ("method.build.max_iter=2",),
+    "smoothgrad": ("method.build.n=2",),
 }
 # ScoreCAM passes as many pictures as its layer has channels.
 NARROW = {("scorecam", "inception_v3"): ("method.build.layers=[Conv2d_1a_3x3]",),
@@ -109,8 +109,8 @@ def cell(network: str, method: str, classifier, side: int) -> str:  # type: igno
     from eval.running.config import load
 
     sample = Demo(count=1)[0]
+    cfg = load([f"method={method}", *SHORT.get(method, ()), *NARROW.get((method, network), ())]).method
     try:
-        cfg = load([f"method={method}", *SHORT.get(method, ()), *NARROW.get((method, network), ())]).method
         built = build_method(cfg, None if cfg.blind else classifier, classifier.classes)
         given = sample if cfg.blind else Input(side=side).pixels(sample.image)
         array = points_or_maps(call(built, given, torch.tensor([1]), 0), 1)

@@ -8,6 +8,7 @@ from baselines.ablation_cam import AblationCAM
 from baselines.cam import CAM, FORMULAS, GradCAMPlusPlus
 from baselines.captum_maps import GuidedBackprop, Occlusion
 from baselines.eigen_cam import EigenCAM
+from baselines.excitation_backprop import ExcitationBackprop
 from baselines.relevance_cam import RelevanceCAM
 from baselines.rise import RISE
 from baselines.score_cam import ScoreCAM
@@ -116,6 +117,8 @@ def test_what_rules_of_relus_cannot_do_is_refused_before_the_first_picture(activ
     if not isinstance(activation, nn.SiLU):
         with pytest.raises(ValueError, match=f"RelevanceCAM has no rule.*{what}"):
             RelevanceCAM(classifier(net))
+        with pytest.raises(ValueError, match=f"excitation backprop has no rule.*{what}"):
+            ExcitationBackprop(classifier(net))
     if not isinstance(activation, nn.LayerNorm):
         with pytest.raises(ValueError, match=f"guided backprop.*{what}"):
             GuidedBackprop(classifier(net))

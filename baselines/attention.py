@@ -133,8 +133,8 @@ class Transformer:
         with torch.no_grad():
             tokens = inputs[0] if inputs else None
             if tokens is None or tokens.dim() != 3 or len(tokens) != 1:
-                found = "nothing" if tokens is None else tuple(tokens.shape)
-                raise ValueError(f"{self.who} needs attention between all tokens (1,N,C); layer {name!r} gets {found}")
+                got = "nothing" if tokens is None else tuple(tokens.shape)
+                raise ValueError(f"{self.who} needs attention between all tokens (1,N,C); layer {name!r} gets {got}")
             query, key, value, weight, bias = _projected(module, tokens)
             weights = (query @ key.transpose(1, 2) * query.shape[-1] ** -0.5).softmax(-1)
             again = functional.linear((weights @ value).transpose(0, 1).flatten(1), weight, bias)

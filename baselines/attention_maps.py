@@ -61,7 +61,7 @@ class GradientRollout:
 class LeGrad:
     """Bousselham et al., LeGrad, ICCV 2025: per layer l the positive gradient of s_l with respect to the attention
     weights, averaged over heads and over the tokens that attend, then over layers; s_l is what the network's own head
-    makes of block l's output. The paper scales the map to [0,1], which is left to whoever draws it.
+    makes of block l's output. The paper scales the map to [0,1], which is left to the drawing.
 
     last: only the last layers, so many; None: all of them. The head runs once for all layers, in one batch.
     """

@@ -93,8 +93,8 @@ class CAM:
     def map(self, activations: Tensor, gradients: Tensor) -> Tensor:
         """activations (1,C,h,w), gradients (K,C,h,w) -> maps (K,h,w)."""
         repeated = activations.expand_as(gradients).cpu().numpy()
-        found = self._library.get_cam_image(None, None, None, repeated, gradients.cpu().numpy(), False)
-        return torch.from_numpy(found).to(gradients)
+        weighted = self._library.get_cam_image(None, None, None, repeated, gradients.cpu().numpy(), False)
+        return torch.from_numpy(weighted).to(gradients)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""

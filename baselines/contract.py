@@ -1,4 +1,4 @@
-"""What a method asks of a classifier, whoever provides it."""
+"""What a method asks of a classifier, whatever class provides it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol

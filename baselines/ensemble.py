@@ -51,9 +51,9 @@ class Ensemble:
         for _ in range(max(self.n, 1)):
             copy = self.noisy(image) if self.n else image
             for mirrored in (False, True)[: 1 + self.flip]:
-                found = method(copy.flip(-1) if mirrored else copy, targets)
-                found = found.flip(-1) if mirrored else found
-                total = found if total is None else total + found
+                answer = method(copy.flip(-1) if mirrored else copy, targets)
+                answer = answer.flip(-1) if mirrored else answer
+                total = answer if total is None else total + answer
                 count += 1
         assert total is not None
         return getattr(self.inner, "finish", lambda maps: maps)(total / count)

@@ -37,7 +37,7 @@ class ExcitationBackprop:
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,h,w) on the grid of the (finest) layer."""
-        return fuse([self.map(found) for found in self.probabilities(image, targets)], self.fusion, None)
+        return fuse([self.map(probability) for probability in self.probabilities(image, targets)], self.fusion, None)
 
     def map(self, probabilities: Tensor) -> Tensor:
         """(K,C,h,w) -> (K,h,w)."""
@@ -48,7 +48,7 @@ class ExcitationBackprop:
         with propagating(self.classifier, image, self.layers, self.parts, self.name) as run:
             rows = list(self.rows(run, targets))
             arrived = zip(self.layers, zip(*rows, strict=True), strict=True)
-            return [run.taps.maps(name, torch.cat(found).detach()) for name, found in arrived]
+            return [run.taps.maps(name, torch.cat(probability).detach()) for name, probability in arrived]
 
     def rows(self, run: Run, targets: Tensor) -> Iterator[Sequence[Tensor]]:
         """For each class what arrives at the layers."""
@@ -100,7 +100,7 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
         layer, below = run.last
         for target in targets.tolist():
             begin = start(self.classifier, run.output, target)
-            (found,) = torch.autograd.grad(run.output, below, begin, retain_graph=True)
+            (positive,) = torch.autograd.grad(run.output, below, begin, retain_graph=True)
             if self.against is None:
                 self.parts.opposed = layer
             else:
@@ -109,4 +109,4 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
                 (contrast,) = torch.autograd.grad(run.output, below, begin, retain_graph=True)
             finally:
                 self.parts.opposed = None
-            yield torch.autograd.grad(below, run.layers, found - contrast, retain_graph=True)
+            yield torch.autograd.grad(below, run.layers, positive - contrast, retain_graph=True)

@@ -31,8 +31,8 @@ class ExtremalPerturbation:
     step, sigma: of the grid and of its kernel, in pixels of the network's input.
     levels: pictures between no blur and a Gaussian of 20 pixels, between which a mask's values interpolate.
     jitter: every other step sees the picture mirrored.
-    batch: masks per pass, over areas and classes. With the number of areas, no class depends on which others were asked
-        for; on a GPU more are faster, and a class's map then follows the others' rounding.
+    batch: masks per pass, over areas and classes. With the number of areas, a class's map does not depend on the other
+        targets; on a GPU more are faster, and a class's map then follows the others' rounding.
     progress: called with (steps done, steps to do) after each step; None: a bar on a terminal.
 
     >>> method = ExtremalPerturbation(classifier, areas=[0.1], max_iter=2)
@@ -89,8 +89,8 @@ class ExtremalPerturbation:
                     if self.progress is not None:
                         self.progress(next(steps), total)
 
-                found = [self._ascend(pyramid, smooth, chunk, tell) for chunk in chunks]
-        return torch.cat(found).unflatten(0, (len(targets), len(self.areas)))
+                masks = [self._ascend(pyramid, smooth, chunk, tell) for chunk in chunks]
+        return torch.cat(masks).unflatten(0, (len(targets), len(self.areas)))
 
     def _ascend(
         self, pyramid: Tensor, smooth: "SmoothMasks", wanted: list[tuple[int, float]], tell: Callable[[], None]
@@ -125,7 +125,7 @@ class ExtremalPerturbation:
 
 def blurred(pixels: Tensor, levels: int) -> Tensor:
     """pixels (1,3,H,W) -> (levels,3,H,W), from the deepest blur to the picture; outside of the picture it is zero."""
-    found = []
+    stack = []
     for level in range(levels):
         sigma = DEEPEST_BLUR * (1 - level / (levels - 1))
         radius = math.ceil(4 * sigma)
@@ -133,8 +133,8 @@ def blurred(pixels: Tensor, levels: int) -> Tensor:
         kernel = (-(offsets**2) / (2 * sigma**2)).exp() if radius else torch.ones_like(offsets)
         kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
         planes = functional.conv2d(pixels.transpose(0, 1), kernel.transpose(2, 3), padding=(radius, 0))
-        found.append(functional.conv2d(planes, kernel, padding=(0, radius)).transpose(0, 1))
-    return torch.cat(found)
+        stack.append(functional.conv2d(planes, kernel, padding=(0, radius)).transpose(0, 1))
+    return torch.cat(stack)
 
 
 def between(pyramid: Tensor, masks: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Backward passes in which layers hand on relevance (or probability) instead of gradients.
 
-The machinery comes from zennit, which hangs rules on modules. What zennit ties to the classes of torchvision is found
-here while the network runs: additions of a residual block and average pools written as functions. Plain autograd hands
+The machinery comes from zennit, which hangs rules on modules. zennit knows additions of residual blocks and pools
+written as functions in torchvision's classes alone; this file observes them while the network runs. Plain autograd hands
 the full relevance to both sides of an addition, which doubles it in every block; here each side gets its share.
 """
 
@@ -191,5 +191,5 @@ def start(classifier: Classifier, output: Tensor, target: int) -> Tensor:
     """1 for the class, as the network's output (1,C) or (1,C,i,j): shared between the outputs that stand for it, and
     between positions, as the gradient of its score is."""
     leaf = output.detach().clone().requires_grad_()
-    (found,) = torch.autograd.grad(classifier.score(leaf, target).sum(), leaf)
-    return found
+    (gradient,) = torch.autograd.grad(classifier.score(leaf, target).sum(), leaf)
+    return gradient

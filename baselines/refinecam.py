@@ -45,8 +45,8 @@ class RefineCAM:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W) in [0,1]; zero if a layer's is nowhere positive."""
         product = image.new_ones(len(targets), *image.shape[-2:])
         for activations, gradients in activations_and_gradients(self.classifier, image, targets, self.layers):
-            found = self.base.map(activations, gradients).clamp(min=0)
-            found = functional.interpolate(found[:, None], image.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
-            low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
-            product = product * (found - low) / torch.where(high > low, high - low, torch.ones_like(high))
+            cam = self.base.map(activations, gradients).clamp(min=0)
+            cam = functional.interpolate(cam[:, None], image.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+            low, high = cam.amin((1, 2), keepdim=True), cam.amax((1, 2), keepdim=True)
+            product = product * (cam - low) / torch.where(high > low, high - low, torch.ones_like(high))
         return product

@@ -58,15 +58,15 @@ class RelevanceCAM:
             maps = run.taps.maps
         outputs = torch.cat(starts)
         return [
-            (layer, full(maps(name, torch.cat(found).detach())), outputs)
-            for name, layer, found in zip(self.layers, layers, zip(*rows, strict=True), strict=True)
+            (layer, full(maps(name, torch.cat(relevance).detach())), outputs)
+            for name, layer, relevance in zip(self.layers, layers, zip(*rows, strict=True), strict=True)
         ]
 
     def output_relevance(self, output: Tensor, target: int) -> Tensor:
         """(1,C) or (1,C,i,j), as the network's output."""
-        found = start(self.classifier, output, target)
+        relevance = start(self.classifier, output, target)
         if self.contrastive:
             others = output.flatten(2).softmax(2).view_as(output) if output.dim() == 4 else torch.ones_like(output)
             others[:, self.classifier.outputs[target]] = 0
-            found = found - others / output.shape[1]
-        return found
+            relevance = relevance - others / output.shape[1]
+        return relevance

@@ -110,8 +110,8 @@ def many_activations_and_gradients(
 
     The k-th classes of all pictures share a backward pass: in eval mode no picture's score depends on another picture.
     """
-    asked = [each.tolist() for each in targets]
-    most = max(map(len, asked))
+    classes = [each.tolist() for each in targets]
+    most = max(map(len, classes))
     with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
         output = classifier.network(classifier.normalise(images.detach()))
         check_reached(names, taps)
@@ -119,17 +119,17 @@ def many_activations_and_gradients(
         gradients = []
         for k in range(most):
             scores = [
-                classifier.score(output[i : i + 1], each[k]).sum() for i, each in enumerate(asked) if k < len(each)
+                classifier.score(output[i : i + 1], each[k]).sum() for i, each in enumerate(classes) if k < len(each)
             ]
             gradients.append(torch.autograd.grad(torch.stack(scores).sum(), layers, retain_graph=k + 1 < most))
         activations = [taps[name].detach() for name in names]
-        found = [
+        of_class = [
             [full(taps.maps(name, each)) for name, each in zip(names, gradient, strict=True)] for gradient in gradients
         ]
     return [
         [
-            (layer[i : i + 1], torch.stack([found[k][place][i] for k in range(len(each))]))
+            (layer[i : i + 1], torch.stack([of_class[k][place][i] for k in range(len(each))]))
             for place, layer in enumerate(activations)
         ]
-        for i, each in enumerate(asked)
+        for i, each in enumerate(classes)
     ]

@@ -63,7 +63,7 @@ def _exact(query: Tensor, keys: Tensor, weight: Tensor | None) -> tuple[Tensor, 
     batch = max(len(query), len(keys))
     query, keys = query.float() - 128, keys.float() - 128
     lengths = keys.square().sum(-1)
-    found, scores = [], []
+    nearest, scores = [], []
     for b in range(batch):
         q, k, size = query[b % len(query)], keys[b % len(keys)], lengths[b % len(keys)]
         for part in q.split(max(1, CHUNK // len(k))):
@@ -71,9 +71,9 @@ def _exact(query: Tensor, keys: Tensor, weight: Tensor | None) -> tuple[Tensor, 
             if weight is not None:
                 distance *= weight[b]
             best = distance.argmin(1)
-            found.append(best)
+            nearest.append(best)
             scores.append(distance.gather(1, best[:, None])[:, 0])
-    return torch.cat(found).view(batch, -1), torch.cat(scores).view(batch, -1)
+    return torch.cat(nearest).view(batch, -1), torch.cat(scores).view(batch, -1)
 
 
 def _scores(query: Tensor, keys: Tensor, weight: Tensor | None, field: Tensor) -> Tensor:

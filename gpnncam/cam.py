@@ -28,7 +28,7 @@ from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
 from gpnncam.vote import carry_back_all
 
 PLAIN = {"alpha": None, "alpha_side": None, "iterations": (1, 10, 3)}
-"""How GPNN-CAM's variations are made unless told otherwise: by plain distance, as its authors made theirs."""
+"""How GPNN-CAM's variations are made by default: by plain distance, as in the authors' program."""
 STEPS = ("generation", "forward", "head gradient", "regression")
 
 

@@ -62,8 +62,8 @@ class Wrapped:
 
         def read(output: Tensor) -> Tensor:
             if not isinstance(output, Tensor) or output.dim() != 4:
-                found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
+                got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise ValueError(f"layer {name!r} returns {got}; feature maps (batch, channels, h, w) are needed")
             return output
 
         return read
@@ -129,8 +129,8 @@ def wrap(
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
     wrapped = Wrapped(network, mean, std, classes, side, torch.device(device))
     if layers is None:
-        found = recognise(network, wrapped.normalise(wrapped._probe()))
-        uses = {"gpnncam": found.gpnncam, "cam": found.cam, "relevance": found.cam}
+        recognised = recognise(network, wrapped.normalise(wrapped._probe()))
+        uses = {"gpnncam": recognised.gpnncam, "cam": recognised.cam, "relevance": recognised.cam}
     elif isinstance(layers, Mapping):
         uses = {use: [names] if isinstance(names, str) else list(names) for use, names in layers.items()}
     else:
@@ -148,8 +148,8 @@ def _outputs(network: nn.Module, pixels: Tensor) -> int:
         output = network(pixels)
     if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
         return output.shape[1]
-    found = f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
+    got = f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
     raise ValueError(
-        f"the network returns {found} for a picture {tuple(pixels.shape)}; wrap a module whose forward returns the "
+        f"the network returns {got} for a picture {tuple(pixels.shape)}; wrap a module whose forward returns the "
         "logits alone, (B,C), or score maps (B,C,i,j)"
     )

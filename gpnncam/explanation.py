@@ -1,4 +1,4 @@
-"""From a picture to heat maps that can be looked at: `cam.explain("dog")`, for scripts and notebooks."""
+"""From a picture to heat maps on the screen: `cam.explain("dog")`, for scripts and notebooks."""
 
 import struct
 import zlib
@@ -73,8 +73,8 @@ def explain(
     scores highest. seed: of what the method draws from torch's generator. ValueError says what cannot be meant.
     """
     pictures, batch = each(picture)
-    found = [_one(method, classifier, one, targets, top, seed) for one in pictures]
-    return found if batch else found[0]
+    explanations = [_one(method, classifier, one, targets, top, seed) for one in pictures]
+    return explanations if batch else explanations[0]
 
 
 def _one(

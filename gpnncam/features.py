@@ -54,8 +54,8 @@ def features(
         def hook(_module, _inputs, output):
             read = readers.get(name) if readers else None
             if not isinstance(output, Tensor) or (read is None and output.dim() != 4):
-                found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise RuntimeError(f"layer {name!r} returns {found}; feature maps (batch, channels, h, w) are needed")
+                got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+                raise RuntimeError(f"layer {name!r} returns {got}; feature maps (batch, channels, h, w) are needed")
             if name in seen.layers and repeated == "refuse":
                 raise RuntimeError(
                     f"layer {name!r} runs more than once in a forward pass: name one that runs once, "

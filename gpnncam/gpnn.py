@@ -133,7 +133,7 @@ def variations(
 
 
 def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pixels (n,H,W,3) uint8 and fields (n,H-6,W-6,2) int32, each distinct seed made or found once."""
+    """Pixels (n,H,W,3) uint8 and fields (n,H-6,W-6,2) int32, each distinct seed once."""
     if device.type == "cpu" or store:
         from gpnncam import compiled  # numba takes a second to import
 

@@ -145,8 +145,8 @@ def _fill(pixels: np.ndarray, hole: np.ndarray, seed: int, settings: Settings) -
     rows, columns = np.indices((hole.shape[0] - PATCH + 1, hole.shape[1] - PATCH + 1), dtype=np.int32)
     field = np.stack([rows, columns], -1)
     if climb.touched.any():
-        found = np.stack([climb.field >> 16, climb.field & (ROW - 1)], -1) if climb.searched else np.int32(-1)
-        field = np.where(climb.touched[..., None], found, field)
+        places = np.stack([climb.field >> 16, climb.field & (ROW - 1)], -1) if climb.searched else np.int32(-1)
+        field = np.where(climb.touched[..., None], places, field)
     return from_rows(climb.result), field, climb.sides
 
 

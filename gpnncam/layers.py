@@ -56,8 +56,8 @@ def recognise(network: nn.Module, pixels: Tensor, stages: int = 3) -> Layers:
         pools = [each for each in maps if isinstance(each.module, POOLS)]
         return Layers([each.name for each in reversed(pools[-stages:])], [maps[-2].name])
     last = {each.after[2:]: each.name for each in maps if each.after is not None}
-    found = [last[size] for size in sorted(last)][:stages]
-    return Layers(found, found[:1])
+    ends = [last[size] for size in sorted(last)][:stages]
+    return Layers(ends, ends[:1])
 
 
 def _is_turned(shape: tuple[int, ...] | None) -> bool:

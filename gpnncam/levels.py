@@ -64,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Level:
-    """One level of the source.
+    """One level of the picture.
 
     image: (h, w, 3) float32 whole values in 0..255, the values of its patches and the keys of all iterations but one.
     blurred: the coarser level enlarged to this one's size, the keys of the first iteration; None at the coarsest.
@@ -127,8 +127,8 @@ def is_copy(field: np.ndarray) -> bool:
 def noisy_start(level: Level, seed: int, settings: Settings, attempt: int = 0) -> np.ndarray:
     """The first query: the coarsest level (h, w, 3) plus Gaussian noise, in whole steps of 1/255, float64."""
     h, w, _ = level.image.shape
-    source = np.random.Philox([seed, attempt] if attempt else seed)
-    noise = np.random.Generator(source).standard_normal((h, w, 3 if settings.noise == "rgb" else 1))
+    bits = np.random.Philox([seed, attempt] if attempt else seed)
+    noise = np.random.Generator(bits).standard_normal((h, w, 3 if settings.noise == "rgb" else 1))
     return np.rint(level.image + 255 * settings.sigma * noise)
 
 

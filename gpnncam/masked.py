@@ -97,7 +97,7 @@ def nearest(query, key, touched, field):
                 continue
             at = np.int64(y) * query.shape[1] + 3 * x
             first = field[y, x]
-            # One more than the present distance, so that an equal one earlier in the order is found as well.
+            # One more than the present distance, so that an equal one earlier in the order wins as well.
             best = np.int32(distance_full(query, at, key, np.int64(first >> 16) * stride + 3 * (first & 65535)) + 1)
             code = first
             for row in range(h):

@@ -44,27 +44,27 @@ def _cubic(x: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=256)
-def resampler(source: int, target: int) -> np.ndarray:
+def resampler(n_in: int, n_out: int) -> np.ndarray:
     """(target, source) float32 matrix of bicubic resampling along one axis, antialiased when it shrinks.
 
     Pixel centres lie at half integers; taps outside the picture are dropped and the rest renormalised.
     """
-    scale = source / target
-    centres = (np.arange(target) + 0.5) * scale - 0.5
-    weights = _cubic((np.arange(source)[None, :] - centres[:, None]) / max(scale, 1.0))
+    scale = n_in / n_out
+    centres = (np.arange(n_out) + 0.5) * scale - 0.5
+    weights = _cubic((np.arange(n_in)[None, :] - centres[:, None]) / max(scale, 1.0))
     matrix = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     matrix.flags.writeable = False
     return matrix
 
 
 @lru_cache(maxsize=256)
-def taps(source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
+def taps(n_in: int, n_out: int) -> tuple[np.ndarray, np.ndarray]:
     """The four taps of each row of an enlarging `resampler`: first index (target,) int64, weights (target, 4)."""
-    matrix = resampler(source, target)
-    first = np.floor((np.arange(target) + 0.5) * (source / target) - 0.5).astype(np.int64) - 1
-    first = np.clip(first, 0, max(source - 4, 0))
+    matrix = resampler(n_in, n_out)
+    first = np.floor((np.arange(n_out) + 0.5) * (n_in / n_out) - 0.5).astype(np.int64) - 1
+    first = np.clip(first, 0, max(n_in - 4, 0))
     columns = first[:, None] + np.arange(4)
-    inside = columns < source
+    inside = columns < n_in
     weights = np.where(inside, np.take_along_axis(matrix, np.where(inside, columns, 0), axis=1), np.float32(0))
     return first, np.ascontiguousarray(weights)
 

@@ -42,7 +42,7 @@ def solve(
     layers: activations (n,C,h,w) of the group's pictures, deep to shallow.
     gradients: (K,n,C), gradient of each class's score with respect to the first layer, averaged over positions.
     fitted: the pictures that the weights and the regressions are computed from; the others are only predicted (in
-        GPNN-CAM: the source picture).
+        GPNN-CAM: the unchanged picture).
     divisor: maps are divided by the highest value of the fitted pictures' ("variations"); or those of the others each
         by its own highest value ("own").
     chunk: pictures that are converted to float64 at a time.

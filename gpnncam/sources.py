@@ -1,4 +1,4 @@
-"""Where the variations of a picture come from: the generator, cheap stand-ins that tell what it adds, or your own."""
+"""Where the variations of a picture come from: the generator, cheap substitutes to compare with, or your own."""
 
 import importlib
 from collections.abc import Sequence
@@ -71,8 +71,8 @@ def checked(made: Varied, image: Tensor, n: int) -> Varied:
     """What a source returned for image (3,H,W), if it is n pictures of that size; ValueError otherwise."""
     pixels = getattr(made, "pixels", None)
     if not isinstance(pixels, Tensor) or pixels.shape != (n, *image.shape):
-        found = f"pixels {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else f"{type(made).__name__} without any"
-        raise ValueError(f"the source returned {found}; its `.pixels` must be a tensor {(n, *image.shape)}")
+        got = f"pixels {tuple(pixels.shape)}" if isinstance(pixels, Tensor) else f"{type(made).__name__} without any"
+        raise ValueError(f"the source returned {got}; its `.pixels` must be a tensor {(n, *image.shape)}")
     return made
 
 
@@ -85,10 +85,10 @@ def named(name: str) -> Source:
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise  # the module is there, but something that it imports is not
         raise ValueError(f"source is {name!r}, but there is no module {error.name!r} on the Python path") from error
-    found = getattr(loaded, function, None)
-    if not callable(found):
+    maker = getattr(loaded, function, None)
+    if not callable(maker):
         raise ValueError(f"source is {name!r}, but module {module!r} has no function {function!r}")
-    return found
+    return maker
 
 
 def gpnn(**options) -> Source:

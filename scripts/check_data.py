@@ -44,7 +44,7 @@ KNOWN = {
 
 @dataclass
 class Report:
-    """What a pass over a data set found; `bad`: (picture, kind, message). notes: what is left out; remarks: how files
+    """What a pass over a data set gave; `bad`: (picture, kind, message). notes: what is left out; remarks: how files
     are read."""
 
     pictures: int = 0
@@ -76,15 +76,15 @@ def check(dataset: Any, workers: int = 1, decode: bool = True, known: Known | No
     for index in tqdm(range(len(dataset)), desc="annotations", disable=None):
         try:
             sample = dataset[index]
-            asked = list(pairs(sample))
+            wanted = list(pairs(sample))
         except (ValueError, OSError) as error:
             report.bad.append((keys[index], "annotation", str(error)))
             continue
         samples.append(sample)
         report.objects += len(sample.labels)
-        report.pairs += len(asked)
-        report.difficult += sum(pair.difficult for pair in asked)
-        seen.update(pair.label for pair in asked)
+        report.pairs += len(wanted)
+        report.difficult += sum(pair.difficult for pair in wanted)
+        seen.update(pair.label for pair in wanted)
     report.classes = len(seen)
     report.seconds["annotations"] = time.perf_counter() - started
     if decode:
@@ -104,7 +104,7 @@ def check(dataset: Any, workers: int = 1, decode: bool = True, known: Known | No
             for sample in samples:
                 report.bad += known.differences(sample, dataset.classes, sample.file_digest)
         report.bad += known.missing(sample.key for sample in samples)
-        report.compared = known.told
+        report.compared = known.basis
     return report
 
 
@@ -121,14 +121,14 @@ def lines(report: Report, name: str, limit: int = 20) -> list[str]:
         f"{name}: {report.pictures:,} pictures, {report.objects:,} objects, {report.pairs:,} pairs of {report.classes} "
         f"classes, {report.difficult:,} of them difficult"
     ]
-    for what, found, known in zip(
+    for what, n, known in zip(
         ("pictures", "pairs", "difficult pairs"),
         (report.pictures, report.pairs, report.difficult),
         KNOWN.get(name, (None,) * 3),
         strict=True,
     ):
         if known is not None:
-            text.append(f"  {what}: {f'{found:,}, as known' if found == known else f'{found:,} instead of {known:,}'}")
+            text.append(f"  {what}: {f'{n:,}, as known' if n == known else f'{n:,} instead of {known:,}'}")
     text += [f"  note: {note}" for note in (*report.notes, *report.remarks)]
     text += [f"  {report.compared}"] if report.compared else []
     for kind, count in Counter(kind for _, kind, _ in report.bad).items():

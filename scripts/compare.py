@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> None:
     from eval.tables.comparison import comparison_markdown
     from eval.tables.formats import csv_text
-    from eval.tables.paired import compared
+    from eval.tables.paired import paired_table
 
     if len(arguments.methods) == 1 and not arguments.against:
         raise ValueError(f"what is {arguments.methods[0]} to be compared with? Name two methods or more, or none")
     runs, changes, rule, subsets = selection(arguments)
     names, against = arguments.methods or None, arguments.against
-    frame = compared(runs, names, changes, rule, subsets, arguments.resamples, against)
+    frame = paired_table(runs, names, changes, rule, subsets, arguments.resamples, against)
     if frame.empty:
         raise ValueError("no two of these methods have rows of one data set, network and protocol")
     if arguments.strict and frame["left_out"].any():

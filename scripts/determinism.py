@@ -30,7 +30,7 @@ def variants(pictures: int) -> dict[str, tuple[list[list[str]], int]]:
     import torch
 
     steps = [[f"limit={count}"] for count in range(3, pictures, 3)]
-    found = {
+    changes = {
         "the same again": ([[]], 1),
         "three shards": ([["shard=1/3"], ["shard=3/3"], ["shard=2/3"]], 1),
         "resumed after every third picture": ([*steps, []], 1),
@@ -40,9 +40,9 @@ def variants(pictures: int) -> dict[str, tuple[list[list[str]], int]]:
         "two threads": ([[]], 2),
     }
     if torch.cuda.is_available():
-        found["GPU"] = ([["device=cuda"]], 1)
-        found["GPU, batches of 4 pictures"] = ([["device=cuda", "batch_pictures=4"]], 1)
-    return found
+        changes["GPU"] = ([["device=cuda"]], 1)
+        changes["GPU, batches of 4 pictures"] = ([["device=cuda", "batch_pictures=4"]], 1)
+    return changes
 
 
 def rows(folder: Path, calls: list[list[str]], threads: int, common: list[str]) -> dict[tuple[str, str], dict]:
@@ -57,11 +57,11 @@ def rows(folder: Path, calls: list[list[str]], threads: int, common: list[str]) 
     for overrides in calls:
         with contextlib.redirect_stdout(sys.stderr):
             evaluate_job(load([*common, f"results={folder}", *overrides]))
-    (found,) = folder.glob("records/*")
-    return {(row["key"], row["label"]): row for row in read_rows(found)}
+    (run,) = folder.glob("records/*")
+    return {(row["key"], row["label"]): row for row in read_rows(run)}
 
 
-def compare(reference: dict, other: dict) -> tuple[int, int, float]:
+def differences(reference: dict, other: dict) -> tuple[int, int, float]:
     """(rows that differ, points that differ, largest difference of a number), the timing left out."""
     from eval.records.schema import TIMING
 
@@ -83,7 +83,7 @@ def measured(common: list[str], pictures: int) -> "Iterator[tuple[str, int, int,
     with tempfile.TemporaryDirectory() as place:
         reference = rows(Path(place) / "reference", [[]], 1, common)
         for name, (calls, threads) in variants(pictures).items():
-            yield name, len(reference), *compare(reference, rows(Path(place) / f"v{name}", calls, threads, common))
+            yield name, len(reference), *differences(reference, rows(Path(place) / f"v{name}", calls, threads, common))
 
 
 def moved(variant: str, different: int, points: int) -> bool:

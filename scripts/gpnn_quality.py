@@ -2,10 +2,10 @@
 
 All in steps of 1/255 unless said otherwise; a patch is 7 x 7 RGB, the distance of two the root mean square over its 147
 values.
-- coherence: mean distance of a variation's patches to their nearest source patch (lower: no new texture, no blur)
-- completeness: mean distance of the source's patches to their nearest patch of the variation (lower: nothing lost)
+- coherence: mean distance of a variation's patches to their nearest patch of the picture (lower: no new texture)
+- completeness: mean distance of the picture's patches to their nearest patch of the variation (lower: nothing lost)
 - wasserstein: sliced Wasserstein-2 distance between the two sets of patches, root mean square over 128 directions
-- gradient: mean square difference of neighbouring pixels, variation / source (below 1: blur; above: seams)
+- gradient: mean square difference of neighbouring pixels, variation / picture (below 1: blur; above: seams)
 - diversity: standard deviation over the variations, mean over pixels (0: all alike)
 """
 
@@ -54,23 +54,23 @@ def _energy(image: np.ndarray) -> float:
     return float((np.diff(image, axis=0) ** 2).mean() + (np.diff(image, axis=1) ** 2).mean())
 
 
-def measure(source: torch.Tensor, made: torch.Tensor) -> dict[str, float]:
-    """The measures of variations made (n, 3, H, W) of source (3, H, W), both in [0, 1]."""
+def measure(original: torch.Tensor, made: torch.Tensor) -> dict[str, float]:
+    """The measures of variations made (n, 3, H, W) of the picture original (3, H, W), both in [0, 1]."""
     to_numpy = lambda x: np.rint(255 * x.movedim(-3, -1).double().cpu().numpy())  # noqa: E731
-    source, made = to_numpy(source), to_numpy(made)
+    original, made = to_numpy(original), to_numpy(made)
     directions = np.random.default_rng(0).standard_normal((3 * 7 * 7, 128))
     directions /= np.linalg.norm(directions, axis=0)
-    projected = np.sort(unfold(source) @ directions, axis=0)
-    found = {name: [] for name in MEASURES[:4]}
+    projected = np.sort(unfold(original) @ directions, axis=0)
+    values = {name: [] for name in MEASURES[:4]}
     for image in made:
-        found["coherence"].append(_nearest(image, source))
-        found["completeness"].append(_nearest(source, image))
-        found["wasserstein"].append(float(np.sqrt(((np.sort(unfold(image) @ directions, 0) - projected) ** 2).mean())))
-        found["gradient"].append(_energy(image) / max(_energy(source), 1e-9))
-    return {k: float(np.mean(v)) for k, v in found.items()} | {"diversity": float(made.std(0).mean())}
+        values["coherence"].append(_nearest(image, original))
+        values["completeness"].append(_nearest(original, image))
+        values["wasserstein"].append(float(np.sqrt(((np.sort(unfold(image) @ directions, 0) - projected) ** 2).mean())))
+        values["gradient"].append(_energy(image) / max(_energy(original), 1e-9))
+    return {k: float(np.mean(v)) for k, v in values.items()} | {"diversity": float(made.std(0).mean())}
 
 
-def compare(chosen: list[tuple[str, torch.Tensor]], n: int, settings: dict) -> Iterator[dict]:
+def quality(chosen: list[tuple[str, torch.Tensor]], n: int, settings: dict) -> Iterator[dict]:
     """One record per picture and search, then their means, the ratio fast / exact, and pictures without diversity."""
     results = {"fast": [], "exact": []}
     for name, image in chosen:

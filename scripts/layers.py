@@ -37,10 +37,10 @@ def act(arguments: argparse.Namespace) -> None:
     cfg = load(arguments.settings)
     side = cfg.protocol.input.side
     network, uses = network_of(cfg, arguments.model)
-    found = shapes(network, torch.zeros(1, 3, side, side))
-    marked = {name: ", ".join(use for use, names in uses.items() if name in names) for name, *_ in found}
-    width = max(len(name) for name, *_ in found)
-    for name, kind, shape, runs in found:
+    listed = shapes(network, torch.zeros(1, 3, side, side))
+    marked = {name: ", ".join(use for use, names in uses.items() if name in names) for name, *_ in listed}
+    width = max(len(name) for name, *_ in listed)
+    for name, kind, shape, runs in listed:
         if name.count(".") < arguments.depth:
             more = "".join([f"  runs {runs} times" if runs > 1 else "", f"  <- {marked[name]}" if marked[name] else ""])
             print(f"{name:<{width}}  {kind:<22} {shape}{more}".rstrip())
@@ -84,13 +84,13 @@ def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str
     """(name, kind, shape without the batch, how often it runs) of every module, in the order in which they finish."""
     import torch
 
-    found: dict[str, tuple[str, str, str, int]] = {}
+    lines: dict[str, tuple[str, str, str, int]] = {}
 
     def watch(name: str):
         def hook(module, _inputs, output) -> None:
-            runs = found.pop(name)[3] + 1 if name in found else 1
+            runs = lines.pop(name)[3] + 1 if name in lines else 1
             shape = str(tuple(output.shape[1:])) if isinstance(output, torch.Tensor) else type(output).__name__
-            found[name] = (name, type(module).__name__, shape, runs)
+            lines[name] = (name, type(module).__name__, shape, runs)
 
         return hook
 
@@ -101,7 +101,7 @@ def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str
     finally:
         for handle in handles:
             handle.remove()
-    return list(found.values())
+    return list(lines.values())
 
 
 main = command(Command("scripts.layers", __doc__, add_arguments, act))

@@ -36,7 +36,7 @@ def read_nouns(path: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
 def order(lemmas: dict[str, list[str]], meanings: dict) -> list[str]:
     """The synset of each of torchvision's 1000 categories.
 
-    The one ascending sequence of synsets that have the categories as lemmas, first lemmas preferred, found by dynamic
+    The one ascending sequence of synsets that have the categories as lemmas, first lemmas preferred, by dynamic
     programming; `senses` of the meanings are given.
     """
     plain = lambda word: re.sub(r"[^a-z]", "", word.lower())  # noqa: E731
@@ -58,11 +58,11 @@ def order(lemmas: dict[str, list[str]], meanings: dict) -> list[str]:
             raise ValueError(f"class {index} ({name}): no synset of WordNet 3.0 fits the order")
         reached = step
     path = min(reached.values(), key=lambda entry: entry[0])[1]
-    found = []
+    synsets = []
     while path:
         path, synset = path
-        found.append(synset)
-    return found[::-1]
+        synsets.append(synset)
+    return synsets[::-1]
 
 
 def ancestors(synset: str, above: dict[str, list[str]]) -> set[str]:
@@ -112,8 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
     for data in ("voc", "coco"):
         entries = {name: resolve(meaning, lineage, f"{data}, {name}") for name, meaning in meanings[data].items()}
         write(options.out / f"{data}_to_imagenet.json", entries)
-        asked = sum(bool(entry["outputs"]) for entry in entries.values())
-        print(f"{data}: {asked} of {len(entries)} classes have outputs")
+        mapped = sum(bool(entry["outputs"]) for entry in entries.values())
+        print(f"{data}: {mapped} of {len(entries)} classes have outputs")
 
 
 if __name__ == "__main__":

@@ -61,8 +61,8 @@ def candidates(configs: Sequence, threshold: float) -> tuple[list[tuple[str, str
 
     dataset, planned = prepare_dataset(configs[0])
     single = [
-        (sample, asked[0].label) for _, sample, _ in planned.entries
-        if len(asked := list(pairs(sample))) == 1 and set(sample.labels.tolist()) == {asked[0].label}
+        (sample, of_picture[0].label) for _, sample, _ in planned.entries
+        if len(of_picture := list(pairs(sample))) == 1 and set(sample.labels.tolist()) == {of_picture[0].label}
     ]  # fmt: skip
     for cfg in configs:
         classifier = prepare_classifier(cfg, dataset.classes)
@@ -77,8 +77,8 @@ def candidates(configs: Sequence, threshold: float) -> tuple[list[tuple[str, str
                 sure.append((sample, label))
         single = sure
         print(f"{cfg.model.name}: {len(single)} pictures left")
-    found = [(sample.key, dataset.classes[label]) for sample, label in single]
-    return found, {name for _, name in found}
+    cells = [(sample.key, dataset.classes[label]) for sample, label in single]
+    return cells, {name for _, name in cells}
 
 
 def draw(names: Sequence[tuple[str, str]], n: int, count: int, seed: int) -> list[list[list[str]]]:

@@ -45,11 +45,11 @@ def act(arguments: argparse.Namespace) -> None:
     names = arguments.measures or MEASURES
     for name in names:
         learn_scores(name, runs)
-    found = overviews(runs, named_protocol(arguments.protocol), arguments.subset, names, arguments.resamples,
+    summaries = overviews(runs, named_protocol(arguments.protocol), arguments.subset, names, arguments.resamples,
                       arguments.top_k)  # fmt: skip
-    if not found:
+    if not summaries:
         raise ValueError(f"{arguments.records} holds no rows of these measures under protocol {arguments.protocol}")
-    print("\n\n".join(map(overview_markdown, found)))
+    print("\n\n".join(map(overview_markdown, summaries)))
 
 
 main = command(Command("scripts.overview", __doc__, add_arguments, act))

@@ -2,7 +2,7 @@
 
     python -m scripts.preflight experiment=paper_table roots.pascal=DIR roots.imagenet=DIR
 
-builds each data set and network of the sweep once (downloads included, where they are asked for) and says how many
+builds each data set and network of the sweep once (downloads included, where the settings allow them) and says how many
 pairs are left to evaluate. `python run.py` does the same before it starts the first job.
 """
 

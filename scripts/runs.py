@@ -1,4 +1,4 @@
-"""Lists the runs that lie in a folder of records, and removes those that nobody wants.
+"""Lists the runs that lie in a folder of records, and removes those that you name.
 
   python -m scripts.runs                                  name, rows, date, commit, and the settings that differ
   python -m scripts.runs --records other/records
@@ -39,7 +39,7 @@ def act(arguments: argparse.Namespace) -> int:
         raise ValueError(f"scripts.runs lists, or takes: remove NAME ...; not {' '.join(arguments.what)}")
     folders = list(dict.fromkeys(folder for name in names for folder in meant(name, runs, bad)))
     for folder in folders:
-        print(f"{folder.name}  {told(folder, runs)}")
+        print(f"{folder.name}  {described(folder, runs)}")
     if not arguments.yes and not agreed(len(folders)):
         print("nothing removed")
         return 1
@@ -56,7 +56,7 @@ def listed(runs: list[Run], bad: list[Unreadable], records: Path) -> int:
     if not runs and not bad:
         print(f"{records} holds no run")
     for run in runs:
-        print(f"{run.folder.name}  {told(run.folder, runs)}")
+        print(f"{run.folder.name}  {described(run.folder, runs)}")
         if run.variant:
             print(f"    {run.variant}")
     for each in bad:
@@ -64,7 +64,7 @@ def listed(runs: list[Run], bad: list[Unreadable], records: Path) -> int:
     return 0
 
 
-def told(folder: Path, runs: list[Run]) -> str:
+def described(folder: Path, runs: list[Run]) -> str:
     """Rows, date and commit of a run in words."""
     run = next((run for run in runs if run.folder == folder), None)
     if run is None:
@@ -85,13 +85,13 @@ def meant(name: str, runs: list[Run], bad: list[Unreadable]) -> list[Path]:
     folders = [run.folder for run in runs] + [each.folder for each in bad]
     exact = [folder for folder in folders if folder.name == name]
     method = [run.folder for run in runs if name in names_of(run)]
-    found = exact or method or [folder for folder in folders if name in folder.name]
-    if not found or not name:
+    matching = exact or method or [folder for folder in folders if name in folder.name]
+    if not matching or not name:
         known = (
             near(name, {folder.name for folder in folders} | {each for run in runs for each in names_of(run)}) or "none"
         )
         raise ValueError(f"there is no run {name!r}; near names: {known}")
-    return found
+    return matching
 
 
 def names_of(run: Run) -> set[str]:

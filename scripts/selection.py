@@ -48,8 +48,8 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 def selection(
     arguments: argparse.Namespace,
 ) -> tuple[list[Run], Changes, Rule | None, tuple[str, ...]]:
-    """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `compared`. What lies among the records
-    and cannot be read is named on standard error, and hides none of the others."""
+    """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `paired_table`. Prints the name of each
+    run that cannot be read to standard error, and goes on with the others."""
     from eval.game.protocol import named_protocol
     from eval.records.loading import load_runs, pool, readable, tell_apart
     from eval.tables.paired import chosen
@@ -87,15 +87,15 @@ def _observed(runs: list[Run], score: str) -> list[Run]:
     learn_scores(score, runs)
     if (measure := SCORES.measure_of(score)) is None:
         return runs
-    found = [run for run in runs if any(each.name == measure for each in run.observations)]
+    observed = [run for run in runs if any(each.name == measure for each in run.observations)]
     for run in runs:
-        if run not in found:
+        if run not in observed:
             print(f"left out: {run.folder.name}: nothing was observed of {measure}", file=sys.stderr)
-    if not found:
+    if not observed:
         raise ValueError(
             f"no run has observations of {measure}: `python run.py measure={measure} method=...` adds them"
         )
-    return found
+    return observed
 
 
 def selected_frame(arguments: argparse.Namespace) -> pd.DataFrame:

@@ -143,10 +143,10 @@ def rows(results):
     kept = [{name: value for name, value in row.items() if name not in TIMING} for row in read_rows(run.folder)]
     return run.folder.name, sorted(kept, key=lambda row: (row["key"], row["label"]))
 
-expected, found = rows(sys.argv[1]), rows(sys.argv[2])
-if not expected[1] or expected != found:
-    sys.exit(f"rows differ: {expected[0]} has {len(expected[1])}, {found[0]} {len(found[1])}")
-print(f"{len(found[1])} rows, equal to those of the undisturbed run")
+expected, actual = rows(sys.argv[1]), rows(sys.argv[2])
+if not expected[1] or expected != actual:
+    sys.exit(f"rows differ: {expected[0]} has {len(expected[1])}, {actual[0]} {len(actual[1])}")
+print(f"{len(actual[1])} rows, equal to those of the undisturbed run")
 PYTHON
 }
 
@@ -164,7 +164,7 @@ wait "$sweeping" || fail "the sweep failed"
 sweeping=
 
 start_slurm
-echo "== on SLURM: the first of three shards told of its time limit, the second killed"
+echo "== on SLURM: SLURM signals its time limit to the first of three shards, the second killed"
 "$python" run.py "${job[@]}" results="$folder/slurm" launcher=slurm launcher.cpus_per_task=1 \
     > "$folder/sweep.log" 2>&1 &
 sweeping=$!
@@ -173,7 +173,7 @@ array=$(squeue --noheader --format %F | sort -u)
 victim=$(the_python_of 1) || fail "no process of job ${array}_1"
 scancel --signal USR2 "${array}_0" # what SLURM sends signal_delay_s before the limit
 kill -9 "$victim"
-echo "told job ${array}_0, killed process $victim of job ${array}_1"
+echo "signalled job ${array}_0, killed process $victim of job ${array}_1"
 until_true 120 "the requeue of both" sh -c "[ \"\$(squeue --noheader --array --states PENDING --format %i | grep -cE '_[01]\$')\" = 2 ]"
 for shard in 1 2 3; do echo "shard $shard: $(cat "$folder"/slurm/records/*/rows.$shard-of-3.jsonl | wc -l) rows"; done
 wait "$sweeping" || { cat "$folder/sweep.log"; fail "the sweep failed"; }

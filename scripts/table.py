@@ -1,7 +1,7 @@
 """All rows as the paper's table: methods down; data sets, networks and subsets across; a table for each protocol.
 
 Nothing is rerun: tolerance, average, subset, top-k and measure are applied to recorded rows. Without --protocol a run
-stands under the protocols that it was started under; with it, under that one, if its network saw the same input.
+is listed under the protocols that it was started under; with it, under that one, if its network saw the same input.
 
   python -m scripts.table
   python -m scripts.table --format csv --records results/records --protocol torchray

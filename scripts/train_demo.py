@@ -137,7 +137,7 @@ def rescale(network: nn.Module, before: Stage, after: Stage) -> None:
 def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: str, seed: int) -> None:
     """One stage: AdamW, the learning rate up and down in one cycle."""
     crops = stage.name == "crops"
-    source = (crop_batches if crops else scene_batches)(pictures, stage.side, stage.batch, seed)
+    batches = (crop_batches if crops else scene_batches)(pictures, stage.side, stage.batch, seed)
     count = len(pictures.boxes) if crops else len(pictures.pixels)
     steps = max(1, round(arguments.effort * stage.epochs * count / stage.batch))
     # Weight decay is for filters; biases and batch norm's vectors are free of it.
@@ -152,7 +152,7 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: 
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, rates, total_steps=steps, pct_start=0.2)
     network.train()
     running, bar = None, tqdm(range(steps), desc=label, mininterval=5)
-    for _, (images, truth) in zip(bar, source, strict=False):
+    for _, (images, truth) in zip(bar, batches, strict=False):
         output, truth = network(images.to(arguments.device)), truth.to(arguments.device)
         if crops:
             loss = F.cross_entropy(output, truth, label_smoothing=0.05)

@@ -67,14 +67,14 @@ class Browser:
         os.write(self._out, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + self._patience
         while True:
-            answer, found, rest = self._left.partition(b"\0")
-            if found:
+            answer, separator, rest = self._left.partition(b"\0")
+            if separator:
                 self._left = rest
-                told = json.loads(answer)
-                if told.get("id") == number:
-                    if "error" in told:
-                        raise RuntimeError(f"{method}: {told['error']}")
-                    return told["result"]
+                reply = json.loads(answer)
+                if reply.get("id") == number:
+                    if "error" in reply:
+                        raise RuntimeError(f"{method}: {reply['error']}")
+                    return reply["result"]
                 continue
             ready, _, _ = select.select([self._in], [], [], max(0, deadline - time.monotonic()))
             received = os.read(self._in, 1 << 20) if ready else b""
@@ -84,10 +84,10 @@ class Browser:
 
     def ask(self, expression: str):
         """The value of a JavaScript expression in the page."""
-        told = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
-        if "exceptionDetails" in told:
-            raise RuntimeError(f"{expression}: {told['exceptionDetails']}")
-        return told["result"].get("value")
+        answer = self.send("Runtime.evaluate", expression=expression, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
+        return answer["result"].get("value")
 
     def wait(self, expression: str) -> None:
         deadline = time.monotonic() + self._patience

@@ -20,7 +20,7 @@ def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind:
     """One to three pairs a picture, hit with the given probability; a miss is 1 to 60 px away."""
     rng = np.random.default_rng(seed)
     content = np.random.default_rng(12345)  # the same pairs for every method
-    found = []
+    lines = []
     for number in range(pictures):
         for label in content.choice(classes, content.integers(1, 4), replace=False):
             hit, rank = bool(rng.random() < accuracy), int(content.integers(0, 4))
@@ -37,8 +37,8 @@ def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind:
                 "score": None if blind else 1.5,
             }
             row |= {"rank": None if blind else rank, "forwards": 0 if blind else 2.0}
-            found.append(row | {"seconds": 0.01, "memory_mb": 500})
-    return found
+            lines.append(row | {"seconds": 0.01, "memory_mb": 500})
+    return lines
 
 
 def write_run(
@@ -86,31 +86,31 @@ def rows_of_maps(dataset, folder: Path, sharpness: float, seed: int) -> list[dic
     """Rows of blob maps on a 12 x 12 grid near each object, nearer where `sharpness` is higher; the maps lie in the
     place where save_maps=true keeps them."""
     rng = np.random.default_rng(seed)
-    found = []
+    lines = []
     grid = torch.stack(torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij"))
     for number in range(len(dataset)):
         sample = dataset[number]
-        asked = list(pairs(sample))
+        named = list(pairs(sample))
         heats = []
-        for pair in asked:
+        for pair in named:
             x0, y0, x1, y1 = sample.boxes[sample.labels == pair.label][0]
             centre = np.array([(y0 + y1) / 2 / sample.size[1], (x0 + x1) / 2 / sample.size[0]]) * 12 - 0.5
             centre = torch.tensor(centre + rng.normal(0, 3 / sharpness, 2), dtype=torch.float32)[:, None, None]
             heats.append(torch.exp(-((grid - centre) ** 2).sum(0) / 6))
-        if not asked:
+        if not named:
             continue
         heats = torch.stack(heats)
-        labels = [dataset.classes[pair.label] for pair in asked]
+        labels = [dataset.classes[pair.label] for pair in named]
         maps.save(folder, sample.key, labels, heats.double().numpy())
-        regions = [sample.region(pair.label) for pair in asked]
+        regions = [sample.region(pair.label) for pair in named]
         for pair, label, fields in zip(
-            asked, labels, observe(cases_of(heats.double().numpy(), sample.size, regions)), strict=True
+            named, labels, observe(cases_of(heats.double().numpy(), sample.size, regions)), strict=True
         ):
             row = {"key": sample.key, "label": label, "difficult": pair.difficult} | fields
             row |= {"region": "0" * 16, "picture": None, "area": 0.1, "width": sample.size[0], "height": sample.size[1]}
             row |= {"score": 1.0, "rank": 0}
-            found.append(row | {"forwards": sharpness, "seconds": 0.01 * sharpness**3, "memory_mb": 600})
-    return found
+            lines.append(row | {"forwards": sharpness, "seconds": 0.01 * sharpness**3, "memory_mb": 600})
+    return lines
 
 
 assert set(SQUASHED) == set(Input.__dataclass_fields__)

@@ -24,17 +24,17 @@ def test_variants_build_and_the_reference_is_the_default(name):
     jobs = load_sweep([f"experiment={name}"])
     default = load(["method=gpnncam"]).method.build
     swept = ("n", "depth", "phase1", "sigma", "noise", "source")
-    found = []
+    actual = []
     for _, cfg in jobs:
         assert isinstance(build_method(cfg.method, classifier(), ()), GPNNCAM)
         assert cfg.results == f"results/{name}"
         changed = {key for _, other in jobs for key in swept if other.method.build[key] != cfg.method.build[key]}
-        told = ", ".join(f"{key}={cfg.method.build[key]}" for key in sorted(changed))
-        if f"gpnncam [{told}]" == cfg.against:
-            found.append(cfg)
-    assert len(found) == 1, "none or several variants bear the name of `against`"
+        changes = ", ".join(f"{key}={cfg.method.build[key]}" for key in sorted(changed))
+        if f"gpnncam [{changes}]" == cfg.against:
+            actual.append(cfg)
+    assert len(actual) == 1, "none or several variants bear the name of `against`"
     # All three layers are what depth: null means.
-    differs = {key for key in default if default[key] != found[0].method.build[key]}
+    differs = {key for key in default if default[key] != actual[0].method.build[key]}
     assert differs <= {"depth"}
 
 

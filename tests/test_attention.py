@@ -83,9 +83,9 @@ def test_rollout(kind, image):
     rollout = torch.eye(10, dtype=torch.float64)
     for heads in weights:
         rollout = (0.5 * torch.stack(heads).mean(0) + 0.5 * torch.eye(10)) @ rollout
-    found = AttentionRollout(made)(image, TARGETS)
-    torch.testing.assert_close(found[1], rows_read(made, rollout).view(3, 3).detach())
-    assert torch.equal(found[0], found[1])
+    actual = AttentionRollout(made)(image, TARGETS)
+    torch.testing.assert_close(actual[1], rows_read(made, rollout).view(3, 3).detach())
+    assert torch.equal(actual[0], actual[1])
     torch.testing.assert_close(rollout.sum(1), torch.ones(10, dtype=torch.float64))
 
 

@@ -31,7 +31,7 @@ def loaded(overrides):
 
 
 def rows(folder):
-    return [row for found in (folder / "results").glob("records/*") for row in read_rows(found)]
+    return [row for run in (folder / "results").glob("records/*") for row in read_rows(run)]
 
 
 def check_message(text, words, folder):
@@ -59,9 +59,9 @@ def one_bad_picture(folder, words, overrides):
     ((who, message),) = start(folder, *overrides, on_error="skip").failed
     check_message(message, words, folder)
     assert BAD in message or who == "picture 1"
-    found = rows(folder)
-    assert {row["key"] for row in found} == {"000001", "000003"}
-    assert len(found) == 4
+    lines = rows(folder)
+    assert {row["key"] for row in lines} == {"000001", "000003"}
+    assert len(lines) == 4
 
 
 @pytest.mark.parametrize("what", bad_input.SETTINGS)

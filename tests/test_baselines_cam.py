@@ -68,9 +68,9 @@ def by_autograd(net, image):
     return activations.detach()[0], torch.stack(gradients), scores.detach()[TARGETS], pixels
 
 
-def close(found, expected):
+def close(actual, expected):
     # The classifier normalises with single-precision constants.
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-9)
 
 
 def test_gradcam(net, image):
@@ -165,8 +165,8 @@ def test_eigencam(net, image):
     _, vectors = torch.linalg.eigh(flat.T @ flat)
     expected = (flat @ vectors[:, -1]).view(activations.shape[1:])
     expected = expected * expected.sum().sign()
-    found = EigenCAM(classifier_of(net))(image, TARGETS)
-    close(found, expected.expand(2, -1, -1))
+    actual = EigenCAM(classifier_of(net))(image, TARGETS)
+    close(actual, expected.expand(2, -1, -1))
 
 
 def library(net, image, name, layer="0.5"):
@@ -210,17 +210,17 @@ VARIANTS = {
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_librarys_map_comes_back_when_its_deviations_are_switched_on(net, image, name):
     expected = library(net, image, name)
-    found = as_library(VARIANTS[name](classifier_of(net))(image, TARGETS), image)
+    actual = as_library(VARIANTS[name](classifier_of(net))(image, TARGETS), image)
     assert expected.std() > 0.05
-    np.testing.assert_allclose(found, expected, atol=2e-4)
-    for ours, theirs in zip(found, expected, strict=True):
+    np.testing.assert_allclose(actual, expected, atol=2e-4)
+    for ours, theirs in zip(actual, expected, strict=True):
         assert np.unravel_index(ours.argmax(), ours.shape) == np.unravel_index(theirs.argmax(), theirs.shape)
 
 
 def test_the_librarys_eigencam_up_to_its_sign(net, image):
-    found = EigenCAM(classifier_of(net), centre=True)(image, TARGETS)
+    actual = EigenCAM(classifier_of(net), centre=True)(image, TARGETS)
     expected = library(net, image, "EigenCAM")
-    errors = [np.abs(as_library(sign * found, image) - expected).max() for sign in (1, -1)]
+    errors = [np.abs(as_library(sign * actual, image) - expected).max() for sign in (1, -1)]
     assert min(errors) < 2e-4
 
 
@@ -236,9 +236,9 @@ def test_a_map_without_positive_values_still_tells_positions_apart(net, image):
     """The library turns it into zeros, whose highest point would be the corner."""
     net[1][4].weight.data.abs_().neg_()
     net[1][0].weight.data.abs_()
-    found = CAM(classifier_of(net))(image, TARGETS)
-    assert (found < 0).all()
-    assert found.std() > 0
+    actual = CAM(classifier_of(net))(image, TARGETS)
+    assert (actual < 0).all()
+    assert actual.std() > 0
     assert (library(net, image, "GradCAM") == 0).all()
 
 

@@ -33,18 +33,18 @@ def inner(method, **settings):
 def test_a_mirrored_copys_map_is_carried_back(classifier, image):
     cam = CAM(classifier)
     expected = (cam(image, TARGETS) + cam(image.flip(2), TARGETS).flip(2)) / 2
-    found = Ensemble(classifier, inner(CAM), flip=True)(image, TARGETS)
-    torch.testing.assert_close(found, expected)
+    actual = Ensemble(classifier, inner(CAM), flip=True)(image, TARGETS)
+    torch.testing.assert_close(actual, expected)
     mirrored = Ensemble(classifier, inner(CAM), flip=True)(image.flip(2), TARGETS)
-    torch.testing.assert_close(mirrored, found.flip(2))
-    assert not torch.allclose(found, cam(image, TARGETS))
+    torch.testing.assert_close(mirrored, actual.flip(2))
+    assert not torch.allclose(actual, cam(image, TARGETS))
 
 
 def test_noisy_copies(classifier, image):
     cam, deviation = CAM(classifier), 0.2 * (image.max() - image.min())
     for flip in (False, True):
         torch.manual_seed(5)
-        found = Ensemble(classifier, inner(CAM), n=3, sigma=0.2, flip=flip)(image, TARGETS)
+        actual = Ensemble(classifier, inner(CAM), n=3, sigma=0.2, flip=flip)(image, TARGETS)
         torch.manual_seed(5)
         maps = []
         for _ in range(3):
@@ -52,36 +52,36 @@ def test_noisy_copies(classifier, image):
             maps.append(cam(copy, TARGETS))
             if flip:
                 maps.append(cam(copy.flip(2), TARGETS).flip(2))
-        torch.testing.assert_close(found, torch.stack(maps).mean(0))
+        torch.testing.assert_close(actual, torch.stack(maps).mean(0))
 
 
 def test_smoothgrad_averages_signed_gradients(classifier, image):
     """Eq. 1 of the paper: the mean of the gradients, and then their size, not the mean of their sizes."""
     torch.manual_seed(5)
-    found = Ensemble(classifier, inner(Gradient), n=4, sigma=0.3)(image, TARGETS)
+    actual = Ensemble(classifier, inner(Gradient), n=4, sigma=0.3)(image, TARGETS)
     torch.manual_seed(5)
     copies = [image + 0.3 * (image.max() - image.min()) * torch.randn(3, 40, 48) for _ in range(4)]
     signed = torch.stack([Gradient(classifier).raw(copy, TARGETS) for copy in copies]).mean(0)
-    torch.testing.assert_close(found, signed.abs().amax(1))
+    torch.testing.assert_close(actual, signed.abs().amax(1))
     sizes = torch.stack([Gradient(classifier)(copy, TARGETS) for copy in copies]).mean(0)
-    assert (found < 0.99 * sizes).any()
+    assert (actual < 0.99 * sizes).any()
 
 
 def test_a_method_that_draws_draws_anew_for_each_copy(classifier, image):
     torch.manual_seed(5)
-    found = Ensemble(classifier, inner(RISE, masks=6), flip=True)(image, TARGETS)
+    actual = Ensemble(classifier, inner(RISE, masks=6), flip=True)(image, TARGETS)
     torch.manual_seed(5)
     rise = RISE(classifier, masks=6)
     expected = (rise(image, TARGETS) + rise(image.flip(2), TARGETS).flip(2)) / 2
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_a_function_may_be_inside(classifier, image):
     def explain(image, targets, classifier, factor):
         return factor * image.mean(0).expand(len(targets), -1, -1)
 
-    found = Ensemble(classifier, inner(explain, factor=2.0), flip=True)(image, TARGETS)
-    torch.testing.assert_close(found, 2 * image.mean(0).expand(2, -1, -1))
+    actual = Ensemble(classifier, inner(explain, factor=2.0), flip=True)(image, TARGETS)
+    torch.testing.assert_close(actual, 2 * image.mean(0).expand(2, -1, -1))
 
 
 def test_the_command_line_names_any_method_and_keeps_its_settings(classifier, image):

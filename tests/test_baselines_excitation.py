@@ -96,15 +96,15 @@ def by_hand(net, pixels, target, contrast=False):
     begin = torch.zeros_like(output)
     begin[target] = output[target].flatten().softmax(0).view_as(begin[target]) if net.spatial else 1
     last = matrix(without_bias(net.classify), middle.shape)
-    found = down(last, middle.flatten(), begin.flatten())
+    actual = down(last, middle.flatten(), begin.flatten())
     if contrast:
-        found = found - down(-last, middle.flatten(), begin.flatten())
-    found = down(matrix(without_bias(net.hidden), flat.shape), flat.flatten(), found)
-    found = down(matrix(net.pool, joined.shape), joined.flatten(), found).view_as(joined)
+        actual = actual - down(-last, middle.flatten(), begin.flatten())
+    actual = down(matrix(without_bias(net.hidden), flat.shape), flat.flatten(), actual)
+    actual = down(matrix(net.pool, joined.shape), joined.flatten(), actual).view_as(joined)
     total = torch.where(branch + identity != 0, branch + identity, torch.ones_like(branch))
     sides = [(net.conv, branch), (net.shortcut, identity)]
     parts = [
-        down(matrix(without_bias(layer), stem.shape), stem.flatten(), (found * side / total).flatten())
+        down(matrix(without_bias(layer), stem.shape), stem.flatten(), (actual * side / total).flatten())
         for layer, side in sides
     ]
     return sum(parts).view_as(stem).detach()
@@ -114,10 +114,10 @@ def by_hand(net, pixels, target, contrast=False):
 def test_layer_by_layer_with_matrices(net, image, contrast):
     classifier = classifier_of(net)
     method = ContrastiveExcitationBackprop(classifier) if contrast else ExcitationBackprop(classifier)
-    (found,) = method.probabilities(image, TARGETS)
+    (actual,) = method.probabilities(image, TARGETS)
     expected = torch.stack([by_hand(net, classifier.normalise(image), int(t), contrast) for t in TARGETS])
     close = {"rtol": 1e-5, "atol": 1e-8}  # an addition's share is stabilised by 1e-9
-    torch.testing.assert_close(found, expected, **close)
+    torch.testing.assert_close(actual, expected, **close)
     heat = expected.sum(1)
     torch.testing.assert_close(method(image, TARGETS), heat.clamp(min=0) if contrast else heat, **close)
     assert not contrast or (heat < 0).any(), "else nothing was contrasted"
@@ -134,11 +134,11 @@ def test_probabilities_are_conserved_and_the_price_is_a_pass(name):
     image = torch.rand(3, 112, 112, generator=torch.Generator().manual_seed(0))
     for method in (ExcitationBackprop(classifier), ContrastiveExcitationBackprop(classifier)):
         before = classifier.images_seen
-        (found,) = method.probabilities(image, torch.tensor([0, 7, 19]))
+        (actual,) = method.probabilities(image, torch.tensor([0, 7, 19]))
         assert classifier.images_seen == before + 1
         total = 1.0 if method.name == "excitation backprop" else 0.0
-        torch.testing.assert_close(found.sum((1, 2, 3)), torch.full((3,), total), rtol=0, atol=1e-3)
-        assert found.abs().sum() > 0.01
+        torch.testing.assert_close(actual.sum((1, 2, 3)), torch.full((3,), total), rtol=0, atol=1e-3)
+        assert actual.abs().sum() > 0.01
 
 
 def test_two_equal_classes_cancel(net, image):

@@ -53,10 +53,10 @@ def test_smooth_masks(image):
     masks = SmoothMasks((20, 26), step, sigma, image)
     grid = torch.rand(2, *masks.cells, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     whole = masks(grid)
-    for found, one in zip(whole, grid, strict=True):
+    for actual, one in zip(whole, grid, strict=True):
         expected, cropped = smooth_mask(one, (20, 26), step, sigma)
-        torch.testing.assert_close(found, expected)
-        torch.testing.assert_close(masks.inside(found[None])[0], cropped)
+        torch.testing.assert_close(actual, expected)
+        torch.testing.assert_close(masks.inside(actual[None])[0], cropped)
 
 
 def test_pictures_between_the_levels_of_blur(image):
@@ -68,15 +68,15 @@ def test_pictures_between_the_levels_of_blur(image):
     assert torch.equal(pyramid[4], image)
     masks = torch.rand(2, 20, 26, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     masks[0, 0, 0], masks[0, 0, 1] = 0, 1
-    found = between(pyramid, masks)
+    actual = between(pyramid, masks)
     for n, y, x in [(0, 0, 0), (0, 0, 1), (0, 5, 7), (1, 19, 25)]:
         expected = [np.interp(float(masks[n, y, x]) * 4, range(5), pyramid[:, c, y, x].numpy()) for c in range(3)]
-        np.testing.assert_allclose(found[n, :, y, x].numpy(), expected)
+        np.testing.assert_allclose(actual[n, :, y, x].numpy(), expected)
 
 
 def test_steps_as_torchs_own_optimiser_takes_them(classifier, image):
     areas, steps = (0.1, 0.3), 5
-    found = ExtremalPerturbation(classifier, areas, steps, step=5, sigma=6.0, levels=4, batch=3).masks(image, TARGETS)
+    actual = ExtremalPerturbation(classifier, areas, steps, step=5, sigma=6.0, levels=4, batch=3).masks(image, TARGETS)
     pixels = classifier.normalise(image)
     pyramid, smooth = blurred(pixels, 4), SmoothMasks((20, 26), 5, 6.0, pixels)
     for k, outputs in enumerate(([2, 3], [0])):
@@ -97,7 +97,7 @@ def test_steps_as_torchs_own_optimiser_takes_them(classifier, image):
                 optimiser.step()
                 with torch.no_grad():
                     grid.clamp_(0, 1)
-            torch.testing.assert_close(found[k, a], mask[0].detach(), rtol=1e-9, atol=1e-12)
+            torch.testing.assert_close(actual[k, a], mask[0].detach(), rtol=1e-9, atol=1e-12)
 
 
 def test_the_masks_take_their_areas_and_find_what_the_class_needs():

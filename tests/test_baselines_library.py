@@ -50,8 +50,8 @@ def library_with(net, image, name, target_of, layers=("0.5",), **settings):
 def test_linear_approximation_and_the_seg_eigen_direction(net, image):
     activations, gradients, _, _ = by_autograd(net, image)
     close(CAM(classifier_of(net), "HiResCAM")(image, TARGETS), (activations * gradients).sum(1))
-    found = CAM(classifier_of(net), "SegEigenCAM")(image, TARGETS)
-    for heat, gradient in zip(found, gradients, strict=True):
+    actual = CAM(classifier_of(net), "SegEigenCAM")(image, TARGETS)
+    for heat, gradient in zip(actual, gradients, strict=True):
         flat = (gradient.abs() * activations).flatten(1).T
         flat = flat - flat.mean(0)
         direction = eigh((flat.T @ flat).numpy())[1][:, -1]
@@ -59,7 +59,7 @@ def test_linear_approximation_and_the_seg_eigen_direction(net, image):
         expected = -expected if expected.min().abs() > expected.max() else expected
         torch.testing.assert_close(heat, expected, rtol=1e-4, atol=1e-8)
     expected = library(net, image, "SegEigenCAM")
-    np.testing.assert_allclose(as_library(found, image), expected, atol=2e-4)
+    np.testing.assert_allclose(as_library(actual, image), expected, atol=2e-4)
 
 
 def test_fem(net, image):
@@ -70,8 +70,8 @@ def test_fem(net, image):
         assert 0 < rare.sum() < rare.numel()
         expected += channel.mean() * rare
     close(FEM(classifier_of(net), k=1.5)(image, TARGETS), expected.expand(2, -1, -1))
-    found = FEM(classifier_of(net), weights="library")(image, TARGETS)
-    np.testing.assert_allclose(as_library(found, image), library(net, image, "FEM"), atol=2e-4)
+    actual = FEM(classifier_of(net), weights="library")(image, TARGETS)
+    np.testing.assert_allclose(as_library(actual, image), library(net, image, "FEM"), atol=2e-4)
 
 
 def test_kpcacam(net, image):
@@ -83,11 +83,11 @@ def test_kpcacam(net, image):
         strengths, vectors = torch.linalg.eigh(centre @ matrix @ centre)
         expected = vectors[:, -1] * strengths[-1].sqrt()
         expected = expected * (expected @ flat.sum(1)).sign()
-        found = KPCACAM(classifier_of(net), kernel=kernel)(image, TARGETS)
-        close(found, expected.view(activations.shape[1:]).expand(2, -1, -1))
+        actual = KPCACAM(classifier_of(net), kernel=kernel)(image, TARGETS)
+        close(actual, expected.view(activations.shape[1:]).expand(2, -1, -1))
     expected = library(net, image, "KPCA_CAM")
-    found = KPCACAM(classifier_of(net))(image, TARGETS)
-    assert min(np.abs(as_library(sign * found, image) - expected).max() for sign in (1, -1)) < 2e-4
+    actual = KPCACAM(classifier_of(net))(image, TARGETS)
+    assert min(np.abs(as_library(sign * actual, image) - expected).max() for sign in (1, -1)) < 2e-4
     flat_net = copy.deepcopy(net)
     flat_net[0][3].weight.data.zero_()
     assert (KPCACAM(classifier_of(flat_net))(image, TARGETS) == 0).all()
@@ -147,24 +147,24 @@ def test_shapleycam(net, image, utility):
     }
     settings = {"utility": "rest", "probability": "sigmoid"} if utility == "sigmoid" else {"utility": utility}
     expected = torch.stack([shapley(net.eval(), pixels, worths[utility], int(t)) for t in TARGETS])
-    found = ShapleyCAM(classifier_of(net), **settings)(image, TARGETS)
-    close(found, expected)
-    assert not torch.allclose(found, CAM(classifier_of(net))(image, TARGETS), rtol=0.01)
+    actual = ShapleyCAM(classifier_of(net), **settings)(image, TARGETS)
+    close(actual, expected)
+    assert not torch.allclose(actual, CAM(classifier_of(net))(image, TARGETS), rtol=0.01)
     if utility != "sigmoid":
         kind = ClassifierOutputReST if utility == "rest" else ClassifierOutputTarget
-        np.testing.assert_allclose(as_library(found, image), library_with(net, image, "ShapleyCAM", kind), atol=5e-4)
+        np.testing.assert_allclose(as_library(actual, image), library_with(net, image, "ShapleyCAM", kind), atol=5e-4)
 
 
 def test_shapleycam_behind_the_last_layer_is_gradcam(net, image):
     net[1] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(7, 5)).double()
-    found = ShapleyCAM(classifier_of(net), utility="score")(image, TARGETS)
-    close(found, CAM(classifier_of(net))(image, TARGETS))
+    actual = ShapleyCAM(classifier_of(net), utility="score")(image, TARGETS)
+    close(actual, CAM(classifier_of(net))(image, TARGETS))
 
 
 @pytest.mark.parametrize("weights", ["probability", "mean"])
 def test_finercam(net, image, weights):
     _, _, _, pixels = by_autograd(net, image)
-    found = FinerCAM(classifier_of(net), strength=0.7, similar=2, weights=weights)(image, TARGETS)
+    actual = FinerCAM(classifier_of(net), strength=0.7, similar=2, weights=weights)(image, TARGETS)
     activations = net.eval()[0](pixels[None]).detach().requires_grad_()
     output = net[1](activations)[0]
     chance = output.softmax(0)
@@ -178,10 +178,10 @@ def test_finercam(net, image, weights):
         worth = sum(s * (output[target] - 0.7 * output[i]) for s, i in zip(shares, others, strict=True))
         (gradient,) = torch.autograd.grad(worth, activations, retain_graph=True)
         expected = (gradient.mean((2, 3), keepdim=True) * activations.detach()).sum(1)[0]
-        close(found[k], expected)
+        close(actual[k], expected)
     if weights == "probability":
         theirs = library_with(net, image, "GradCAM", lambda t: FinerWeightedTarget(t, nearest[t], 0.7))
-        np.testing.assert_allclose(as_library(found, image), theirs, atol=5e-4)
+        np.testing.assert_allclose(as_library(actual, image), theirs, atol=5e-4)
 
 
 def test_finercam_of_a_network_with_one_output_is_the_plain_cam(image):
@@ -227,16 +227,16 @@ def at_zero(module):
 
 def test_refinecam(net, image):
     layers = ["0.5", "0.2"]
-    found = RefineCAM(classifier_of(net, layers), layers=layers)(image, TARGETS)
+    actual = RefineCAM(classifier_of(net, layers), layers=layers)(image, TARGETS)
     expected = torch.ones(2, 24, 40, dtype=torch.float64)
     for name in layers:
         maps = CAM(classifier_of(net), "GradCAMPlusPlus", layers=name)(image, TARGETS).clamp(min=0).double()
         for k, heat in enumerate(maps):
             large = functional.interpolate(heat[None, None], (24, 40), mode="bilinear", align_corners=False)[0, 0]
             expected[k] *= (large - large.min()) / (large.max() - large.min())
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
     theirs = library_with(net, image, "RefineCAM", ClassifierOutputTarget, layers)
-    np.testing.assert_allclose(as_library(found, image), theirs, atol=0.05)  # scaled before they are enlarged, there
+    np.testing.assert_allclose(as_library(actual, image), theirs, atol=0.05)  # scaled before they are enlarged, there
     before = classifier_of(net, layers)
     seen = before.images_seen
     RefineCAM(before, "LayerCAM", layers=layers)(image, TARGETS)

@@ -67,9 +67,9 @@ def gradients(classifier, pixels, relu=None):
 
 
 def test_gradient(classifier, image):
-    found = Gradient(classifier)(image, TARGETS)
+    actual = Gradient(classifier)(image, TARGETS)
     expected = gradients(classifier, classifier.normalise(image)).abs().amax(1)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_guided_backprop(classifier, image):
@@ -78,8 +78,8 @@ def test_guided_backprop(classifier, image):
     assert not torch.allclose(expected, gradients(classifier, pixels))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = GuidedBackprop(classifier)(image, TARGETS)
-    torch.testing.assert_close(found, expected.abs().amax(1))
+        actual = GuidedBackprop(classifier)(image, TARGETS)
+    torch.testing.assert_close(actual, expected.abs().amax(1))
     plain = gradients(classifier, pixels)
     torch.testing.assert_close(Gradient(classifier)(image, TARGETS), plain.abs().amax(1))
 
@@ -114,13 +114,13 @@ def test_guided_backprop_refuses_a_network_without_relu_modules():
 
 @pytest.mark.parametrize("baseline", ["black", "grey"])
 def test_integrated_gradients_add_up_to_the_difference_of_the_scores(classifier, image, baseline):
-    found = IntegratedGradients(classifier, steps=200, baseline=baseline, batch=64)(image, TARGETS)
+    actual = IntegratedGradients(classifier, steps=200, baseline=baseline, batch=64)(image, TARGETS)
     start = (
         classifier.normalise(torch.zeros_like(image)) if baseline == "black" else torch.zeros(1, *image.shape).double()
     )
     with torch.no_grad():
         ends = [classifier.network(pixels) for pixels in (classifier.normalise(image), start)]
-    for heat, target in zip(found, TARGETS.tolist(), strict=True):
+    for heat, target in zip(actual, TARGETS.tolist(), strict=True):
         difference = classifier.score(ends[0], target) - classifier.score(ends[1], target)
         assert abs(float(difference)) > 0.01
         assert float(heat.sum()) == pytest.approx(float(difference), rel=1e-2)
@@ -128,7 +128,7 @@ def test_integrated_gradients_add_up_to_the_difference_of_the_scores(classifier,
 
 def test_occlusion(classifier, image):
     window, stride = 8, 5
-    found = Occlusion(classifier, window, stride, batch=3)(image, TARGETS)
+    actual = Occlusion(classifier, window, stride, batch=3)(image, TARGETS)
     pixels = classifier.normalise(image)
     total, count = torch.zeros(2, 20, 28, dtype=torch.float64), torch.zeros(20, 28)
     with torch.no_grad():
@@ -144,7 +144,7 @@ def test_occlusion(classifier, image):
                     lost = classifier.score(whole, target) - classifier.score(output, target)
                     total[k, rows, columns] += lost
                 count[rows, columns] += 1
-    torch.testing.assert_close(found, total / count, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(actual, total / count, rtol=1e-5, atol=1e-7)
 
 
 def test_occlusion_shares_its_passes_between_classes(classifier, image):
@@ -162,7 +162,7 @@ def test_occlusion_shares_its_passes_between_classes(classifier, image):
 def test_rise(classifier, image):
     method = RISE(classifier, masks=9, cells=3, keep=0.6, batch=4)
     torch.manual_seed(11)
-    found = method(image, TARGETS)
+    actual = method(image, TARGETS)
     torch.manual_seed(11)
     grids = (torch.rand(9, 3, 3) < 0.6).double()
     rows, columns = torch.randint(7, (9,)), torch.randint(10, (9,))
@@ -178,7 +178,7 @@ def test_rise(classifier, image):
             chances = classifier.network(pixels * mask).softmax(1)[0]
             expected[0] += (chances[1] + chances[2]) * mask
             expected[1] += chances[0] * mask
-    torch.testing.assert_close(found, expected / (9 * 0.6))
+    torch.testing.assert_close(actual, expected / (9 * 0.6))
 
 
 def test_rise_finds_what_the_score_depends_on():

@@ -47,13 +47,13 @@ def accuracies(results: Path, protocol: str, capsys) -> dict[str, tuple[int, flo
 def voc2007_test() -> list[dict]:
     """The boxes of all 4,952 pictures, as facts; the pictures themselves are Flickr's and nobody needs them here."""
     lines = lzma.decompress(Path(__file__).with_name("voc2007_test_boxes.txt.xz").read_bytes()).decode().splitlines()
-    found = []
+    entries = []
     for line in lines[1:]:
         picture, *objects = line.split(";")
         key, width, height = picture.split()
-        told = [(name, tuple(map(int, box)), hard == "1") for name, *box, hard in map(str.split, objects)]
-        found.append({"key": key, "size": (int(width), int(height)), "objects": told})
-    return found
+        boxes = [(name, tuple(map(int, box)), hard == "1") for name, *box, hard in map(str.split, objects)]
+        entries.append({"key": key, "size": (int(width), int(height)), "objects": boxes})
+    return entries
 
 
 def test_the_centre_of_voc2007_gives_the_published_numbers(tmp_path, capsys):
@@ -61,15 +61,15 @@ def test_the_centre_of_voc2007_gives_the_published_numbers(tmp_path, capsys):
     assert (len(annotations), sum(len(each["objects"]) for each in annotations)) == (4952, 14976)
     center_run(write(tmp_path, annotations, grey=True), tmp_path / "results")
     for protocol, (everything, difficult) in CHECKED.items():
-        found = accuracies(tmp_path / "results", protocol, capsys)
-        assert {subset: n for subset, (n, _) in found.items()} == {"all": 7012, "diff": 2230}
-        assert found["all"][1] == pytest.approx(everything, abs=5e-5)
-        assert found["diff"][1] == pytest.approx(difficult, abs=5e-5)
+        actual = accuracies(tmp_path / "results", protocol, capsys)
+        assert {subset: n for subset, (n, _) in actual.items()} == {"all": 7012, "diff": 2230}
+        assert actual["all"][1] == pytest.approx(everything, abs=5e-5)
+        assert actual["diff"][1] == pytest.approx(difficult, abs=5e-5)
 
 
 def by_counting_pixels(annotations: list[dict]) -> dict:
     """Second implementation: {(key, class): (difficult, inside, distance)} of the centre, by masks alone."""
-    found = {}
+    hits = {}
     for annotation in annotations:
         width, height = annotation["size"]
         masks = defaultdict(lambda: np.zeros((height, width), bool))  # noqa: B023
@@ -83,8 +83,8 @@ def by_counting_pixels(annotations: list[dict]) -> dict:
             inside = bool(masks[name][height // 2, width // 2])
             distance = 0.0 if inside else np.hypot(columns - width / 2, rows - height / 2).min()
             difficult = masks[name].mean() < 0.25 and len(shown) > 1
-            found[annotation["key"], name] = difficult, inside, distance
-    return found
+            hits[annotation["key"], name] = difficult, inside, distance
+    return hits
 
 
 def test_a_small_devkit_against_pixel_counting(tmp_path, capsys):
@@ -108,11 +108,11 @@ def test_a_small_devkit_against_pixel_counting(tmp_path, capsys):
         ("authors", lambda pair: expected[pair][2] < 15, "pair"),
         ("torchray", lambda pair: expected[pair][2] < 15, "class"),
     ):
-        found = accuracies(tmp_path / "results", protocol, capsys)
+        actual = accuracies(tmp_path / "results", protocol, capsys)
         for subset, chosen in (("all", list(expected)), ("diff", [p for p in expected if expected[p][0]])):
             assert len(chosen) > 10
-            assert found[subset][0] == len(chosen)
-            assert found[subset][1] == pytest.approx(accuracy(chosen, hit, average), abs=1e-4)
+            assert actual[subset][0] == len(chosen)
+            assert actual[subset][1] == pytest.approx(accuracy(chosen, hit, average), abs=1e-4)
 
 
 def test_a_difficult_pair_has_another_class_and_a_small_region(tmp_path):
@@ -128,8 +128,10 @@ def test_a_difficult_pair_has_another_class_and_a_small_region(tmp_path):
     ]
     root = write(tmp_path, pictures)
     dataset = build_dataset(load(["dataset=pascal", f"dataset.root={root}"]))
-    found = {(s.key, dataset.classes[p.label]): p.difficult for _, s, asked in plan(dataset).entries for p in asked}
-    assert found == {
+    actual = {
+        (s.key, dataset.classes[p.label]): p.difficult for _, s, classes in plan(dataset).entries for p in classes
+    }
+    assert actual == {
         ("both", "car"): True,
         ("both", "dog"): True,
         ("flagged-other", "car"): False,

@@ -40,8 +40,8 @@ def test_faults_are_counted_and_named(devkit):
     (pictures / "000004.jpg").unlink()
     (annotations / "000005.xml").write_text("<annotation>")
     report = check_data.check(data, workers=0)
-    found = {(key, kind) for key, kind, _ in report.bad}
-    assert found == {("000002", "size"), ("000003", "damaged"), ("000004", "missing"), ("000005", "annotation")}
+    actual = {(key, kind) for key, kind, _ in report.bad}
+    assert actual == {("000002", "size"), ("000003", "damaged"), ("000004", "missing"), ("000005", "annotation")}
     assert all(key in message for key, _, message in report.bad)
     text = "\n".join(check_data.lines(report, "mine"))
     assert text.count("1 bad") == 4
@@ -80,7 +80,7 @@ def test_rows_are_compared_with_what_is_there_now(devkit, tmp_path, capsys):
     with Image.open(pictures / f"{keys[0]}.jpg") as image:
         Image.eval(image, lambda value: 255 - value).save(pictures / f"{keys[0]}.jpg")
     text = (annotations / f"{keys[1]}.xml").read_text()
-    moved = re.sub(r"<xmin>(\d+)", lambda found: f"<xmin>{int(found[1]) + 1}", text)
+    moved = re.sub(r"<xmin>(\d+)", lambda match: f"<xmin>{int(match[1]) + 1}", text)
     (annotations / f"{keys[1]}.xml").write_text(moved)
     for more in ([], ["--no-pictures"]):
         assert check_data.main([*settings, *records, *more]) == 1

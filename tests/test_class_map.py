@@ -78,9 +78,9 @@ def test_shipped_maps_are_consistent(data):
 
 
 def test_voc_knows_the_data_sets_classes():
-    found = outputs(VOC, "imagenet", 1000)
-    assert [i for i, o in enumerate(found) if not o] == [VOC.index("person")]
-    assert found == outputs(VOC, "voc_to_imagenet", 1000)
+    actual = outputs(VOC, "imagenet", 1000)
+    assert [i for i, o in enumerate(actual) if not o] == [VOC.index("person")]
+    assert actual == outputs(VOC, "voc_to_imagenet", 1000)
 
 
 def test_coco_by_the_same_name():

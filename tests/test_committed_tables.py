@@ -37,9 +37,9 @@ def test_the_small_table_comes_out_again(tmp_path, capsys):
 
 
 def test_every_table_says_how_it_was_made():
-    told = (TABLES / "README.md").read_text(encoding="utf-8")
+    readme = (TABLES / "README.md").read_text(encoding="utf-8")
     tables = [
         path.name for path in TABLES.iterdir() if path.suffix in (".md", ".csv", ".tex") and path.name != "README.md"
     ]
     assert "demo_small.csv" in tables
-    assert [name for name in tables if f"`{name}`" not in told] == []
+    assert [name for name in tables if f"`{name}`" not in readme] == []

@@ -87,8 +87,8 @@ def test_pairs_that_the_network_cannot_be_asked_about_are_not_left_out(tmp_path,
     write_run(tmp_path, "center", rows(60, 0.4, 3, blind=True), model=None)
     for order in (("gradcam", "center"), ("center", "gradcam")):
         line = compared(tmp_path, capsys, *order, "--subset", "all").iloc[0]
-        asked = [row for row in rows(60, 0.5, 1) if row["label"] != "class2"]
-        assert (line.n, line.left_out) == (len(asked), 0)
+        classes = [row for row in rows(60, 0.5, 1) if row["label"] != "class2"]
+        assert (line.n, line.left_out) == (len(classes), 0)
 
 
 def test_a_measure_that_is_no_verdict_has_no_mcnemar(results, capsys):
@@ -108,8 +108,8 @@ def test_by_class(results, capsys):
 def test_variants_against_each_other(results, capsys):
     write_run(results, "gpnncam", rows(120, 0.8, 8), settings={"n": 5})
     frame = compared(results, capsys, "gpnncam", "gradcam", "--subset", "all")
-    found = {frozenset(pair) for pair in zip(frame.method_a, frame.method_b, strict=True)}
-    assert found == {
+    actual = {frozenset(pair) for pair in zip(frame.method_a, frame.method_b, strict=True)}
+    assert actual == {
         frozenset({"gpnncam [n=null]", "gpnncam [n=5]"}),
         frozenset({"gpnncam [n=null]", "gradcam"}),
         frozenset({"gpnncam [n=5]", "gradcam"}),

@@ -77,9 +77,9 @@ def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_tables_experiments_mean_these_runs(name):
-    found = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in load_sweep([f"experiment={name}"])]
+    actual = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in load_sweep([f"experiment={name}"])]
     expected = EXPECTED[name]
-    assert sorted(found) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
+    assert sorted(actual) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
     protocol = "torchray" if name.startswith("torchray") else "paper"
     assert {cfg.protocol.name for _, cfg in load_sweep([f"experiment={name}"])} == {protocol}
 

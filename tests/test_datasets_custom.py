@@ -33,8 +33,8 @@ def evaluate(folder, boxes):
 
 
 def test_the_example_runs(data):
-    found = evaluate(data, "b.jpg,dog,20,10,40,30\na.png,cat,0,0,10,10\nb.jpg,cat,31,0,60,40\n")
-    assert found == {("a", "cat"): False, ("b", "dog"): True, ("b", "cat"): False}
+    actual = evaluate(data, "b.jpg,dog,20,10,40,30\na.png,cat,0,0,10,10\nb.jpg,cat,31,0,60,40\n")
+    assert actual == {("a", "cat"): False, ("b", "dog"): True, ("b", "cat"): False}
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def uniform(image, targets, classifier):
 
 
 @pytest.fixture(scope="module")
-def source():
+def demo():
     """The built-in pictures, each laid out once."""
 
     class Kept(list):
@@ -34,9 +34,9 @@ def source():
 
 
 @pytest.mark.parametrize(("name", "n"), [("demo_2x2.json", 2), ("demo_3x3.json", 3)])
-def test_the_committed_lists_show_what_they_say(name, n, source):
-    grid = Grid(f"eval/datasets/grids/{name}", source)
-    samples = {sample.key: sample for sample in source}
+def test_the_committed_lists_show_what_they_say(name, n, demo):
+    grid = Grid(f"eval/datasets/grids/{name}", demo)
+    samples = {sample.key: sample for sample in demo}
     content = json.loads((ROOT / "eval/datasets/grids" / name).read_text())
     assert len(grid) == len(content["mosaics"])
     assert len({json.dumps(sorted(cells)) for cells in content["mosaics"]}) == len(grid), "no mosaic is there twice"
@@ -44,24 +44,24 @@ def test_the_committed_lists_show_what_they_say(name, n, source):
         sample = grid[index]
         assert len(list(pairs(sample))) == n * n
         for number, (key, label) in enumerate(content["mosaics"][index]):
-            shown = {source.classes[each] for each in samples[key].labels}
+            shown = {demo.classes[each] for each in samples[key].labels}
             assert shown == {label}, "a picture of one class, so that no other cell shows it"
             row, column = divmod(number, n)
-            boxes = sample.region(source.classes.index(label)).boxes.tolist()
+            boxes = sample.region(demo.classes.index(label)).boxes.tolist()
             assert boxes == [[column * 224, row * 224, (column + 1) * 224, (row + 1) * 224]]
     picture, key = np.asarray(grid[3].image), content["mosaics"][3][1][0]
     assert (picture[:224, 224:448] == np.asarray(samples[key].image)).all()
 
 
 @pytest.mark.parametrize("n", [2, 3])
-def test_a_uniform_map_scores_exactly_one_in_n_squared(n, source, tmp_path, capsys):
-    single = [s for s in source[:60] if len(set(s.labels.tolist())) == 1 and not any(s.hard)]
-    shown = {source.classes[s.labels[0]]: s.key for s in single}
+def test_a_uniform_map_scores_exactly_one_in_n_squared(n, demo, tmp_path, capsys):
+    single = [s for s in demo[:60] if len(set(s.labels.tolist())) == 1 and not any(s.hard)]
+    shown = {demo.classes[s.labels[0]]: s.key for s in single}
     path = tmp_path / "list.json"
     cells = [[key, name] for name, key in sorted(shown.items())[: n * n]]
     path.write_text(json.dumps({"n": n, "side": 224, "mosaics": [cells]}))
     settings = ["dataset=grid", "compare=false", "method=custom", f"dataset.list={path}", f"results={tmp_path}"]
-    settings += ["+dataset.build.source.count=60", "method.build._target_=tests.test_datasets_grid.uniform"]
+    settings += ["+dataset.build.pictures.count=60", "method.build._target_=tests.test_datasets_grid.uniform"]
     evaluate_job(load(settings))
     capsys.readouterr()
     table(["--records", str(tmp_path / "records"), "--measure", "energy", "--subset", "all", "--format", "csv"])
@@ -70,15 +70,15 @@ def test_a_uniform_map_scores_exactly_one_in_n_squared(n, source, tmp_path, caps
     assert frame.n.tolist() == [n * n]
 
 
-def test_keys_change_with_what_is_in_a_mosaic(tmp_path, source):
-    single = [s for s in source[:40] if len(set(s.labels.tolist())) == 1 and not s.hard.any()]
-    cells = {source.classes[s.labels[0]]: s.key for s in single}
+def test_keys_change_with_what_is_in_a_mosaic(tmp_path, demo):
+    single = [s for s in demo[:40] if len(set(s.labels.tolist())) == 1 and not s.hard.any()]
+    cells = {demo.classes[s.labels[0]]: s.key for s in single}
     names = sorted(cells)[:5]
 
     def grid(chosen, side=64):
         path = tmp_path / "list.json"
         path.write_text(json.dumps({"n": 2, "side": side, "mosaics": [[[cells[name], name] for name in chosen]]}))
-        return Grid(str(path), source)
+        return Grid(str(path), demo)
 
     keys = {grid(names[:4])[0].key, grid(names[1:5])[0].key, grid(names[3::-1])[0].key, grid(names[:4], 32)[0].key}
     assert len(keys) == 4
@@ -96,9 +96,9 @@ def test_keys_change_with_what_is_in_a_mosaic(tmp_path, source):
         grid(["dog", *names[1:4]])
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ValueError, match="is no list of mosaics"):
-        Grid(str(tmp_path / "list.json"), source)
+        Grid(str(tmp_path / "list.json"), demo)
     with pytest.raises(FileNotFoundError, match=r"scripts.make_grid makes such a list"):
-        Grid("nowhere.json", source)
+        Grid("nowhere.json", demo)
 
 
 def test_mosaics_are_drawn_evenly_and_from_the_seed():
@@ -122,10 +122,10 @@ def test_candidates_show_one_class_and_every_network_is_sure_of_it():
     configs = [load([f"model={name}", "dataset.build.count=12"]) for name in ("resnet50", "vgg16")]
     sure, _ = candidates(configs, 0.9)
     all_of_one, _ = candidates(configs[:1], 0.0)
-    source = Demo(count=12)
+    demo = Demo(count=12)
     for key, label in all_of_one:
-        sample = next(each for each in source if each.key == key)
-        assert {source.classes[each] for each in sample.labels} == {label}
+        sample = next(each for each in demo if each.key == key)
+        assert {demo.classes[each] for each in sample.labels} == {label}
     assert set(sure) < set(all_of_one)
 
 

@@ -30,14 +30,14 @@ def imagenet_boxes(root, solution):
         with open(root / "LOC_val_solution.csv", "w", newline="") as stream:
             rows = csv.writer(stream)
             rows.writerow(["ImageId", "PredictionString"])
-            for key, synset, _, found in reversed(VAL):
-                rows.writerow([key, " ".join(f"{synset} {' '.join(map(str, box))}" for box in found) + " "])
+            for key, synset, _, boxes in reversed(VAL):
+                rows.writerow([key, " ".join(f"{synset} {' '.join(map(str, box))}" for box in boxes) + " "])
     else:
         place = root / "ILSVRC" / "Annotations" / "CLS-LOC" / "val"
         place.mkdir(parents=True)
-        for key, synset, size, found in VAL:
+        for key, synset, size, boxes in VAL:
             (place / f"{key}.xml").write_text(
-                xml({"key": key, "size": size, "objects": [(synset, box, False) for box in found]})
+                xml({"key": key, "size": size, "objects": [(synset, box, False) for box in boxes]})
             )
 
 

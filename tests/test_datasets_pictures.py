@@ -47,8 +47,8 @@ def test_the_first_picture_of_a_phones_pair_counts(tmp_path):
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     values = (np.arange(32 * 24).reshape(24, 32) * 80).astype(np.uint16)
     Image.fromarray(values).save(tmp_path / "p.png")
-    found = np.asarray(Picture(tmp_path, "p.png")(), int)
-    assert np.abs(found - (values // 256)[..., None]).max() <= 1
+    actual = np.asarray(Picture(tmp_path, "p.png")(), int)
+    assert np.abs(actual - (values // 256)[..., None]).max() <= 1
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])

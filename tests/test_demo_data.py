@@ -100,10 +100,10 @@ def test_sizes_and_shares(samples):
     assert {len(s.labels) for s in samples} == {1, 2, 3, 4, 5}
     assert {len(set(s.labels.tolist())) for s in samples} == {1, 2, 3}
     assert 0.01 < hard.mean() < 0.15
-    asked = [pair for s in samples for pair in pairs(s)]
-    assert len(asked) > 1.5 * len(samples)
-    assert 0.4 < np.mean([pair.difficult for pair in asked]) < 0.55
-    assert {pair.label for pair in asked} == set(range(20))
+    classes = [pair for s in samples for pair in pairs(s)]
+    assert len(classes) > 1.5 * len(samples)
+    assert 0.4 < np.mean([pair.difficult for pair in classes]) < 0.55
+    assert {pair.label for pair in classes} == set(range(20))
 
 
 def test_twenty_distinct_silhouettes():

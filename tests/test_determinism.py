@@ -39,12 +39,12 @@ def test_rows_are_equal_to_the_last_bit(reference, tmp_path, monkeypatch, name):
     calls, threads = determinism.variants(8)[name]
     other = determinism.rows(tmp_path, calls, threads, COMMON)
     assert len(reference) > 8
-    assert determinism.compare(reference, other) == (0, 0, 0.0)
+    assert determinism.differences(reference, other) == (0, 0, 0.0)
 
 
 def test_batches_move_no_point(reference, tmp_path):
     other = determinism.rows(tmp_path, *determinism.variants(8)["batches of 4 pictures"], COMMON)
-    _, points, largest = determinism.compare(reference, other)
+    _, points, largest = determinism.differences(reference, other)
     assert points == 0
     assert largest < 1e-3
 
@@ -52,11 +52,11 @@ def test_batches_move_no_point(reference, tmp_path):
 def test_a_difference_would_be_seen(reference):
     pair = next(iter(reference))
     moved = reference | {pair: reference[pair] | {"x": reference[pair]["x"] + 1, "energy": 0.5}}
-    different, points, largest = determinism.compare(reference, moved)
+    different, points, largest = determinism.differences(reference, moved)
     assert (different, points) == (1, 1)
     assert largest >= 1
     with pytest.raises(RuntimeError, match="1 pairs are in one run only"):
-        determinism.compare(reference, {other: row for other, row in reference.items() if other != pair})
+        determinism.differences(reference, {other: row for other, row in reference.items() if other != pair})
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
@@ -66,12 +66,12 @@ def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(fo
     classifier = Classifier(tiny(), [0.5] * 3, [0.2] * 3, {"cam": ["0", "1"]}, classes)
     method = GradCAMPlusPlus(classifier) if formula == "GradCAMPlusPlus" else CAM(classifier, formula)
     images = torch.rand(4, 3, 32, 32)
-    targets = [torch.tensor(asked) for asked in ([3], [1, 0, 7], [4, 2], [19])]
+    targets = [torch.tensor(labels) for labels in ([3], [1, 0, 7], [4, 2], [19])]
     together = method.many(images, targets, [0] * 4)
     assert classifier.images_seen == 4
     assert len(together) == 4
-    for image, asked, maps in zip(images, targets, together, strict=True):
-        torch.testing.assert_close(maps, method(image, asked), rtol=1e-4, atol=1e-6)
+    for image, labels, maps in zip(images, targets, together, strict=True):
+        torch.testing.assert_close(maps, method(image, labels), rtol=1e-4, atol=1e-6)
     assert build_method(load(["method=gradcam"]).method, classifier, classes).many
 
 
@@ -79,7 +79,7 @@ CALM = "| gradcam | the same again | 40 | 0 | 0 | 0 |"
 
 
 @pytest.mark.parametrize(
-    ("variant", "found", "status"),
+    ("variant", "counts", "status"),
     [
         ("the same again", (0, 0, 0.0), 0),
         ("two threads", (2, 0, 1e-6), 0),
@@ -88,14 +88,14 @@ CALM = "| gradcam | the same again | 40 | 0 | 0 | 0 |"
         ("three shards", (1, 1, 1.0), 1),
     ],
 )
-def test_the_script_fails_when_a_point_moves_or_a_row_that_may_not(monkeypatch, capsys, variant, found, status):
+def test_the_script_fails_when_a_point_moves_or_a_row_that_may_not(monkeypatch, capsys, variant, counts, status):
     monkeypatch.setattr(runner, "FEW", runner.FEW)
-    lines = [("the same again", 40, 0, 0, 0.0), (variant, 40, *found)]
+    lines = [("the same again", 40, 0, 0, 0.0), (variant, 40, *counts)]
     monkeypatch.setattr(determinism, "measured", lambda common, pictures: iter(lines))
     assert determinism.main(["--method", "gradcam"]) == status
     shown = capsys.readouterr()
     assert CALM in shown.out
-    assert (f"error: gradcam, {variant}: {found[0]} rows and {found[1]} points differ" in shown.err) == bool(status)
+    assert (f"error: gradcam, {variant}: {counts[0]} rows and {counts[1]} points differ" in shown.err) == bool(status)
 
 
 def test_a_method_that_draws_from_the_clock_is_found_out(monkeypatch, tmp_path):

@@ -133,8 +133,8 @@ def test_a_page_that_does_not_exist_is_not_tried_again(server, tmp_path):
 
 def test_two_processes_download_once(server, tmp_path):
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: download(URL, tmp_path / "f", DIGEST), range(4)))
-    assert {path.read_bytes() for path in found} == {BODY}
+        actual = list(pool.map(lambda _: download(URL, tmp_path / "f", DIGEST), range(4)))
+    assert {path.read_bytes() for path in actual} == {BODY}
     assert len(server.requests) == 1
 
 

@@ -98,14 +98,14 @@ def test_guided_backprop_rectifies_relu6(classifier):
                 setattr(parent, name, Module())
     pixels = classifier.normalise(picture()).requires_grad_()
     (expected,) = torch.autograd.grad(twin(pixels)[0, classifier.outputs[2][0]], pixels)
-    found = GuidedBackprop(classifier)(picture(), torch.tensor([2]))
-    torch.testing.assert_close(found[0], expected[0].abs().amax(0), rtol=1e-3, atol=1e-6)
+    actual = GuidedBackprop(classifier)(picture(), torch.tensor([2]))
+    torch.testing.assert_close(actual[0], expected[0].abs().amax(0), rtol=1e-3, atol=1e-6)
 
 
 def test_gpnncam_answers_at_its_finest_layer(classifier):
-    found = GPNNCAM(classifier, source="none")(picture(), torch.tensor([2]))
-    assert found.shape == (1, 28, 28)
-    assert found.std() > 0
+    actual = GPNNCAM(classifier, source="none")(picture(), torch.tensor([2]))
+    assert actual.shape == (1, 28, 28)
+    assert actual.std() > 0
 
 
 def test_other_sides_and_sizes():
@@ -126,7 +126,7 @@ def test_it_sees_what_is_on_photographs():
     dataset = build_dataset(load(["dataset=folder", f"dataset.root={KIT}"]))
     names = dataset.classes
     made = build_classifier(load(["model=efficientnet_lite0", "device=cpu"]), names)
-    right, other, asked = 0, 0, 0
+    right, other, total = 0, 0, 0
     mean, std = torch.tensor([0.498] * 3).view(1, 3, 1, 1), torch.tensor([0.502] * 3).view(1, 3, 1, 1)
     with torch.no_grad():
         for sample in list(dataset)[:24]:
@@ -135,9 +135,9 @@ def test_it_sees_what_is_on_photographs():
                 continue
             pixels = Input().pixels(sample.image)
             wanted = {output for label in labels for output in made.outputs[label]}
-            asked += 1
+            total += 1
             right += int(made.network(made.normalise(pixels)).argmax()) in wanted
             other += int(made.network((pixels[None] * 255 - mean) / std).argmax()) in wanted
-    assert asked >= 15
-    assert right / asked > 0.4
+    assert total >= 15
+    assert right / total > 0.4
     assert other < right

@@ -69,9 +69,9 @@ def test_explain_a_picture(photo, monkeypatch, capsys):
         with Image.open(figure) as image:
             assert image.width > 300
     assert "crown: GPNN-CAM points at" in capsys.readouterr().out
-    found = json.loads((photo / "photo.json").read_text())
-    assert [each["class"] for each in found["classes"]] == ["tabby", "tiger cat"]
-    assert {(each["method"], each["class"]) for each in found["answers"]} == {
+    actual = json.loads((photo / "photo.json").read_text())
+    assert [each["class"] for each in actual["classes"]] == ["tabby", "tiger cat"]
+    assert {(each["method"], each["class"]) for each in actual["answers"]} == {
         (method, name) for method in ("GradCAM", "LayerCAM") for name in ("tabby", "tiger cat")
     }
 
@@ -101,10 +101,10 @@ def test_from_python_with_the_method_alone(photo):
 def test_a_callable_scored_in_five_lines(capsys):
     code = blocks("From Python", "python")[1]
     assert len(code.strip().splitlines()) <= 5
-    found: dict = {}
-    exec(code, found)
+    actual: dict = {}
+    exec(code, actual)
     assert 0 <= float(capsys.readouterr().out) <= 1
-    assert len(found["rows"]) >= 5
+    assert len(actual["rows"]) >= 5
 
 
 def test_your_own_pictures_and_your_own_network(photo, monkeypatch):

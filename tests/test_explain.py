@@ -46,27 +46,27 @@ def test_the_point_of_a_scene_is_that_of_a_run(folder):
     evaluate_job(load(["method=layercam", "limit=1", "dataset.build.count=1", "compare=false", "results=results"]))
     row = frame_of("results/records").iloc[0]
     assert explain(["--class", row["label"], "--method", "layercam", "--json", "x.json", "--out", "x.png"]) == 0
-    found = json.loads((folder / "x.json").read_text())
-    (answer,) = found["answers"]
+    actual = json.loads((folder / "x.json").read_text())
+    (answer,) = actual["answers"]
     assert (answer["x"], answer["y"]) == (row["x"], row["y"])
-    assert found["classes"][0]["rank"] == row["rank"]
-    assert found["classes"][0]["score"] == pytest.approx(row["score"], abs=1e-3)
+    assert actual["classes"][0]["rank"] == row["rank"]
+    assert actual["classes"][0]["score"] == pytest.approx(row["score"], abs=1e-3)
 
 
 def test_ones_own_network_method_and_classes(folder, capsys):
     (folder / "names.txt").write_text("ant\nbee\ncat\ndog\neel\n")
     options = ["--classes", "names.txt", "--class", "DOG", "1", "--method", "gradcam", "mynetwork:quarter", "center"]
     assert explain([*OWN, *options, "--json", "-"]) == 0
-    told = capsys.readouterr()
-    found = json.loads(told.out)
-    assert "cam 2; gpnncam 2, 1, 0" in told.err, "the layers that the rule chose"
-    assert [each["class"] for each in found["classes"]] == ["dog", "bee"]
-    assert found["size"] == [60, 40]
-    quarter = [each for each in found["answers"] if each["method"] == "quarter"]
+    printed = capsys.readouterr()
+    actual = json.loads(printed.out)
+    assert "cam 2; gpnncam 2, 1, 0" in printed.err, "the layers that the rule chose"
+    assert [each["class"] for each in actual["classes"]] == ["dog", "bee"]
+    assert actual["size"] == [60, 40]
+    quarter = [each for each in actual["answers"] if each["method"] == "quarter"]
     assert len(quarter) == 2
     assert all(each["x"] >= 30 and each["y"] >= 20 for each in quarter), "in the photograph's own pixels"
     assert quarter[0]["map"] == [[0, 0], [0, 1]]
-    centre = next(each for each in found["answers"] if each["method"] == "Center")
+    centre = next(each for each in actual["answers"] if each["method"] == "Center")
     assert (centre["x"], centre["y"], centre["map"]) == (30, 20, None)
     assert (folder / "photo-explained.png").exists()
 

@@ -58,8 +58,8 @@ def check(folder, acknowledged):
         for key in todo(folder):
             rows.append(rows_of(key, seconds=0.7))
     compact(folder)
-    found = sorted((row["key"], row["label"], row["x"]) for row in read_rows(folder))
-    assert found == sorted((*pair, 1.5) for pairs in PICTURES.values() for pair in pairs)
+    actual = sorted((row["key"], row["label"], row["x"]) for row in read_rows(folder))
+    assert actual == sorted((*pair, 1.5) for pairs in PICTURES.values() for pair in pairs)
     assert not list(folder.glob("rows*.jsonl"))
     assert not list(folder.glob(".rows.parquet.*"))
 

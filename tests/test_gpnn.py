@@ -133,9 +133,9 @@ def test_patchmatch_comes_within_two_percent_of_exact(engine, alpha):
             scores = np.zeros(nearest.shape, np.int32 if alpha is None else np.float32)
             at = field[..., 0].ravel() * grid[1] + field[..., 1].ravel()
             q, k = unfold(image.astype(np.int64)), unfold(source.astype(np.int64))
-            found = ((q - k[at]) ** 2).sum(1) * (1 if weight is None else weight.ravel()[at])
+            actual = ((q - k[at]) ** 2).sum(1) * (1 if weight is None else weight.ravel()[at])
             patchmatch.exact(to_rows(image), to_rows(source), weight, nearest, scores)
-            reached, best = reached + np.sqrt(found).mean(), best + np.sqrt(scores).mean()
+            reached, best = reached + np.sqrt(actual).mean(), best + np.sqrt(scores).mean()
         return reached / best
 
     # An exact search is not at 1 either: its last average moved the variation a little after the field was found.

@@ -227,12 +227,12 @@ def test_points_on_the_built_in_data_do_not_depend_on_batch_order_and_threads(na
         before = torch.get_num_threads()
         torch.set_num_threads(threads)
         try:
-            found = {}
+            actual = {}
             for sample in (data[index] for index in indices):
                 targets = torch.tensor(sorted(set(sample.labels.tolist())))
                 maps = call(method, Input().pixels(sample.image), targets, seed_for(0, sample.key))
-                found[sample.key] = [upscale(heat, sample.size).peak for heat in maps.numpy()]
-            return found
+                actual[sample.key] = [upscale(heat, sample.size).peak for heat in maps.numpy()]
+            return actual
         finally:
             torch.set_num_threads(before)
 

@@ -172,8 +172,8 @@ def test_in_a_vote_the_picture_itself_votes_once_for_every_pixel(groups):
 
     class Kept(GPNNCAM):
         def _group(self, activations, gradients, group):
-            maps[tuple(group.tolist())] = found = super()._group(activations, gradients, group)
-            return found
+            maps[tuple(group.tolist())] = actual = super()._group(activations, gradients, group)
+            return actual
 
     net = network(linear_head=False)
     targets, _ = positive_pairs(net, image())

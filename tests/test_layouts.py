@@ -78,17 +78,17 @@ def answer(make, kind):
 @pytest.mark.parametrize("kind", [kind for kind in LAYOUTS if kind != "first"])
 @pytest.mark.parametrize("name", METHODS)
 def test_maps_do_not_depend_on_the_layout(name, kind):
-    expected, found = answer(METHODS[name], "first"), answer(METHODS[name], kind)
-    assert found.shape == (3, 7, 7)
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+    expected, actual = answer(METHODS[name], "first"), answer(METHODS[name], kind)
+    assert actual.shape == (3, 7, 7)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-6)
     assert expected.flatten(1).std(1).min() > 0
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
 @pytest.mark.parametrize("name", ["GradCAM", "LayerCAM", "ScoreCAM", "AblationCAM", "GPNN-CAM"])
 def test_the_highest_cell_is_the_one_that_is_scored(name, kind):
-    found = answer(METHODS[name], kind)
-    assert [divmod(int(each.argmax()), 7) for each in found] == CELLS
+    actual = answer(METHODS[name], kind)
+    assert [divmod(int(each.argmax()), 7) for each in actual] == CELLS
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
@@ -106,9 +106,9 @@ def test_gradients_are_taken_in_the_networks_layout_and_read_as_maps(kind):
 def test_pictures_that_are_not_square_keep_their_grid():
     for kind in LAYOUTS:
         made = planted(kind)
-        found = CAM(made)(picture(56, 80), TARGETS)
-        assert found.shape == (3, 7, 10)
-        assert [divmod(int(each.argmax()), 10) for each in found] == CELLS
+        actual = CAM(made)(picture(56, 80), TARGETS)
+        assert actual.shape == (3, 7, 10)
+        assert [divmod(int(each.argmax()), 10) for each in actual] == CELLS
 
 
 class Returns(nn.Module):
@@ -187,7 +187,7 @@ def test_types_speak_where_shapes_do_not():
     block = nn.Sequential(network)
     for name, layout in (("0.0", FIRST), ("0.2", LAST)):
         assert decide(block, name, (1, 7, 7, 7), (56, 56), None) == layout
-    with pytest.raises(ValueError, match="cannot be told apart"):
+    with pytest.raises(ValueError, match="have the same shape"):
         decide(block, "0.1", (1, 7, 7, 7), (56, 56), None)
     assert decide(nn.Sequential(network[:2]), "0", (1, 7, 7, 7), (56, 56), None) == FIRST
 

@@ -58,12 +58,12 @@ def test_order_and_errors(workers):
     kinds = {3: "value", 5: "missing", 6: "size"}
     # The first picture takes longest: whoever hands out what is ready first is found out.
     samples = [sample(i, 0.2 if i == 0 else 0.0, kinds.get(i, "")) for i in range(12)]
-    found = list(decoded(samples, PREPARE, workers))
-    assert [s.key for s, _ in found] == [f"key{i}" for i in range(12)]
-    for number, (_, content) in enumerate(found):
+    actual = list(decoded(samples, PREPARE, workers))
+    assert [s.key for s, _ in actual] == [f"key{i}" for i in range(12)]
+    for number, (_, content) in enumerate(actual):
         if number not in kinds:
             assert torch.equal(content.pixels, PREPARE(Image.new("RGB", (8, 8), (number, 0, 0))))
-    errors = {n: found[n][1] for n in kinds}
+    errors = {n: actual[n][1] for n in kinds}
     assert isinstance(errors[3], ValueError)
     assert isinstance(errors[5], OSError)
     assert [str(errors[n]) for n in (3, 5)] == ["key3: picture.jpg is damaged", "key5: picture.jpg does not exist"]

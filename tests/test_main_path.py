@@ -29,8 +29,8 @@ def run(*arguments) -> subprocess.CompletedProcess:
 def rows(results: Path, method: str) -> list[dict]:
     """Rows of the only run of a method, without the fields that differ between equal runs."""
     (path,) = results.glob(f"records/*.{method}.*/rows.jsonl")
-    found = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in TIMING} for row in found]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{name: value for name, value in row.items() if name not in TIMING} for row in lines]
 
 
 def test_the_main_job_ends_in_a_table_and_a_picture_and_a_second_call_has_nothing_to_do(tmp_path):
@@ -43,7 +43,7 @@ def test_the_main_job_ends_in_a_table_and_a_picture_and_a_second_call_has_nothin
     assert str(picture) in first.stdout
     assert Image.open(picture).width > 300
     before = {method: rows(tmp_path, method) for method in ("gpnncam", "gradcam", "center")}
-    assert {len(found) for found in before.values()} == {len(before["gpnncam"])}
+    assert {len(actual) for actual in before.values()} == {len(before["gpnncam"])}
 
     second = run("limit=4", "method.build.n=4", f"results={tmp_path}")
     assert second.returncode == 0, second.stderr

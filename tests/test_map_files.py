@@ -57,10 +57,10 @@ def test_maps_in_double_precision_keep_their_highest_point(tmp_path, dtype):
         grid = np.full((4, 5), background, dtype)
         grid[2, 3] = peak
         np.save(tmp_path / "p" / "cat.npy", grid)
-        found = Maps(tmp_path, ["cat"])(type("Sample", (), {"key": "p"}), torch.tensor([0]))
-        assert found.dtype == torch.float64
-        assert int(found.argmax()) == 2 * 5 + 3
-        assert float(found.max()) == peak
+        actual = Maps(tmp_path, ["cat"])(type("Sample", (), {"key": "p"}), torch.tensor([0]))
+        assert actual.dtype == torch.float64
+        assert int(actual.argmax()) == 2 * 5 + 3
+        assert float(actual.max()) == peak
 
 
 def test_a_map_file_that_claims_more_than_it_holds_takes_no_memory(tmp_path):

@@ -49,12 +49,12 @@ def loop(case, start, end, step):
 @pytest.mark.parametrize("step", [37, 128, 5000])
 def test_deletion_is_the_loop_over_pixels(step):
     pair = cases([heat(0), heat(1)])
-    found = Deletion(step=step, batch=7).observe(pair)
+    actual = Deletion(step=step, batch=7).observe(pair)
     grey = torch.full_like(pair[0].image, 0.5)  # the mean colour of this classifier
-    for case, row in zip(pair, found, strict=True):
+    for case, row in zip(pair, actual, strict=True):
         assert row["curve"] == pytest.approx(loop(case, case.image, grey, step), **CLOSE)
-    curve = np.array(found[0]["curve"])
-    assert value(Deletion(), found)[0] == pytest.approx(((curve[1:] + curve[:-1]) / 2).mean())
+    curve = np.array(actual[0]["curve"])
+    assert value(Deletion(), actual)[0] == pytest.approx(((curve[1:] + curve[:-1]) / 2).mean())
 
 
 def test_insertion_is_the_loop_from_the_blurred_picture():
@@ -107,10 +107,10 @@ def test_asked_and_predicted_class():
     with torch.no_grad():
         first = int(net.network(net.normalise(picture())).argmax())
     other = (first + 1) % 5
-    asked, predicted = (Deletion(target=t).observe(cases([heat(0)], net=net, targets=[other]))[0]["curve"]
-                        for t in ("asked", "predicted"))  # fmt: skip
+    annotated, predicted = (Deletion(target=t).observe(cases([heat(0)], net=net, targets=[other]))[0]["curve"]
+                        for t in ("annotated", "predicted"))  # fmt: skip
     same = Deletion().observe(cases([heat(0)], net=net, targets=[first]))[0]["curve"]
-    assert predicted == same != asked
+    assert predicted == same != annotated
     blank = Insertion(target="predicted").observe(cases([heat(0)], net=net, targets=[other]))[0]["curve"]
     assert blank[-1] == pytest.approx(predicted[0]), "the picture itself says what is predicted, wherever it stands"
 

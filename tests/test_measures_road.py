@@ -83,11 +83,11 @@ def test_rows_hold_both_curves_and_scores_are_made_of_them():
     assert rows[1] == {"whole": rows[1]["whole"], "shares": [0.2, 0.4, 0.6, 0.8], "most": None, "least": None}
     assert rows[0] == ROAD(batch=3).observe(pair)[0] | {}
     frame = pd.DataFrame(rows)
-    found = {score.name: score.value(frame, None) for score in ROAD.scores}
+    actual = {score.name: score.value(frame, None) for score in ROAD.scores}
     most, least = np.mean(rows[0]["most"]), np.mean(rows[0]["least"])
-    assert found["road_morf"] == pytest.approx([most, np.nan], nan_ok=True)
-    assert found["road_lerf"] == pytest.approx([least, np.nan], nan_ok=True)
-    assert found["road"] == pytest.approx([(least - most) / 2, np.nan], nan_ok=True)
+    assert actual["road_morf"] == pytest.approx([most, np.nan], nan_ok=True)
+    assert actual["road_lerf"] == pytest.approx([least, np.nan], nan_ok=True)
+    assert actual["road"] == pytest.approx([(least - most) / 2, np.nan], nan_ok=True)
     shares, values = ROAD.scores[0].curve.points(frame)
     assert shares.tolist() == [0, 0.2, 0.4, 0.6, 0.8]
     assert values[0].tolist() == [rows[0]["whole"], *rows[0]["most"]]

@@ -131,15 +131,15 @@ def test_scores_are_of_the_upper_half_of_the_stages():
 def test_gradcam_passes_and_guided_backprop_fails(tmp_path):
     from eval.records.loading import load_run
 
-    found = {}
+    actual = {}
     for method in ("gradcam", "guided_backprop"):
         settings = ["measure=randomisation", "measure.randomisation.most=4", "limit=2", "compare=false"]
         outcome = evaluate_job(load([f"method={method}", *settings, f"results={tmp_path}"]))
         (observed,) = load_run(outcome.folders[0]).observations
-        found[method] = float(np.mean(value(Randomisation(), observed.lines.to_dict("records"))))
+        actual[method] = float(np.mean(value(Randomisation(), observed.lines.to_dict("records"))))
     limit = Randomisation.scores[0].passes_below
-    assert found["gradcam"] < limit, found
-    assert found["guided_backprop"] >= limit, found
+    assert actual["gradcam"] < limit, actual
+    assert actual["guided_backprop"] >= limit, actual
 
 
 def test_stability_measures_points_and_maps_of_other_seeds():

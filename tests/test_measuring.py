@@ -35,8 +35,8 @@ def results(measured, tmp_path):
 
 
 def folder(results):
-    (found,) = (results / "records").iterdir()
-    return found
+    (run,) = (results / "records").iterdir()
+    return run
 
 
 def content(folder):
@@ -104,19 +104,19 @@ def test_shards_and_compaction_read_as_one(results, measured):
     assert not list(place.glob("rows*.jsonl"))
     packed = load_run(folder(results)).observations[0].lines
     whole = load_run(folder(measured)).observations[0].lines
-    for found in (lines, packed):
-        found = found.set_index(["key", "label"]).sort_index().drop(columns="seconds")
-        pd.testing.assert_frame_equal(found, whole.set_index(["key", "label"]).sort_index().drop(columns="seconds"))
+    for actual in (lines, packed):
+        actual = actual.set_index(["key", "label"]).sort_index().drop(columns="seconds")
+        pd.testing.assert_frame_equal(actual, whole.set_index(["key", "label"]).sort_index().drop(columns="seconds"))
 
 
 def test_two_settings_of_a_measure_never_share_a_sheet(results, capsys):
     evaluate(results, "measure.average_drop.probability=sigmoid")
     evaluate(results, "measure.average_drop.batch=3")  # of speed alone
     assert len(load_run(folder(results)).observations) == 2
-    found = frame(results, capsys, "--measure", "average_drop", "--subset", "all")
-    assert found.protocol.tolist() == ["paper [probability=sigmoid]", "paper [probability=softmax]"]
-    assert found.accuracy.nunique() == 2
-    assert all("probability=" in rule for rule in found.rule)
+    actual = frame(results, capsys, "--measure", "average_drop", "--subset", "all")
+    assert actual.protocol.tolist() == ["paper [probability=sigmoid]", "paper [probability=softmax]"]
+    assert actual.accuracy.nunique() == 2
+    assert all("probability=" in rule for rule in actual.rule)
 
 
 def test_an_observation_never_outlives_its_row(results, capsys):
@@ -160,10 +160,10 @@ def test_ready_made_maps_are_measured_by_the_network_that_is_asked(results, caps
     evaluate(results / "kept", "measure=[]", "save_maps=true")
     (maps,) = (results / "kept" / "records").glob("*/maps")
     evaluate(results, "method=maps", f"method.folder={maps}")
-    found = frame(results, capsys, "--measure", "average_drop", "--subset", "all")
-    assert found.model.tolist() == ["resnet50", "resnet50"]
+    actual = frame(results, capsys, "--measure", "average_drop", "--subset", "all")
+    assert actual.model.tolist() == ["resnet50", "resnet50"]
     # The kept maps are in half precision.
-    assert found.accuracy[0] == pytest.approx(found.accuracy[1], abs=1e-2)
+    assert actual.accuracy[0] == pytest.approx(actual.accuracy[1], abs=1e-2)
     both = frame(results, capsys, "--measure", "average_drop", "--subset", "all", of=compare)
     assert both.n.tolist() == [4]
 

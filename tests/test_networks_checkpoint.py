@@ -38,13 +38,13 @@ def test_the_layouts_in_circulation_load(tmp_path, state, wrap):
     torch.save(wrap(state), tmp_path / "w.pth")
     with torch.device("meta"):
         empty = network()
-    found = fill(empty, read(tmp_path / "w.pth"), "w.pth")
+    actual = fill(empty, read(tmp_path / "w.pth"), "w.pth")
     pixels = torch.rand(1, 3, 4, 4)
     expected = network()
     expected.load_state_dict(state)
-    assert torch.allclose(found(pixels), expected.eval()(pixels), atol=1e-3)
-    assert not found.training
-    assert all(v.dtype == torch.float32 for v in found.parameters())
+    assert torch.allclose(actual(pixels), expected.eval()(pixels), atol=1e-3)
+    assert not actual.training
+    assert all(v.dtype == torch.float32 for v in actual.parameters())
 
 
 def test_safetensors_load(tmp_path, state):
@@ -113,17 +113,17 @@ def test_what_does_not_fit_is_named(state):
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
     """An empty torch.hub cache; what is asked of the web is recorded and answered with b"weights"."""
-    asked = []
+    requests = []
 
     def download(url, target, digest):
-        asked.append((url, digest))
+        requests.append((url, digest))
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(b"weights")
         return target
 
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     monkeypatch.setattr(checkpoint, "download", download)
-    return asked
+    return requests
 
 
 def test_weights_are_cached_where_torch_hub_caches(hub, tmp_path):
@@ -160,8 +160,8 @@ def test_without_a_network_the_message_names_the_setting(hub, monkeypatch):
 @pytest.mark.parametrize("arch", ["vgg16", "vgg16_bn", "resnet50"])
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
 def test_the_weights_asked_for_are_the_weights_fetched(arch, weights, monkeypatch):
-    asked = []
-    monkeypatch.setattr(imagenet, "fetch", lambda url: asked.append(url) or "here")
+    urls = []
+    monkeypatch.setattr(imagenet, "fetch", lambda url: urls.append(url) or "here")
     monkeypatch.setattr(imagenet, "read", lambda path: {})
     if weights == "IMAGENET1K_V2" and arch != "resnet50":
         with pytest.raises(ValueError, match=r"has no weights 'IMAGENET1K_V2' for .*; it has IMAGENET1K_V1"):
@@ -169,7 +169,7 @@ def test_the_weights_asked_for_are_the_weights_fetched(arch, weights, monkeypatc
         return
     with pytest.raises(ValueError, match="here does not fit"):
         imagenet.build(arch, weights)
-    assert asked == [
+    assert urls == [
         models.get_weight(
             f"{ {'vgg16': 'VGG16', 'vgg16_bn': 'VGG16_BN', 'resnet50': 'ResNet50'}[arch] }_Weights.{weights}"
         ).url

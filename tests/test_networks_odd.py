@@ -63,11 +63,11 @@ def test_half_precision_gives_nearly_the_same_map(name, dtype):
     torch.manual_seed(0)
     expected = METHODS[name](classifier(network()))(image(), TARGETS)
     torch.manual_seed(0)
-    found = METHODS[name](classifier(network().to(dtype)))(image(), TARGETS)
-    assert found.dtype == torch.float32
+    actual = METHODS[name](classifier(network().to(dtype)))(image(), TARGETS)
+    assert actual.dtype == torch.float32
     # Eight bits of a mantissa, through a dozen operations; a principal direction moves more.
     scale = expected.abs().max()
-    assert (found - expected).abs().mean() < (0.25 if "Eigen" in name else 0.1) * scale
+    assert (actual - expected).abs().mean() < (0.25 if "Eigen" in name else 0.1) * scale
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -75,8 +75,8 @@ def test_a_network_without_parameters_gives_the_same_map(name):
     torch.manual_seed(0)
     expected = METHODS[name](classifier(network()))(image(), TARGETS)
     torch.manual_seed(0)
-    found = METHODS[name](classifier(Hidden(), "last"))(image(), TARGETS)
-    torch.testing.assert_close(found, expected)
+    actual = METHODS[name](classifier(Hidden(), "last"))(image(), TARGETS)
+    torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -128,9 +128,9 @@ def picture(height, width):
     return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height * width)) * 255 - 110
 
 
-def same(found, expected):
+def same(actual, expected):
     scale = expected.abs().max()
-    return found.shape == expected.shape and float((found - expected).abs().max() / scale) < 1e-4
+    return actual.shape == expected.shape and float((actual - expected).abs().max() / scale) < 1e-4
 
 
 @torch.no_grad()

@@ -60,9 +60,9 @@ def test_layers_follow_the_rule_and_methods_answer_on_the_patches_grid():
     assert made.layers["gpnncam"] == [f"visual.transformer.resblocks.{n}.ln_1" for n in (2, 1, 0)]
     image, targets = torch.rand(3, 32, 32), torch.tensor([0, 2])
     for make in (CAM, AttentionRollout, GradientRollout, LeGrad, lambda each: GPNNCAM(each, source="none")):
-        found = make(made)(image, targets)
-        assert found.shape == (2, 4, 4)
-        assert torch.isfinite(found).all()
+        actual = make(made)(image, targets)
+        assert actual.shape == (2, 4, 4)
+        assert torch.isfinite(actual).all()
 
 
 def test_a_builder_that_asks_for_class_names_gets_them():

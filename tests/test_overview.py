@@ -78,13 +78,13 @@ def frame(results, capsys, *arguments, of=table):
 
 
 def test_who_cannot_be_told_from_the_best_is_marked(results, capsys):
-    found = frame(results, capsys, "--subset", "all")
-    assert found.index[found.best].tolist() == ["gpnncam"]
-    assert found.index[found.alike].tolist() == ["scorecam"]
+    actual = frame(results, capsys, "--subset", "all")
+    assert actual.index[actual.best].tolist() == ["gpnncam"]
+    assert actual.index[actual.alike].tolist() == ["scorecam"]
     table(["--records", str(results / "records"), "--subset", "all", "--resamples", "1000"])
     text = capsys.readouterr().out
     assert "</ins> ≈" in text
-    assert "≈ not told from the best of its column" in text
+    assert "≈ not significantly below the best of its column" in text
     for form in ("html", "latex"):
         table(["--records", str(results / "records"), "--subset", "all", "--resamples", "1000", "--format", form])
         assert ("≈" if form == "html" else "$^\\approx$") in capsys.readouterr().out
@@ -124,12 +124,12 @@ def test_runs_of_several_seeds_are_one_line_with_its_spread(tmp_path, capsys):
         write_run(tmp_path, "gpnncam", content, seed=seed)
     write_run(tmp_path, "gradcam", rows(80, 0.3, 9))
     accuracies = [pd.DataFrame(content).inside.mean() for content in contents]
-    found = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
-    assert found.accuracy == pytest.approx(np.mean(accuracies), abs=1e-6)
-    assert (found.seeds, found.n, found.label) == (3, len(contents[0]), "GPNNCAM (3 seeds)")
-    assert (found.seed_low, found.seed_high) == (pytest.approx(min(accuracies)), pytest.approx(max(accuracies)))
-    assert found.complete
-    assert found.seconds == pytest.approx(pd.DataFrame(contents[0]).groupby("key").seconds.sum().mean())
+    actual = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
+    assert actual.accuracy == pytest.approx(np.mean(accuracies), abs=1e-6)
+    assert (actual.seeds, actual.n, actual.label) == (3, len(contents[0]), "GPNNCAM (3 seeds)")
+    assert (actual.seed_low, actual.seed_high) == (pytest.approx(min(accuracies)), pytest.approx(max(accuracies)))
+    assert actual.complete
+    assert actual.seconds == pytest.approx(pd.DataFrame(contents[0]).groupby("key").seconds.sum().mean())
     apart = frame(tmp_path, capsys, "--subset", "all", "--by-seed")
     assert sorted(apart.index) == ["gpnncam [seed=0]", "gpnncam [seed=1]", "gpnncam [seed=2]", "gradcam"]
     table(["--records", str(tmp_path / "records"), "--subset", "all", "--resamples", "100"])
@@ -146,30 +146,30 @@ def test_a_seed_that_lacks_pairs_makes_the_line_incomplete(tmp_path, capsys):
     every = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
     write_run(tmp_path, "gpnncam", content, seed=0)
     write_run(tmp_path, "gpnncam", content[:40], seed=1, pairs_in_all=every)
-    found = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
-    assert not found.complete
-    assert found.rows == 40
+    actual = frame(tmp_path, capsys, "--subset", "all").loc["gpnncam"]
+    assert not actual.complete
+    assert actual.rows == 40
 
 
 def test_the_overview_ranks_in_the_direction_that_is_better(results):
     runs, _ = load_runs(results / "records")
     runs = pool(runs)
     tell_apart(runs)
-    (found,) = overviews(runs, named_protocol("paper"), measures=("hit", "deletion", "insertion", "randomisation"),
+    (actual,) = overviews(runs, named_protocol("paper"), measures=("hit", "deletion", "insertion", "randomisation"),
                          resamples=500)  # fmt: skip
-    assert [column.name for column in found.columns] == ["hit", "deletion", "randomisation"]
-    hit, deletion, randomisation = found.columns
-    assert list(found.labels) == ["gradcam", "scorecam", "layercam", "gpnncam"]
+    assert [column.name for column in actual.columns] == ["hit", "deletion", "randomisation"]
+    hit, deletion, randomisation = actual.columns
+    assert list(actual.labels) == ["gradcam", "scorecam", "layercam", "gpnncam"]
     assert hit.ranks.idxmin() == "gpnncam"
     assert deletion.ranks.dropna().to_dict() == {"gradcam": 1, "layercam": 2, "gpnncam": 3}
     assert deletion.values["gradcam"] == pytest.approx(0.55 + 0.025, abs=0.01)
     assert randomisation.ranks.isna().all()
     both = pd.concat([hit.ranks, deletion.ranks], axis=1).dropna()
     tau = stats.kendalltau(both.iloc[:, 0], both.iloc[:, 1]).statistic
-    assert found.agreement.loc["hit", "deletion"] == found.agreement.loc["deletion", "hit"] == pytest.approx(tau)
-    assert found.agreement.loc["hit", "hit"] == 1
-    assert list(found.agreement.columns) == ["hit", "deletion"]
-    text = overview_markdown(found)
+    assert actual.agreement.loc["hit", "deletion"] == actual.agreement.loc["deletion", "hit"] == pytest.approx(tau)
+    assert actual.agreement.loc["hit", "hit"] == 1
+    assert list(actual.agreement.columns) == ["hit", "deletion"]
+    text = overview_markdown(actual)
     assert "hit ↑" in text
     assert "deletion ↓" in text
     assert "randomisation: below 0.7 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text

@@ -14,9 +14,9 @@ TWO = [(0, 0, 5, 5), (9, 9, 80, 50)]  # the first is difficult, the second, larg
 
 
 def named(key, boxes=TWO, labels=(0, 1), **more):
-    found = sample(boxes, labels, open=Kept((100, 60), f"digest of {key}"), **more)
-    object.__setattr__(found, "key", key)
-    return found
+    made = sample(boxes, labels, open=Kept((100, 60), f"digest of {key}"), **more)
+    object.__setattr__(made, "key", key)
+    return made
 
 
 DATA = [named("p0"), named("p1", [], []), named("p2"), named("p3", [(1, 1, 9, 9)], [2]), named("p4")]
@@ -112,10 +112,10 @@ def test_files_of_pictures_all_over_the_run_are_read_again(count, monkeypatch):
     read: Counter = Counter()
 
     def of(key):
-        found = named(key)
-        given = found.open.digest
-        found.open.digest = lambda: read.update([key]) or given()
-        return found
+        actual = named(key)
+        given = actual.open.digest
+        actual.open.digest = lambda: read.update([key]) or given()
+        return actual
 
     planned = plan([of(f"p{n}") for n in range(count)])
     assert left(planned, rows=all_rows(planned)) == []

@@ -59,7 +59,7 @@ def test_a_living_writer_keeps_others_out_and_a_killed_one_does_not(tmp_path, fo
         process.wait()
         with Rows(tmp_path / "run") as rows:
             rows.append([row("second")])
-        assert [found["key"] for found in read_rows(tmp_path / "run")] == ["first", "second"]
+        assert [actual["key"] for actual in read_rows(tmp_path / "run")] == ["first", "second"]
     finally:
         os.killpg(process.pid, signal.SIGKILL) if forks else process.kill()
         process.wait()
@@ -83,7 +83,7 @@ def test_shards_of_one_division_work_side_by_side_and_other_divisions_wait(tmp_p
         first.append([row("c")])
     with Rows(tmp_path, (1, 3)) as rows:
         rows.append([row("d")])
-    assert sorted(found["key"] for found in read_rows(tmp_path)) == list("abcd")
+    assert sorted(actual["key"] for actual in read_rows(tmp_path)) == list("abcd")
     assert sorted(path.name for path in tmp_path.glob("rows*")) == [
         "rows.1-of-2.jsonl",
         "rows.1-of-3.jsonl",
@@ -155,14 +155,14 @@ def test_a_file_cut_anywhere_holds_whole_pictures(tmp_path_factory, data):
     whole = written(folder / "rows.jsonl", 4)
     cut = data.draw(st.integers(0, len(whole)))
     (folder / "rows.jsonl").write_bytes(whole[:cut] + data.draw(st.sampled_from([b"", b"\0", b"\0" * 300])))
-    pictures = [found["key"] for found in read_rows(folder)]
+    pictures = [actual["key"] for actual in read_rows(folder)]
     assert pictures == [f"p{number}" for number in range(len(pictures) // 2) for _ in "cd"]
     with Rows(folder):
         pass
     kept = (folder / "rows.jsonl").read_bytes()
     assert whole.startswith(kept)
     assert len(kept) > cut - len(whole) // 4
-    assert [found["key"] for found in read_rows(folder)] == pictures
+    assert [actual["key"] for actual in read_rows(folder)] == pictures
 
 
 @pytest.mark.parametrize(
@@ -277,10 +277,10 @@ def test_a_reader_beside_a_writer_and_a_compaction_misses_and_doubles_nothing(tm
     looks = 0
     while writer.is_alive():
         before = len(acknowledged)
-        found = read_rows(tmp_path)
+        actual = read_rows(tmp_path)
         looks += 1
-        if not 2 * before <= len(found) <= 2 * count or len(found) % 2:
-            wrong.append((before, len(found)))
+        if not 2 * before <= len(actual) <= 2 * count or len(actual) % 2:
+            wrong.append((before, len(actual)))
     writer.join()
     assert not wrong
     assert looks > 5

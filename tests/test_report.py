@@ -144,12 +144,12 @@ def test_a_browser_filters_switches_and_needs_no_mouse(site, tmp_path):
     data = embedded(page)
 
     def expected(protocol, hits=None, misses=None, subset="all"):
-        found = []
+        actual = []
         for item in data["items"]:
             verdicts = {answer["method"]: answer["hit"] for answer in item["answers"]}
             if item["protocol"] == protocol and (subset == "all" or item["difficult"]):
-                found += [item["key"]] * (verdicts.get(hits, True) is True and verdicts.get(misses, False) is False)
-        return found
+                actual += [item["key"]] * (verdicts.get(hits, True) is True and verdicts.get(misses, False) is False)
+        return actual
 
     shown = "[...document.querySelectorAll('#pictures .item')].map(e => e.dataset.key)"
 

@@ -74,11 +74,11 @@ def test_a_long_name_hides_no_number_and_widens_no_page(browser, width):
         "row.cells[1].querySelector('.value').getBoundingClientRect().left + 1).length"
     )
     assert hidden == 0
-    told = "getComputedStyle(document.querySelector('#charts .swipe')).display !== 'none'"
+    swipe = "getComputedStyle(document.querySelector('#charts .swipe')).display !== 'none'"
     over = (
         "(() => { const f = document.querySelector('#charts .scroll'); return f.scrollWidth > f.clientWidth + 2; })()"
     )
-    browser.wait(f"({told}) === ({over})")
+    browser.wait(f"({swipe}) === ({over})")
     assert browser.ask(over) == (width == 390), "at 390 pixels columns lie beyond the edge, and a line says so"
 
 

@@ -141,13 +141,13 @@ def test_memory_that_runs_out_halves_the_batch_and_the_run_goes_on(tmp_path, cap
 
 
 def test_memory_that_runs_out_on_one_picture_halves_the_methods_own_batch():
-    told = []
+    said = []
     method = Method(most=4, batch=64)
-    answer = Caller(method, 1, told.append)([torch.zeros(3, 4, 4)], [torch.tensor([0])], [1])
+    answer = Caller(method, 1, said.append)([torch.zeros(3, 4, 4)], [torch.tensor([0])], [1])
     assert answer[0].shape == (1, 4, 4)
     assert method.batch == 4
-    assert len(told) == 4
-    hopeless = Caller(Method(most=0), 4, told.append)([torch.zeros(3, 4, 4)] * 4, [torch.tensor([0])] * 4, [1] * 4)
+    assert len(said) == 4
+    hopeless = Caller(Method(most=0), 4, said.append)([torch.zeros(3, 4, 4)] * 4, [torch.tensor([0])] * 4, [1] * 4)
     assert len(hopeless) == 1
     assert "out of GPU memory even with one picture at a time" in str(hopeless[0])
 
@@ -304,9 +304,9 @@ def test_what_a_data_set_has_to_say_is_printed_once(capsys, monkeypatch):
     settings = load(["dataset=imagenet", "dataset.root=/nowhere"])
 
     def noted(cfg):
-        found = Pictures(2)
-        found.notes = ("3 pictures have no boxes",)
-        return found
+        data = Pictures(2)
+        data.notes = ("3 pictures have no boxes",)
+        return data
 
     monkeypatch.setattr(build, "build_dataset", noted)
     for _ in range(2):

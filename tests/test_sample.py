@@ -58,18 +58,18 @@ def test_difficult_is_smaller_than_a_quarter_beside_another_class():
 
 
 def test_a_region_is_the_union_of_the_boxes_or_masks_of_its_class():
-    found = sample([(0, 0, 5, 5), (9, 9, 20, 20), (3, 3, 8, 8)], [1, 0, 1])
-    assert found.region(1).boxes.tolist() == [[0, 0, 5, 5], [3, 3, 8, 8]]
-    asked = []
+    made = sample([(0, 0, 5, 5), (9, 9, 20, 20), (3, 3, 8, 8)], [1, 0, 1])
+    assert made.region(1).boxes.tolist() == [[0, 0, 5, 5], [3, 3, 8, 8]]
+    calls = []
 
     def masks(numbers):
-        asked.append(numbers.tolist())
+        calls.append(numbers.tolist())
         mask = np.zeros((60, 100), bool)
         mask[4, 7] = True
         return mask
 
     region = sample([(0, 0, 5, 5), (9, 9, 20, 20), (3, 3, 8, 8)], [1, 0, 1], masks=masks).region(1)
-    assert asked == [[0, 2]]
+    assert calls == [[0, 2]]
     assert (region.area, region.contains(7, 4), region.contains(4, 7)) == (1, True, False)
 
 

@@ -35,11 +35,11 @@ def test_the_rows_are_those_of_a_run(tmp_path):
 
 
 def test_a_callable_of_ones_own():
-    found = score(centre, *FEW)
-    side = found["width"].iloc[0]
-    assert ((found["x"] - side / 2).abs() <= side / 5).all()
-    assert found["rank"].notna().all()
-    assert set(found["key"]) <= {f"test-{index:06d}" for index in range(3)}
+    actual = score(centre, *FEW)
+    side = actual["width"].iloc[0]
+    assert ((actual["x"] - side / 2).abs() <= side / 5).all()
+    assert actual["rank"].notna().all()
+    assert set(actual["key"]) <= {f"test-{index:06d}" for index in range(3)}
 
     class Method:
         def __init__(self, classifier):
@@ -49,7 +49,7 @@ def test_a_callable_of_ones_own():
             return centre(image, targets, self.classifier).tolist()
 
     same = [name for name in FIELDS if name not in TIMING]
-    pd.testing.assert_frame_equal(score(Method, *FEW)[same], found[same])
+    pd.testing.assert_frame_equal(score(Method, *FEW)[same], actual[same])
 
 
 def test_what_cannot_be_scored_says_so():
@@ -67,13 +67,13 @@ def test_frames_of_many_runs_keep_keys_and_names(tmp_path):
     write_run(tmp_path, "gradcam", rows(10, 0.5), settings={"n": 5})
     write_run(tmp_path, "gradcam", rows(10, 0.6, 1), settings={"n": 20})
     write_run(tmp_path, "center", rows(10, 0.3, 2, blind=True), model=None)
-    found = frame_of(tmp_path / "records")
-    assert found["key"].iloc[0] == "000000", "digits stay a text"
-    assert set(found["method"]) == {"gradcam [n=5]", "gradcam [n=20]", "center"}
-    assert found.groupby("method")["inside"].mean()["gradcam [n=5]"] == pytest.approx(
+    actual = frame_of(tmp_path / "records")
+    assert actual["key"].iloc[0] == "000000", "digits stay a text"
+    assert set(actual["method"]) == {"gradcam [n=5]", "gradcam [n=20]", "center"}
+    assert actual.groupby("method")["inside"].mean()["gradcam [n=5]"] == pytest.approx(
         pd.DataFrame(rows(10, 0.5))["inside"].mean()
     )
-    assert found["run"].nunique() == 3
+    assert actual["run"].nunique() == 3
     with pytest.raises(FileNotFoundError, match="holds no run"):
         frame_of(tmp_path / "nothing")
     (tmp_path / "records" / "odd").mkdir()

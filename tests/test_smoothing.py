@@ -35,10 +35,10 @@ def test_a_map_is_smoothed_after_the_resize():
     for smoothing, sigma in ((Smoothing(0.1), 9.0), (Smoothing(0.1, of="shorter", border="zero"), 6.0)):
         mode = "nearest" if smoothing.border == "edge" else "constant"
         expected = gaussian_filter(resized, sigma, mode=mode, radius=math.ceil(4 * sigma))
-        found = upscale(grid, (90, 60), smoothing)
-        np.testing.assert_allclose(found.values, expected, rtol=1e-9)
+        actual = upscale(grid, (90, 60), smoothing)
+        np.testing.assert_allclose(actual.values, expected, rtol=1e-9)
         row, column = np.unravel_index(expected.argmax(), expected.shape)
-        assert found.peak == (column, row)
+        assert actual.peak == (column, row)
     before = upscale(Smoothing(0.1)(grid), (90, 60)).values
     assert abs(before - upscale(grid, (90, 60), Smoothing(0.1)).values).max() > 0.01, "the order matters"
 

@@ -119,9 +119,9 @@ def test_files_that_settings_name_count_by_content_and_folders_are_said(tmp_path
     (tmp_path / "b.pt").write_text("one")
     notes: list[str] = []
     settings = {"w": str(tmp_path / "a.pt"), "deep": {"v": [str(tmp_path / "b.pt")]}, "no": "a.pt", "long": "x" * 5000}
-    found = identity._files(settings, "method.build", notes)
-    assert sorted(found) == ["method.build.deep.v.0", "method.build.w"]
-    assert len(set(found.values())) == 1
+    actual = identity._files(settings, "method.build", notes)
+    assert sorted(actual) == ["method.build.deep.v.0", "method.build.w"]
+    assert len(set(actual.values())) == 1
     (tmp_path / "b.pt").write_text("two")
     assert len(set(identity._files(settings, "method.build", notes).values())) == 2
     assert notes == []

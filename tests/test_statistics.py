@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.tables.statistics import bootstrap, compare, exchange_test, holm, interval, kinds, mcnemar, resampled
+from eval.tables.statistics import bootstrap, exchange_test, holm, interval, kinds, mcnemar, paired_test, resampled
 
 
 def test_averages_over_pairs_and_over_classes():
@@ -72,8 +72,8 @@ def test_paired_intervals_cover_as_often_as_they_say():
         ease = rng.random(200)
         pictures = np.repeat(np.arange(200), 2)
         a, b = rng.random((2, 400)) < np.stack([0.4 + 0.5 * ease, 0.2 + 0.5 * ease])[:, pictures]
-        found = compare(pictures, a, b, resamples=400)
-        covered += found.low <= 0.2 <= found.high
+        actual = paired_test(pictures, a, b, resamples=400)
+        covered += actual.low <= 0.2 <= actual.high
     assert 0.93 <= covered / runs <= 0.97
 
 
@@ -111,10 +111,10 @@ def test_mcnemar_is_that_of_statsmodels():
 def test_with_one_pair_a_picture_the_exchange_test_is_mcnemar():
     a, b = np.zeros(100), np.zeros(100)
     a[:5], b[5:20] = 1, 1
-    found = compare(np.arange(100), a, b, resamples=20_000)
-    assert (found.only_a, found.only_b) == (5, 15)
-    assert found.exchange == pytest.approx(found.mcnemar, abs=0.006)
-    assert found.difference == pytest.approx(-0.1)
+    actual = paired_test(np.arange(100), a, b, resamples=20_000)
+    assert (actual.only_a, actual.only_b) == (5, 15)
+    assert actual.exchange == pytest.approx(actual.mcnemar, abs=0.006)
+    assert actual.difference == pytest.approx(-0.1)
 
 
 def test_the_exchange_test_is_valid_where_pairs_hang_together():
@@ -124,9 +124,9 @@ def test_the_exchange_test_is_valid_where_pairs_hang_together():
     pictures = np.repeat(np.arange(60), 5)
     for _ in range(400):
         a, b = (rng.random((2, 60)) < 0.5)[:, pictures]
-        found = compare(pictures, a, b, resamples=300)
-        rejected["mcnemar"] += found.mcnemar < 0.05
-        rejected["exchange"] += found.exchange < 0.05
+        actual = paired_test(pictures, a, b, resamples=300)
+        rejected["mcnemar"] += actual.mcnemar < 0.05
+        rejected["exchange"] += actual.exchange < 0.05
     assert rejected["exchange"] / 400 == pytest.approx(0.05, abs=0.03)
     assert rejected["mcnemar"] / 400 > 0.2
 
@@ -171,8 +171,8 @@ def test_values_that_are_not_finite_are_refused():
 def test_the_observed_difference_counts_as_one_exchange():
     """Forty pictures favour A: none of 99 exchanges reaches that, and p is still not 0 (Phipson and Smyth, 2010)."""
     a, b = np.ones(40), np.zeros(40)
-    assert compare(np.arange(40), a, b, resamples=99).exchange == 1 / 100
-    assert compare(np.arange(40), a, a, resamples=99).exchange == 1
+    assert paired_test(np.arange(40), a, b, resamples=99).exchange == 1 / 100
+    assert paired_test(np.arange(40), a, a, resamples=99).exchange == 1
 
 
 @pytest.mark.parametrize("by_class", [False, True])
@@ -199,8 +199,8 @@ def test_paired_intervals_of_few_pictures_cover_as_often_as_they_say():
         ease = rng.random(12)
         pictures = np.repeat(np.arange(12), 2)
         a, b = rng.random((2, 24)) < np.stack([0.4 + 0.5 * ease, 0.2 + 0.5 * ease])[:, pictures]
-        found = compare(pictures, a, b, resamples=300)
-        covered += found.low <= 0.2 <= found.high
+        actual = paired_test(pictures, a, b, resamples=300)
+        covered += actual.low <= 0.2 <= actual.high
     assert 0.92 <= covered / runs <= 0.985
 
 

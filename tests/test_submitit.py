@@ -128,8 +128,8 @@ def test_a_sweep_in_processes_names_the_killed_one_and_keeps_its_rows(tmp_path):
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1
     assert "job 2/2" in done.stdout
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
-    assert "broken=True: its process died" in told
+    (failed,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "broken=True: its process died" in failed
     pictures = [
         {json.loads(line)["key"] for line in path.read_text().splitlines()}
         for path in tmp_path.glob("records/*/rows.jsonl")

@@ -78,8 +78,8 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network
     overrides = ["experiment=paper_table", f"results={tmp_path}", "roots.pascal=nowhere", "roots.imagenet=nowhere2"]
     overrides += [f"model.checkpoint={tmp_path / 'missing.pth'}"]
-    found, problems = preflight(load_sweep(overrides))
-    assert found == []
+    actual, problems = preflight(load_sweep(overrides))
+    assert actual == []
     assert len(problems) == 3
     for word in ("nowhere", "nowhere2", "missing.pth", "roots.pascal=DIR", "roots.imagenet=DIR"):
         assert any(word in problem for problem in problems), word
@@ -88,19 +88,19 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
 
 def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
     overrides = ["method=center,random", "model=vgg16,resnet50", "limit=10", f"results={tmp_path}"]
-    found, problems = preflight(load_sweep(overrides))
+    actual, problems = preflight(load_sweep(overrides))
     assert problems == []
-    assert [job.name for job in found] == [
+    assert [job.name for job in actual] == [
         f"method={method} model={model}" for method in ("center", "random") for model in ("vgg16", "resnet50")
     ]
-    first = found[0].left
+    first = actual[0].left
     assert first > 10
-    assert [job.left for job in found] == [first, 0, first, 0], "a blind method is the same run under both networks"
+    assert [job.left for job in actual] == [first, 0, first, 0], "a blind method is the same run under both networks"
 
 
 def test_preflight_tells_a_bad_setting_and_a_bad_method_apart_from_a_good_job(tmp_path):
-    found, problems = preflight(load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
-    assert [job.name for job in found] == ["seed=0"]
+    actual, problems = preflight(load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
+    assert [job.name for job in actual] == ["seed=0"]
     assert len(problems) == 1
     assert "seed" in problems[0]
     assert "-1" in problems[0]
@@ -162,9 +162,9 @@ def test_one_jobs_failure_leaves_the_others_running_and_is_named_at_the_end(tmp_
     assert "job 1/2 failed: +method.build.broken=True" in done.stdout
     assert "job 2/2 done: +method.build.broken=False" in done.stdout
     assert "### Protocol paper" in done.stdout
-    (told,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
-    assert "broken=True" in told
-    assert "a mistake in the method" in told
+    (failed,) = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
+    assert "broken=True" in failed
+    assert "a mistake in the method" in failed
     (rows,) = [path for path in tmp_path.glob("records/*/rows.jsonl") if path.stat().st_size]
     assert len(rows.read_text().splitlines()) > 4
 

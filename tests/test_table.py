@@ -47,12 +47,12 @@ def test_a_cell_is_the_average_of_its_rows(results, capsys):
     for method, accuracy, seed in (("gradcam", 0.7, 1), ("gpnncam", 0.9, 2)):
         plain = pd.DataFrame(rows(60, accuracy, seed))
         for subset, part in (("all", plain), ("diff", plain[plain.difficult])):
-            found = cell(frame, method, subset)
-            assert (found.n, found.rows, found.pairs) == (len(part),) * 3
-            assert found.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
-            assert found.low < found.accuracy < found.high
-            assert found.seconds == pytest.approx(plain.seconds.sum() / 60, abs=1e-6)
-            assert found.forwards == pytest.approx(plain.forwards.sum() / 60, abs=1e-6)
+            actual = cell(frame, method, subset)
+            assert (actual.n, actual.rows, actual.pairs) == (len(part),) * 3
+            assert actual.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
+            assert actual.low < actual.accuracy < actual.high
+            assert actual.seconds == pytest.approx(plain.seconds.sum() / 60, abs=1e-6)
+            assert actual.forwards == pytest.approx(plain.forwards.sum() / 60, abs=1e-6)
 
 
 def test_a_method_without_a_network_stands_in_every_network_s_column(results, capsys):
@@ -66,13 +66,13 @@ def test_a_method_without_a_network_stands_in_every_network_s_column(results, ca
 
 def test_rules_are_arguments(results, capsys):
     plain = pd.DataFrame(rows(60, 0.7, 1))
-    found = cell(printed(results, capsys, "--protocol", "paper", "--tolerance", "30"), "gradcam")
-    assert found.accuracy == pytest.approx((plain.distance < 30).mean(), abs=1e-6)
-    assert found.protocol == "paper [hit=tolerance, tolerance=30]"
-    assert np.isnan(found.published)
-    found = cell(printed(results, capsys, "--protocol", "paper", "--average", "class"), "gradcam")
-    assert found.accuracy == pytest.approx(plain.groupby("label").inside.mean().mean(), abs=1e-6)
-    assert found.protocol == "paper [average=class]"
+    actual = cell(printed(results, capsys, "--protocol", "paper", "--tolerance", "30"), "gradcam")
+    assert actual.accuracy == pytest.approx((plain.distance < 30).mean(), abs=1e-6)
+    assert actual.protocol == "paper [hit=tolerance, tolerance=30]"
+    assert np.isnan(actual.published)
+    actual = cell(printed(results, capsys, "--protocol", "paper", "--average", "class"), "gradcam")
+    assert actual.accuracy == pytest.approx(plain.groupby("label").inside.mean().mean(), abs=1e-6)
+    assert actual.protocol == "paper [average=class]"
     frame = printed(results, capsys, "--protocol", "authors", "--subset", "diff")
     assert set(frame.subset) == {"diff"}
     assert cell(frame, "gradcam", "diff").accuracy == pytest.approx(
@@ -97,9 +97,9 @@ def test_a_constant_map_is_a_miss_and_a_map_without_positive_mass_has_no_energy(
     content = rows(20, 1.0, 0)
     content[0] |= {"constant": True, "energy": None}
     write_run(tmp_path, "gradcam", content)
-    found = cell(printed(tmp_path, capsys), "gradcam")
-    assert found.accuracy == pytest.approx(1 - 1 / len(content), abs=1e-6)
-    assert found.constant == 1
+    actual = cell(printed(tmp_path, capsys), "gradcam")
+    assert actual.accuracy == pytest.approx(1 - 1 / len(content), abs=1e-6)
+    assert actual.constant == 1
     energy = [row["energy"] or 0 for row in content]
     assert cell(printed(tmp_path, capsys, "--measure", "energy"), "gradcam").accuracy == pytest.approx(
         np.mean(energy), abs=1e-6
@@ -114,9 +114,9 @@ def test_top_k_takes_the_rank_of_a_blind_method_from_a_run_of_the_network(result
     centre = pd.DataFrame(rows(60, 0.4, 3, blind=True)).merge(
         plain[["key", "label", "rank"]], on=["key", "label"], suffixes=("_", "")
     )
-    found = cell(frame, "center")
-    assert found.n == (centre["rank"] < 2).sum()
-    assert found.accuracy == pytest.approx(centre[centre["rank"] < 2].inside.mean(), abs=1e-6)
+    actual = cell(frame, "center")
+    assert actual.n == (centre["rank"] < 2).sum()
+    assert actual.accuracy == pytest.approx(centre[centre["rank"] < 2].inside.mean(), abs=1e-6)
     # Without a network nobody knows the ranks, and the cell says so.
     alone = cell(printed(results, capsys, "--protocol", "torchray", "--top-k", "2"), "center")
     assert (alone.n, alone.unranked, alone.complete) == (0, len(plain), False)
@@ -131,19 +131,19 @@ def test_a_blind_method_is_held_to_the_pairs_that_the_network_can_be_asked_about
     for subset, part in (("all", plain), ("diff", plain[plain.difficult])):
         for more in ((), ("--top-k", "2")):
             frame = printed(tmp_path, capsys, "--protocol", "paper", *more)
-            found, seeing = cell(frame, "center", subset), cell(frame, "gradcam", subset)
-            assert (found.n, found.rows, found.pairs) == (seeing.n, seeing.rows, seeing.pairs)
-            assert found.complete
-            assert more or found.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
+            actual, seeing = cell(frame, "center", subset), cell(frame, "gradcam", subset)
+            assert (actual.n, actual.rows, actual.pairs) == (seeing.n, seeing.rows, seeing.pairs)
+            assert actual.complete
+            assert more or actual.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
 
 
 def test_incomplete_cells_are_marked_not_ranked_and_refused_on_demand(results, capsys):
     content = rows(60, 1.0, 4)
     write_run(results, "layercam", content[:30], pairs_in_all={"all": len(content), "diff": 50})
     frame = printed(results, capsys, "--protocol", "paper")
-    found = cell(frame, "layercam")
-    assert (found.complete, found.rows, found.pairs) == (False, 30, len(content))
-    assert not found.best
+    actual = cell(frame, "layercam")
+    assert (actual.complete, actual.rows, actual.pairs) == (False, 30, len(content))
+    assert not actual.best
     assert cell(frame, "gpnncam").best
     assert f"† 30 of {len(content)}" in printed(results, capsys, "--protocol", "paper", form="markdown")
     with pytest.raises(SystemExit, match=f"layercam.*30 of {len(content)}"):
@@ -205,9 +205,9 @@ def test_variants_of_a_method_are_told_apart_by_what_differs(results, capsys):
 
 
 def test_published_numbers_stand_beside_their_own_protocol_and_network(results, capsys):
-    found = cell(printed(results, capsys, "--protocol", "paper"), "gpnncam", "diff")
-    assert found.published == 0.699
-    assert found.delta == pytest.approx(found.accuracy - 0.699, abs=2e-6)
+    actual = cell(printed(results, capsys, "--protocol", "paper"), "gpnncam", "diff")
+    assert actual.published == 0.699
+    assert actual.delta == pytest.approx(actual.accuracy - 0.699, abs=2e-6)
     assert cell(printed(results, capsys, "--protocol", "authors"), "gpnncam").published == 0.83
     assert "the paper does not say" in printed(results, capsys, "--protocol", "authors", form="markdown")
     assert cell(printed(results, capsys, "--protocol", "torchray"), "center").published == 0.696
@@ -219,7 +219,7 @@ def test_published_numbers_stand_beside_their_own_protocol_and_network(results, 
 def test_published_csv_holds_the_numbers_of_both_tables():
     known = read_published()
     assert len(known) == 72
-    assert sum(number.source == "paper" for number in known.values()) == 36
+    assert sum(number.reference == "paper" for number in known.values()) == 36
     assert all(0 < number.value < 1 and number.digits == 3 for number in known.values())
     spot = {
         ("imagenet", "all", "resnet50", "scorecam", "paper"): 0.905,

@@ -161,9 +161,9 @@ def test_one_damaged_annotation_leaves_the_others(tmp_path):
         data = folder(root)
         with pytest.raises(ValueError, match=r"p2\.(xml|XML)"):
             plan(data)
-        found = plan(data, "skip")
-        assert [sample.key for _, sample, _ in found.entries] == ["p1", "p3"]
-        ((_, message),) = found.failed
+        actual = plan(data, "skip")
+        assert [sample.key for _, sample, _ in actual.entries] == ["p1", "p3"]
+        ((_, message),) = actual.failed
         assert f"{root}/p2." in message
 
 
@@ -173,9 +173,9 @@ def test_one_bad_line_or_annotation_leaves_the_others(tmp_path):
     good = f"{SYNSET} 1 2 30 20"
     lines = f"v1,{good}\nv2,{good},more\nv3,{good}\nv3,{good}\nv4,{good}\n"
     (tmp_path / "LOC_val_solution.csv").write_text(f"\ufeffImageId,PredictionString\n{lines}", encoding="utf-8")
-    found = plan(ImageNet(tmp_path), "skip")
-    assert [sample.key for _, sample, _ in found.entries] == ["v1", "v4"]
-    assert [message.partition(", ")[2][:6] for _, message in found.failed] == ["line 3", "line 5"]
+    actual = plan(ImageNet(tmp_path), "skip")
+    assert [sample.key for _, sample, _ in actual.entries] == ["v1", "v4"]
+    assert [message.partition(", ")[2][:6] for _, message in actual.failed] == ["line 3", "line 5"]
 
     images = [{"id": n, "file_name": f"p{n}.png", "width": SIZE[0], "height": SIZE[1]} for n in (1, 2)]
     for wrong in (9, None, "cat", [1]):
@@ -184,6 +184,6 @@ def test_one_bad_line_or_annotation_leaves_the_others(tmp_path):
             with pytest.raises(ValueError, match="mixed"):
                 coco(tmp_path, entries, images=images)
             continue
-        found = plan(coco(tmp_path, entries, images=images), "skip")
-        assert [sample.key for _, sample, _ in found.entries] == ["p1"]
-        assert "annotation 2: unknown category_id" in found.failed[0][1]
+        actual = plan(coco(tmp_path, entries, images=images), "skip")
+        assert [sample.key for _, sample, _ in actual.entries] == ["p1"]
+        assert "annotation 2: unknown category_id" in actual.failed[0][1]

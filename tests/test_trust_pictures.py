@@ -94,13 +94,13 @@ def test_an_orientation_counts_as_the_setting_says(tmp_path, tag, form):
     stored, displayed = scene(), ImageOps.exif_transpose(with_tag(tag))
     for orientation, expected in (("stored", stored), ("displayed", displayed)):
         for size in {None, expected.size}:
-            found = Picture(tmp_path, "p", size, orientation)
-            assert found.header_size() == found().size == expected.size
-            assert np.allclose(brightest(found()), brightest(expected), atol=0.5)
+            actual = Picture(tmp_path, "p", size, orientation)
+            assert actual.header_size() == actual().size == expected.size
+            assert np.allclose(brightest(actual()), brightest(expected), atol=0.5)
     if tag >= 5:
-        found = Picture(tmp_path, "p", displayed.size)  # the annotated size fits nothing else
-        assert found.header_size() == found().size == displayed.size
-        assert np.allclose(brightest(found()), brightest(displayed), atol=0.5)
+        actual = Picture(tmp_path, "p", displayed.size)  # the annotated size fits nothing else
+        assert actual.header_size() == actual().size == displayed.size
+        assert np.allclose(brightest(actual()), brightest(displayed), atol=0.5)
 
 
 def with_tag(tag):

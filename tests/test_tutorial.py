@@ -32,9 +32,9 @@ def test_the_tutorial(tmp_path):
     text = README.read_text(encoding="utf-8")
     if not text:
         pytest.skip("the README is not written yet")
-    found = blocks(text)
-    files = [code for language, code in found if language == "python"]
-    shell = [code for language, code in found if language == "bash"]
+    code_blocks = blocks(text)
+    files = [code for language, code in code_blocks if language == "python"]
+    shell = [code for language, code in code_blocks if language == "bash"]
     assert len(files) == 1
     assert len(shell) >= 2
     folder = checkout(tmp_path)

@@ -35,11 +35,11 @@ def files(room):
 
 @pytest.mark.parametrize("room", ALLOWED)
 def test_rooms_import_only_what_they_may(room):
-    found = files(room)
-    assert found
+    modules = files(room)
+    assert modules
     crossed = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in found
+        for path in modules
         for top, name in imports(path)
         if top in PACKAGES and top not in ALLOWED[room]
     ]

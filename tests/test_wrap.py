@@ -132,9 +132,9 @@ def test_every_kind_of_picture_gives_one_answer():
         assert answer.points == first.points
         assert (answer.picture == np.asarray(kinds["PIL"])).all()
     # The picture reaches the network as the pointing game shows it.
-    asked = []
-    explain(lambda image, targets: asked.append(image) or torch.rand(1, 4, 4), wrapped, kinds["PIL"], 0)
-    assert torch.equal(asked[0], Input(side=small_network.SIDE).pixels(kinds["PIL"]))
+    images = []
+    explain(lambda image, targets: images.append(image) or torch.rand(1, 4, 4), wrapped, kinds["PIL"], 0)
+    assert torch.equal(images[0], Input(side=small_network.SIDE).pixels(kinds["PIL"]))
     batches = [
         kinds["float tensor"].expand(2, -1, -1, -1),
         [kinds["PIL"], kinds["numpy"]],

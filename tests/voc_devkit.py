@@ -13,7 +13,7 @@ from eval.datasets.voc import CLASSES
 def random_annotations(count: int, seed: int = 0) -> list[dict]:
     """Pictures with one to five objects; boxes 1-based inclusive as VOC writes them."""
     rng = np.random.default_rng(seed)
-    found = []
+    entries = []
     for number in range(1, count + 1):
         width, height = (int(v) for v in rng.integers(40, 91, 2))
         objects = []
@@ -21,8 +21,8 @@ def random_annotations(count: int, seed: int = 0) -> list[dict]:
             x0, y0 = int(rng.integers(1, width)), int(rng.integers(1, height))
             x1, y1 = int(rng.integers(x0, width + 1)), int(rng.integers(y0, height + 1))
             objects.append((CLASSES[rng.integers(4)], (x0, y0, x1, y1), bool(rng.random() < 0.2)))
-        found.append({"key": f"{number:06d}", "size": (width, height), "objects": objects})
-    return found
+        entries.append({"key": f"{number:06d}", "size": (width, height), "objects": objects})
+    return entries
 
 
 def xml(annotation: dict) -> str:

@@ -30,12 +30,12 @@ def number(value: Any, what: str) -> float:
     if not plain and not (isinstance(value, str) and _DECIMAL.fullmatch(value.strip())):
         raise ValueError(f"{what} is {shown(value)}, no number")
     try:
-        found = float(value)
+        parsed = float(value)
     except OverflowError:
-        found = math.inf
-    if not abs(found) < 2**31:
+        parsed = math.inf
+    if not abs(parsed) < 2**31:
         raise ValueError(f"{what} is {shown(value)}, not a coordinate")
-    return found
+    return parsed
 
 
 def whole(value: Any, what: str) -> int:

@@ -45,17 +45,22 @@ class Coco:
         self.region, self.orientation = checked_region(region), checked_orientation(orientation)
         base = names.folder(root, "COCO", remedy)
         self.path = _annotations(base, split, annotations, remedy)
-        found = instances.read(self.path)
-        self.classes, self.images, self.objects, self.areas = found.classes, found.images, found.objects, found.areas
-        told = [str(image["file_name"]) for image in self.images]
-        self.folder = _images(base, split, images, told, remedy)
-        self.names, lost = names.located(self.folder, told)
+        content = instances.read(self.path)
+        self.classes, self.images, self.objects, self.areas = (
+            content.classes,
+            content.images,
+            content.objects,
+            content.areas,
+        )
+        files = [str(image["file_name"]) for image in self.images]
+        self.folder = _images(base, split, images, files, remedy)
+        self.names, lost = names.located(self.folder, files)
         if lost:
             raise FileNotFoundError(
-                f"{len(lost)} of {len(told)} pictures of {self.path} are missing in {self.folder}, the first is "
+                f"{len(lost)} of {len(files)} pictures of {self.path} are missing in {self.folder}, the first is "
                 f"{lost[0]}; {remedy}"
             )
-        self.keys = tuple(name.rpartition(".")[0] or name for name in told)
+        self.keys = tuple(name.rpartition(".")[0] or name for name in files)
 
     @cached_property
     def remarks(self) -> list[str]:
@@ -69,16 +74,16 @@ class Coco:
         image, name, objects = self.images[index], self.names[index], self.objects[index]
         picture = f"{self.path}, picture {image['file_name']}"
         size = boxes.picture_size(image.get("width"), image.get("height"), picture)
-        labels, found, hard, called = [], [], [], []
+        labels, rectangles, hard, called = [], [], [], []
         for label, entry in objects:
             what = f"{picture}, annotation {shown(entry.get('id'))}"
             if label is None:
                 raise ValueError(f"{what}: unknown category_id {shown(entry.get('category_id'))}")
             labels.append(label)
-            found.append(self._box(entry, size, what))
+            rectangles.append(self._box(entry, size, what))
             hard.append(boxes.flag(entry.get("iscrowd"), f"{what}: iscrowd"))
             called.append(what)
-        regions = np.array(found, np.int64).reshape(-1, 4)
+        regions = np.array(rectangles, np.int64).reshape(-1, 4)
         masks = None
         if self.region == "masks" and objects:
             masks = Masks(tuple(entry.get("segmentation") for _, entry in objects), size, regions, tuple(called))
@@ -102,16 +107,16 @@ class Coco:
         outline = extent(entry.get("segmentation"), size)
         if outline and isinstance(entry["segmentation"], list):
             boxes.in_pixels(outline, size, f"{what}, segmentation")
-        told = instances.box_and_area(entry) if self.areas else None
-        if evidence := boxes.as_corners((x, y, w, h), outline, told and told[1], size):
+        reading = instances.box_and_area(entry) if self.areas else None
+        if evidence := boxes.as_corners((x, y, w, h), outline, reading and reading[1], size):
             raise ValueError(f"{what}: bbox {shown(box)} is read as x, y, width, height, but {evidence}")
         corners = max(x, y) > 1 and x < w <= size[0] and y < h <= size[1]
         hint = " (bbox is read as x, y, width, height; as corners x0, y0, x1, y1 it would fit)" if corners else ""
         # Every pixel that the box touches.
-        found = boxes.clipped(math.floor(x), math.floor(y), math.ceil(x + w), math.ceil(y + h), size, what, hint)
+        clipped = boxes.clipped(math.floor(x), math.floor(y), math.ceil(x + w), math.ceil(y + h), size, what, hint)
         if outline:
             boxes.holds((x, y, x + w, y + h), outline, size, what)
-        return found
+        return clipped
 
 
 def checked_region(region: str) -> str:
@@ -126,8 +131,8 @@ def _annotations(base: Path, split: str, given: str | None, remedy: str) -> Path
         return names.file(base / Path(str(given)).expanduser(), "COCO annotations", remedy)
     tried = [f"annotations/instances_{split}.json", f"instances_{split}.json", "instances.json"]
     for name in tried:
-        if found := names.located(base, [name])[0]:
-            return base / found[0]
+        if files := names.located(base, [name])[0]:
+            return base / files[0]
     others = [
         name
         for place in (base / "annotations", base)
@@ -139,9 +144,9 @@ def _annotations(base: Path, split: str, given: str | None, remedy: str) -> Path
     raise FileNotFoundError(f"COCO: none of {', '.join(str(base / name) for name in tried)} exists; {hint}")
 
 
-def _images(base: Path, split: str, given: str | None, told: list[str], remedy: str) -> Path:
+def _images(base: Path, split: str, given: str | None, files: list[str], remedy: str) -> Path:
     if given is not None:
         return names.folder(base / Path(str(given)).expanduser(), "COCO pictures", remedy)
     tried = [place for place in (base / split, base / "images" / split, base / "images", base) if place.is_dir()]
-    found = next((place for place in tried if told and names.located(place.resolve(), told[:1])[0]), None)
-    return (found or tried[0]).resolve()
+    folder = next((place for place in tried if files and names.located(place.resolve(), files[:1])[0]), None)
+    return (folder or tried[0]).resolve()

@@ -29,7 +29,7 @@ def folder(
     annotations: the JSON file or the folder of XML files, relative to root; None: annotations.json, instances.json or
         the only *.json of root; else the *.xml in Annotations/ or in root itself.
     images: folder of the pictures, relative to root; None: images/, JPEGImages/ or root.
-    region: COCO only, "masks" or "boxes". classes: VOC only, the class names in order; None: those found, sorted.
+    region: COCO only, "masks" or "boxes". classes: VOC only, the class names in order; None: all, sorted.
     orientation: whether EXIF counts, as in `Picture`.
     FileNotFoundError says what was looked for.
     """
@@ -53,7 +53,7 @@ class VOCFolder:
 
     A picture belongs to the XML file of its name, whatever the format of the picture; where none has the XML's
     name, to the one that its <filename> names. All annotations are read here. FileNotFoundError: a picture is
-    missing. A damaged XML raises its ValueError where its sample is asked for, so that the others can be evaluated;
+    missing. A damaged XML raises its ValueError when its sample is read, so that the others can be evaluated;
     a class that it alone has is not known then.
     """
 
@@ -79,22 +79,22 @@ class VOCFolder:
         self.names: list[str] = []
         self.keys = tuple(names.by_stem(files, place))
         for file, stem in zip(files, self.keys, strict=True):
-            found: voc.Annotation | ValueError
+            annotation: voc.Annotation | ValueError
             try:
-                found = voc.read(names.inside(place, file))
+                annotation = voc.read(names.inside(place, file))
             except ValueError as error:
-                found = error
+                annotation = error
             name = pictures.get(stem)
-            if name is None and isinstance(found, voc.Annotation) and found.filename:
-                name = next(iter(names.located(self.root, [found.filename])[0]), None)
-            if name is None and isinstance(found, voc.Annotation):
+            if name is None and isinstance(annotation, voc.Annotation) and annotation.filename:
+                name = next(iter(names.located(self.root, [annotation.filename])[0]), None)
+            if name is None and isinstance(annotation, voc.Annotation):
                 raise FileNotFoundError(f"{place / file}: no picture {stem}.* in {self.root}; {REMEDY}")
-            self.annotations.append(found)
+            self.annotations.append(annotation)
             self.names.append(name or "")
         if not self.keys:
             raise FileNotFoundError(f"the folder data set: no *.xml in {place}; {REMEDY}")
-        sound = [found for found in self.annotations if isinstance(found, voc.Annotation)]
-        seen = sorted({label for found in sound for label, _, _ in found.objects})
+        sound = [annotation for annotation in self.annotations if isinstance(annotation, voc.Annotation)]
+        seen = sorted({label for annotation in sound for label, _, _ in annotation.objects})
         self.classes = tuple(seen) if classes is None else class_names(classes)
 
     @cached_property
@@ -106,11 +106,11 @@ class VOCFolder:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        found = self.annotations[index]
-        if isinstance(found, ValueError):
-            raise found
-        picture = Picture(self.root, self.names[index], found.size, self.orientation)
-        return found.sample(self.keys[index], picture, self.classes)
+        annotation = self.annotations[index]
+        if isinstance(annotation, ValueError):
+            raise annotation
+        picture = Picture(self.root, self.names[index], annotation.size, self.orientation)
+        return annotation.sample(self.keys[index], picture, self.classes)
 
 
 def class_names(given: Sequence[str | int]) -> tuple[str, ...]:
@@ -120,10 +120,10 @@ def class_names(given: Sequence[str | int]) -> tuple[str, ...]:
     for name in given:
         if isinstance(name, bool) or not isinstance(name, str | int) or not str(name).strip():
             raise ValueError(f"dataset.classes: {shown(name)} is no name; a class of that name needs quotes")
-    found = tuple(str(name).strip() for name in given)
-    if len(set(found)) != len(found):
-        raise ValueError(f"dataset.classes names a class twice: {shown(list(found))}")
-    return found
+    classes = tuple(str(name).strip() for name in given)
+    if len(set(classes)) != len(classes):
+        raise ValueError(f"dataset.classes names a class twice: {shown(list(classes))}")
+    return classes
 
 
 def _found(base: Path) -> Path:

@@ -1,5 +1,5 @@
 """Grid pointing game (Böhle et al., CVPR 2021; Rao et al., CVPR 2022): mosaics of n x n pictures of different classes,
-each asked about with its own cell as the region.
+each with its own cell as the region.
 
 Its score is `energy`, the share of the map's positive mass in the cell: a uniform map gives exactly 1 / n^2.
 """
@@ -20,7 +20,7 @@ from eval.game.sample import Sample
 REMEDY = "python -m scripts.make_grid makes such a list"
 
 
-class Source(Protocol):
+class Pictures(Protocol):
     """A data set: see eval/datasets/README.md."""
 
     classes: Sequence[str]
@@ -56,13 +56,13 @@ class Mosaic:
 class Grid:
     """The mosaics of a list, as a sized, indexable data set.
 
-    list: a JSON file of `scripts.make_grid`, a relative path is one of this checkout. source: the data set whose
+    list: a JSON file of `scripts.make_grid`, a relative path is one of this checkout. pictures: the data set whose
     pictures the list names by key. A key of a mosaic holds a digest of what is in it, so rows of another list never
-    pass for its own. ValueError names a list that is none, a picture or class that the source lacks, or a class that is
+    pass for its own. ValueError names a list that is none, a picture or class that they lack, or a class that is
     twice in a mosaic.
     """
 
-    def __init__(self, list: str, source: Source):
+    def __init__(self, list: str, pictures: Pictures):
         path = Path(list).expanduser()
         path = path if path.is_absolute() else ROOT / path
         try:
@@ -74,11 +74,11 @@ class Grid:
             raise FileNotFoundError(f"there is no list of mosaics {path}; {REMEDY}") from None
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path} is no list of mosaics: {error!r}; {REMEDY}") from None
-        self.classes = tuple(source.classes)
+        self.classes = tuple(pictures.classes)
         named = {key for cells in mosaics for key, _ in cells}
         samples = {}
-        for index in range(len(source)):
-            if (sample := source[index]).key in named:
+        for index in range(len(pictures)):
+            if (sample := pictures[index]).key in named:
                 samples[sample.key] = sample
             if len(samples) == len(named):
                 break
@@ -92,13 +92,13 @@ class Grid:
         labels = [name for _, name in cells]
         if len(set(labels)) < len(labels):
             raise ValueError(f"{path}: a mosaic has {max(labels, key=labels.count)!r} twice")
-        found = []
+        pairs = []
         for key, name in cells:
             label = self.classes.index(name) if name in self.classes else -1
             if label not in samples[key].labels[~samples[key].hard]:
                 raise ValueError(f"{path}: picture {key} does not show {name!r}")
-            found.append((samples[key], label))
-        return found
+            pairs.append((samples[key], label))
+        return pairs
 
     def __len__(self) -> int:
         return len(self.mosaics)

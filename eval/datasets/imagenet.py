@@ -49,19 +49,19 @@ class ImageNet:
         base = names.folder(root, "ImageNet", REMEDY)
         table = imagenet_classes()
         self.classes, self.synsets = tuple(table.values()), tuple(table)
-        self.root, found, self.remarks = _pictures(base, images)
+        self.root, files, self.remarks = _pictures(base, images)
         self.boxes, self.annotated = _boxes(base, boxes)
         annotated = set(self.annotated)
-        without = sorted(set(found) - annotated)
-        self.keys = tuple(sorted(set(found) & annotated))
-        self.names = tuple(found[key] for key in self.keys)
+        without = sorted(set(files) - annotated)
+        self.keys = tuple(sorted(set(files) & annotated))
+        self.names = tuple(files[key] for key in self.keys)
         if not self.keys:
             raise FileNotFoundError(f"ImageNet: no picture in {self.root} has boxes in {self.boxes}; {REMEDY}")
         self.notes = tuple(
             f"{len(keys):,} {what}: {names.first_of(keys)}"
             for keys, what in (
                 (without, f"pictures in {self.root} have no boxes and are left out"),
-                (sorted(annotated - set(found)), f"pictures with boxes in {self.boxes} are not in {self.root}"),
+                (sorted(annotated - set(files)), f"pictures with boxes in {self.boxes} are not in {self.root}"),
             )
             if keys
         )
@@ -70,14 +70,14 @@ class ImageNet:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        key, name, told = self.keys[index], self.names[index], self.annotated[self.keys[index]]
+        key, name, entry = self.keys[index], self.names[index], self.annotated[self.keys[index]]
         if self.boxes.is_dir():
-            found = voc.read(names.inside(self.boxes, str(told)))
-            sample = found.sample(key, Picture(self.root, name, found.size), self.synsets, first=0)
-        elif isinstance(told, ValueError):
-            raise told
+            annotation = voc.read(names.inside(self.boxes, str(entry)))
+            sample = annotation.sample(key, Picture(self.root, name, annotation.size), self.synsets, first=0)
+        elif isinstance(entry, ValueError):
+            raise entry
         else:
-            sample = self._from_solution(key, name, told)
+            sample = self._from_solution(key, name, entry)
         synset, _, file = name.rpartition("/")
         if file and synset in self.synsets and any(sample.labels != self.synsets.index(synset)):
             raise ValueError(
@@ -85,11 +85,11 @@ class ImageNet:
             )
         return sample
 
-    def _from_solution(self, key: str, name: str, told: str) -> Sample:
+    def _from_solution(self, key: str, name: str, entry: str) -> Sample:
         size, what = stored_size(self.root, name), f"{self.boxes}, {key}"
-        found, labels, words = [], [], told.split()
+        rectangles, labels, words = [], [], entry.split()
         if not words or len(words) % 5:
-            raise ValueError(f"{what}: {shown(told)} is not made of groups of a synset and four numbers")
+            raise ValueError(f"{what}: {shown(entry)} is not made of groups of a synset and four numbers")
         for place in range(0, len(words), 5):
             synset, which = words[place], f"{what}, box {place // 5 + 1}"
             if synset not in self.synsets:
@@ -97,12 +97,12 @@ class ImageNet:
             corners = [boxes.number(word, which) for word in words[place + 1 : place + 5]]
             boxes.in_pixels(corners, size, which)
             x0, y0, x1, y1 = map(round, corners)
-            found.append(boxes.clipped(x0, y0, x1 + 1, y1 + 1, size, which))
+            rectangles.append(boxes.clipped(x0, y0, x1 + 1, y1 + 1, size, which))
             labels.append(self.synsets.index(synset))
         return Sample(
             key=key,
             size=size,
-            boxes=np.array(found, np.int64).reshape(-1, 4),
+            boxes=np.array(rectangles, np.int64).reshape(-1, 4),
             labels=np.array(labels, np.int64),
             hard=np.zeros(len(labels), bool),
             open=Picture(self.root, name, size),
@@ -116,9 +116,9 @@ def _pictures(base: Path, given: str | None) -> tuple[Path, dict[str, str], list
     else:
         tried = [base / place for place in PICTURES if (base / place).is_dir()]
     for place in tried:
-        found, hidden = _listed(place)
-        if found:
-            return place.resolve(), found, names.hidden_remark(place, hidden)
+        files, hidden = _listed(place)
+        if files:
+            return place.resolve(), files, names.hidden_remark(place, hidden)
     raise FileNotFoundError(f"ImageNet: no pictures in {', '.join(map(str, tried))}; {REMEDY}")
 
 
@@ -130,15 +130,15 @@ def _listed(place: Path) -> tuple[dict[str, str], list[str]]:
             inner, more = names.listed(Path(entry.path), names.PICTURES)
             files += [f"{entry.name}/{name}" for name in inner]
             hidden += [f"{entry.name}/{name}" for name in more]
-    found: dict[str, str] = {}
+    names_of: dict[str, str] = {}
     twice = []
     for name in files:
         key = name.rpartition("/")[2].rpartition(".")[0]
-        twice += [key] if key in found else []
-        found[key] = name
+        twice += [key] if key in names_of else []
+        names_of[key] = name
     if twice:
         raise ValueError(f"{place}: {len(twice)} pictures are there twice, the first is {twice[0]}")
-    return found, hidden
+    return names_of, hidden
 
 
 def _boxes(base: Path, given: str | None) -> tuple[Path, Mapping[str, str | ValueError]]:

@@ -116,9 +116,9 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _areas(annotations: list[dict[str, Any]]) -> bool:
-    told = [found for entry in annotations if not entry.get("segmentation") and (found := box_and_area(entry))]
-    fitting = [area_of(w, h, area) or area_of(w - x, h - y, area) for (x, y, w, h), area in told]
-    return bool(told) and sum(fitting) >= 0.9 * len(told)
+    with_area = [pair for entry in annotations if not entry.get("segmentation") and (pair := box_and_area(entry))]
+    fitting = [area_of(w, h, area) or area_of(w - x, h - y, area) for (x, y, w, h), area in with_area]
+    return bool(with_area) and sum(fitting) >= 0.9 * len(with_area)
 
 
 def box_and_area(entry: dict[str, Any]) -> tuple[tuple[float, float, float, float], float] | None:

@@ -16,7 +16,7 @@ MARGIN = 1
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """The masks of one picture's objects: callable with objects' numbers, picklable, rasterised when asked for.
+    """The masks of one picture's objects: callable with objects' numbers, picklable; rasterises at each call.
 
     segmentations: per object, polygons [[x0, y0, x1, y1, ...], ...] or run lengths {"size": [h, w], "counts": ...}.
     size: (width, height). boxes: (N,4) as in `Sample`. names: what each is called in messages.
@@ -34,9 +34,9 @@ class Masks:
         for number in map(int, numbers):
             segmentation, name = self.segmentations[number], self.names[number]
             if isinstance(segmentation, dict):
-                found = _runs(segmentation, self.size, name)
-                thin += [] if found.any() else [number]
-                union |= found
+                mask = _runs(segmentation, self.size, name)
+                thin += [] if mask.any() else [number]
+                union |= mask
             elif isinstance(segmentation, list) and segmentation:
                 parts = cocomask.frPyObjects(_polygons(segmentation, self.size, name), height, width)
                 thin += [] if cocomask.area(parts).any() else [number]
@@ -70,7 +70,7 @@ def extent(segmentation: Any, size: tuple[int, int]) -> boxes.Box | None:
 
 
 def _polygons(segmentation: list[Any], size: tuple[int, int], name: str) -> list[list[float]]:
-    found = []
+    polygons = []
     for polygon in segmentation:
         if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"{name}: a polygon needs at least three points x, y")
@@ -81,8 +81,8 @@ def _polygons(segmentation: list[Any], size: tuple[int, int], name: str) -> list
             if low < -MARGIN * side or high > (1 + MARGIN) * side:
                 far = low if low < -MARGIN * side else high
                 raise ValueError(f"{name}: the polygon's {far:g} lies far outside the {size[0]} x {size[1]} picture")
-        found.append(polygon)
-    return found
+        polygons.append(polygon)
+    return polygons
 
 
 def _plain(polygon: list[Any]) -> bool:

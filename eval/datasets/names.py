@@ -12,10 +12,10 @@ def folder(path: str | Path | None, what: str, remedy: str) -> Path:
     """The existing folder `path`, resolved; FileNotFoundError that says what was looked for and how to get it."""
     if path is None:
         raise FileNotFoundError(f"{what} is not configured; {remedy}")
-    found = Path(str(path)).expanduser()
-    if not found.is_dir():
-        raise FileNotFoundError(f"{what}: there is no folder {found.absolute()}; {remedy}")
-    return found.resolve()
+    place = Path(str(path)).expanduser()
+    if not place.is_dir():
+        raise FileNotFoundError(f"{what}: there is no folder {place.absolute()}; {remedy}")
+    return place.resolve()
 
 
 def file(path: Path, what: str, remedy: str) -> Path:
@@ -69,13 +69,13 @@ def suffix(name: str) -> str:
 
 def by_stem(names: Iterable[str], place: Path) -> dict[str, str]:
     """Stem -> name; ValueError where two names have one stem, as an annotation would mean either."""
-    found: dict[str, str] = {}
+    files: dict[str, str] = {}
     for name in names:
         stem = name.rpartition(".")[0]
-        if stem in found:
-            raise ValueError(f"{place} has two files called {stem}: {found[stem]} and {name}")
-        found[stem] = name
-    return found
+        if stem in files:
+            raise ValueError(f"{place} has two files called {stem}: {files[stem]} and {name}")
+        files[stem] = name
+    return files
 
 
 def located(root: Path, names: Iterable[str]) -> tuple[list[str], list[str]]:
@@ -84,7 +84,7 @@ def located(root: Path, names: Iterable[str]) -> tuple[list[str], list[str]]:
     One scan a folder, not one look-up a file. ValueError where a name leads out of `root` or means two files.
     """
     scanned: dict[Path, tuple[set[str], dict[str, list[str]]]] = {}
-    found, lost = [], []
+    files, lost = [], []
     for name in names:
         parent, _, last = name.rpartition("/")
         place = inside(root, name).parent if parent else root
@@ -97,8 +97,8 @@ def located(root: Path, names: Iterable[str]) -> tuple[list[str], list[str]]:
         if not meant or (parent and not (place / meant[0]).is_file()):
             lost.append(name)
         else:
-            found.append(f"{parent}/{meant[0]}" if parent else meant[0])
-    return found, lost
+            files.append(f"{parent}/{meant[0]}" if parent else meant[0])
+    return files, lost
 
 
 def _scanned(place: Path) -> tuple[set[str], dict[str, list[str]]]:

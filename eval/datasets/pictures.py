@@ -1,4 +1,4 @@
-"""Picture files as data sets name them: found inside their folder, decoded as the field does, or refused by name."""
+"""Picture files as data sets name them: inside their folder, decoded as the field does, or refused by name."""
 
 import struct
 import warnings

@@ -92,9 +92,9 @@ class VOC:
         return len(self.keys)
 
     def __getitem__(self, index: int) -> Sample:
-        found = read(names.inside(self.folders["Annotations"], self.files["Annotations"][index]))
-        picture = Picture(self.folders["JPEGImages"], self.files["JPEGImages"][index], found.size)
-        return found.sample(self.keys[index], picture, self.classes)
+        annotation = read(names.inside(self.folders["Annotations"], self.files["Annotations"][index]))
+        picture = Picture(self.folders["JPEGImages"], self.files["JPEGImages"][index], annotation.size)
+        return annotation.sample(self.keys[index], picture, self.classes)
 
 
 @dataclass(frozen=True)
@@ -114,17 +114,17 @@ class Annotation:
         """The sample of `picture`; `first`: coordinate of the picture's first pixel (VOC 1, ImageNet 0)."""
         if self.size is None:
             raise ValueError(f"{self.path} has no <size> with <width> and <height>")
-        found, labels = [], []
+        rectangles, labels = [], []
         for number, (label, (x0, y0, x1, y1), _) in enumerate(self.objects, 1):
             what = f"{self.path}, object {number} ({label})"
             if label not in classes:
                 raise ValueError(f"{what}: unknown class; the data set has {', '.join(classes[:30])}")
-            found.append(boxes.clipped(x0 - first, y0 - first, x1 - first + 1, y1 - first + 1, self.size, what))
+            rectangles.append(boxes.clipped(x0 - first, y0 - first, x1 - first + 1, y1 - first + 1, self.size, what))
             labels.append(classes.index(label))
         return Sample(
             key=key,
             size=self.size,
-            boxes=np.array(found, np.int64).reshape(-1, 4),
+            boxes=np.array(rectangles, np.int64).reshape(-1, 4),
             labels=np.array(labels, np.int64),
             hard=np.array([hard for *_, hard in self.objects], bool),
             open=picture,
@@ -143,41 +143,41 @@ def read(path: Path) -> Annotation:
         raise ValueError(f"{path} declares entities or a document type and is refused: {error}") from error
     except (ParseError, ValueError, LookupError, RecursionError) as error:
         raise ValueError(f"{path} is no readable XML: {error}") from error
-    told, size = _children(root, str(path)), None
-    if "size" in told:
-        sides = _children(told["size"], str(path))
+    children, size = _children(root, str(path)), None
+    if "size" in children:
+        sides = _children(children["size"], str(path))
         width, height = (_text(sides.get(side)) for side in ("width", "height"))
         size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
     objects = tuple(
         _object(node, size, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1)
     )
-    return Annotation(path, _text(told.get("filename")) or "", size, objects)
+    return Annotation(path, _text(children.get("filename")) or "", size, objects)
 
 
 def _object(node: Element, size: tuple[int, int] | None, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
-    told = _children(node, what)
-    name = _text(told.get("name"))
+    children = _children(node, what)
+    name = _text(children.get("name"))
     if not name:
         raise ValueError(f"{what} has no <name>")
     what = f"{what} ({shown(name)[1:-1]})"
-    if "bndbox" not in told:
+    if "bndbox" not in children:
         raise ValueError(f"{what} has no <bndbox>")
-    box = _children(told["bndbox"], what)
+    box = _children(children["bndbox"], what)
     x0, y0, x1, y1 = (boxes.number(_text(box.get(tag)), f"{what}: <{tag}>") for tag in CORNERS)
     if size is not None:
         boxes.in_pixels((x0, y0, x1, y1), size, what)
-    flagged = boxes.flag(_text(told.get("difficult")), f"{what}: <difficult>")
+    flagged = boxes.flag(_text(children.get("difficult")), f"{what}: <difficult>")
     return name, (round(x0), round(y0), round(x1), round(y1)), flagged
 
 
 def _children(node: Element, what: str) -> dict[str, Element]:
     """The parts of an element by name; ValueError where one that is read is there twice: which of them counts?"""
-    found: dict[str, Element] = {}
+    children: dict[str, Element] = {}
     for child in node:
-        if child.tag in found and child.tag in READ:
+        if child.tag in children and child.tag in READ:
             raise ValueError(f"{what} has <{child.tag}> twice")
-        found[child.tag] = child
-    return found
+        children[child.tag] = child
+    return children
 
 
 def _text(node: Element | None) -> str | None:

@@ -108,12 +108,12 @@ def download(url: str, target: Path, sha256_prefix: str, size: int | None = None
         if target.is_file():
             return target
         _transfer(url, part, size)
-        found = sha256(part)
-        if not found.startswith(sha256_prefix):
+        digest = sha256(part)
+        if not digest.startswith(sha256_prefix):
             head = part.read_bytes()[:64].lstrip().lower()
             part.unlink()
             page = "; it is an HTML page" if head.startswith((b"<!doctype", b"<html")) else ""
-            raise RuntimeError(f"what {url} sent has SHA-256 {found[:16]}..., not {sha256_prefix[:16]}...{page}")
+            raise RuntimeError(f"what {url} sent has SHA-256 {digest[:16]}..., not {sha256_prefix[:16]}...{page}")
         os.replace(part, target)
     return target
 
@@ -151,9 +151,9 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
             errors.append(problem)
         if time.monotonic() > ends:
             break
-    told = "; ".join(dict.fromkeys(map(str, errors)))
+    reasons = "; ".join(dict.fromkeys(map(str, errors)))
     raise RuntimeError(
-        f"{url} could not be downloaded ({told}); what came is kept in {part}; run the command again to resume or put "
+        f"{url} could not be downloaded ({reasons}); what came is in {part}; run the command again to resume or put "
         f"the file there by hand as {part.with_suffix('')}"
     ) from errors[-1]
 

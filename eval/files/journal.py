@@ -52,7 +52,7 @@ def read(path: Path) -> Iterator[dict]:
 def complete(file: int, path: Path) -> int:
     """The length of the file up to the end of its last complete group, from its last WINDOW bytes alone.
 
-    ValueError where bytes would be cut that no interrupted write leaves: the file was edited, or its disk damaged it.
+    ValueError where the end of the file is not what an interrupted write leaves: the file was edited or damaged.
     """
     size = os.fstat(file).st_size
     start = max(0, size - WINDOW)

@@ -69,7 +69,7 @@ class Lock:
         link = None
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with suppress(OSError):  # a help for whoever finds it locked; a full disk must not matter here
+            with suppress(OSError):  # it helps the next process that meets the lock; a full disk must not matter here
                 os.ftruncate(file, 0)
                 os.write(file, f"process {os.getpid()} on {socket.gethostname()}".encode())
         except OSError as error:
@@ -115,7 +115,7 @@ def is_held(path: Path) -> bool:
 class LinkLock:
     """The substitute without lock calls: a symbolic link whose target names the holder, made in one atomic step.
 
-    Links are numbered. The highest decides: while its holder lives the lock is held; when he is dead (found by process
+    Links are numbered. The highest decides: while its holder lives the lock is held; when he is dead (known by process
     number and start, on his own machine only) the next number is taken, which just one of several can create. A
     holder on another machine counts as living: the message names the link to remove.
     """

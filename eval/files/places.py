@@ -19,8 +19,8 @@ def near(name: str, known: Iterable[str], count: int = 3) -> str:
     import difflib
 
     known = sorted(known)
-    found = difflib.get_close_matches(name, known, count, 0.5) or known
-    return ", ".join(found) if len(found) <= 30 else ", ".join(found[:count]) + ", ..."
+    names = difflib.get_close_matches(name, known, count, 0.5) or known
+    return ", ".join(names) if len(names) <= 30 else ", ".join(names[:count]) + ", ..."
 
 
 def cores() -> int:

@@ -71,10 +71,10 @@ class Sample:
         if header_size is not None:
             self._agree(header_size())
 
-    def _agree(self, found: tuple[int, int]) -> None:
-        if found != self.size:
+    def _agree(self, decoded: tuple[int, int]) -> None:
+        if decoded != self.size:
             says = f"its annotation says {self.size[0]} x {self.size[1]}"
-            raise ValueError(f"{self.key}: the picture is {found[0]} x {found[1]}, {says}")
+            raise ValueError(f"{self.key}: the picture is {decoded[0]} x {decoded[1]}, {says}")
 
     def region(self, label: int) -> Region:
         """The ground truth of a class: the union of all its boxes (or masks), flagged objects included."""

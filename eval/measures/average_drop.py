@@ -48,7 +48,7 @@ class AverageDrop:
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         pictures, image = [cases[0].image], cases[0].image
-        heats = [None if case.grid is None or (found := on_input(case)).constant else found for case in cases]
+        heats = [None if case.grid is None or (enlarged := on_input(case)).constant else enlarged for case in cases]
         for heat in heats:
             if heat is not None:
                 scaled = (heat.levels - heat.levels.min()) / (heat.levels.max() - heat.levels.min())

@@ -57,7 +57,7 @@ class IDSDS:
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         image, classifier = cases[0].image, cases[0].classifier
-        heats = [None if case.grid is None or (found := on_input(case)).constant else found for case in cases]
+        heats = [None if case.grid is None or (enlarged := on_input(case)).constant else enlarged for case in cases]
         if not any(heats):
             return [{"sums": None, "drops": None} for _ in cases]
         if min(image.shape[-2:]) < self.cells:

@@ -16,7 +16,7 @@ from eval.measures.measure import Case, Curve, Score, lines
 from eval.measures.ranking import ranks
 from eval.networks.classifier import Classifier
 
-TARGETS = ("asked", "predicted")
+TARGETS = ("annotated", "predicted")
 
 
 def area(values: np.ndarray) -> np.ndarray:
@@ -66,8 +66,8 @@ SUBSTRATES: dict[str, Callable[[Tensor, Classifier], Tensor]] = {
 class _Replacement:
     """A curve along which one picture replaces another, the most important pixels first, `step` pixels at a time.
 
-    substrate: what stands for a pixel that is not the picture's: "mean", "black" or "blur". target: "asked", or
-    "predicted" (the unchanged picture's highest output). batch: pictures a forward pass, memory and speed only.
+    substrate: what stands for a pixel that is not the picture's: "mean", "black" or "blur". target: the pair's class,
+    "annotated", or the unchanged picture's highest output, "predicted". batch: pictures a forward pass.
     """
 
     version = 1
@@ -133,7 +133,7 @@ class Deletion(_Replacement):
     )  # fmt: skip
 
     def __init__(
-        self, step: int = 1792, substrate: str = "mean", target: str = "asked", probability: str = "softmax",
+        self, step: int = 1792, substrate: str = "mean", target: str = "annotated", probability: str = "softmax",
         batch: int = 16,
     ):  # fmt: skip
         super().__init__(step, substrate, target, probability, batch)
@@ -152,7 +152,7 @@ class Insertion(_Replacement):
     )  # fmt: skip
 
     def __init__(
-        self, step: int = 1792, substrate: str = "blur", target: str = "asked", probability: str = "softmax",
+        self, step: int = 1792, substrate: str = "blur", target: str = "annotated", probability: str = "softmax",
         batch: int = 16,
     ):  # fmt: skip
         super().__init__(step, substrate, target, probability, batch)

@@ -78,7 +78,7 @@ def swapped(network: nn.Module, values: dict[str, Tensor]) -> Iterator[None]:
     tensors = dict([*network.named_parameters(), *network.named_buffers()])
     before = {name: tensors[name].data for name in values}
     try:
-        # The memory is exchanged, not written to: whoever watches the weights sees them unchanged afterwards.
+        # The memory is exchanged, not written to: a check of the weights finds them unchanged afterwards.
         for name, value in values.items():
             tensors[name].data = value
         yield
@@ -172,9 +172,9 @@ class Randomisation:
         return [
             {
                 "stages": names,
-                "spearman": self._compared(spearman, maps, number),
-                "ssim": self._compared(ssim, maps, number),
-                "hog": self._compared(outlines, maps, number),
+                "spearman": self._curve(spearman, maps, number),
+                "ssim": self._curve(ssim, maps, number),
+                "hog": self._curve(outlines, maps, number),
             }
             for number in range(len(cases))
         ]
@@ -185,9 +185,9 @@ class Randomisation:
         return [upscale(each, (width, height)).levels for each in answer]
 
     @staticmethod
-    def _compared(how, maps: list[list[np.ndarray]], number: int) -> list[float | None]:  # type: ignore[no-untyped-def]
-        found = [how(maps[0][number], after[number]) for after in maps]
-        return [None if each is None else plain(torch.tensor([each], dtype=torch.float64))[0] for each in found]
+    def _curve(how, maps: list[list[np.ndarray]], number: int) -> list[float | None]:  # type: ignore[no-untyped-def]
+        values = [how(maps[0][number], after[number]) for after in maps]
+        return [None if each is None else plain(torch.tensor([each], dtype=torch.float64))[0] for each in values]
 
     def _stages(self, classifier: Classifier) -> list[tuple[str, dict[str, Tensor]]]:
         """(name, new values) of each stage; drawn once for a network."""

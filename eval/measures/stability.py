@@ -1,4 +1,4 @@
-"""How much a map depends on what should not matter: the method's seed, and noise that nobody sees."""
+"""How much a map depends on what should not matter: the method's seed, and invisible noise."""
 
 from collections.abc import Sequence
 
@@ -64,8 +64,8 @@ class Stability:
 
     @staticmethod
     def _alike(one: np.ndarray, other: np.ndarray) -> float | None:
-        found = spearman(one, other)
-        return None if found is None else plain(torch.tensor([found], dtype=torch.float64))[0]
+        correlation = spearman(one, other)
+        return None if correlation is None else plain(torch.tensor([correlation], dtype=torch.float64))[0]
 
 
 def _largest(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:

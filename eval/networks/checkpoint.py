@@ -81,10 +81,10 @@ def read(path: str | Path) -> dict[str, Tensor]:
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
-def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> nn.Module:
+def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path) -> nn.Module:
     """Puts the tensors into the network (built on the meta device or not), in eval mode; returns it.
 
-    ValueError names the source and the first entries that are missing, unexpected or of another shape, and says so
+    ValueError names the origin and the first entries that are missing, unexpected or of another shape, and says so
     where only the number of classes differs.
     """
     # Batch norm's counter is no weight and absent from older files.
@@ -95,7 +95,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
     missing, unexpected = [k for k in wanted if k not in state], [k for k in state if k not in wanted]
     if wrong and not missing and not unexpected and set(wrong) <= set(last):
         raise ValueError(
-            f"{source} has {state[wrong[-1]].shape[0]} classes ({wrong[0]} is {_shape(state[wrong[0]])}), this network "
+            f"{origin} has {state[wrong[-1]].shape[0]} classes ({wrong[0]} is {_shape(state[wrong[0]])}), this network "
             f"has {wanted[wrong[-1]].shape[0]}: the weights belong to another data set"
         )
     complaints = [
@@ -105,10 +105,10 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: str | Path) ->
     ]
     if complaints:
         total = len(wrong) + len(missing) + len(unexpected)
-        raise ValueError(f"{source} does not fit the network, {total} entries differ: {'; '.join(complaints)}")
+        raise ValueError(f"{origin} does not fit the network, {total} entries differ: {'; '.join(complaints)}")
     broken = [k for k in wanted if state[k].is_floating_point() and not torch.isfinite(state[k]).all()]
     if broken:
-        raise ValueError(f"{source}: {broken[0]} contains NaN or infinity")
+        raise ValueError(f"{origin}: {broken[0]} contains NaN or infinity")
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
     network.load_state_dict(state, strict=False, assign=True)
     for name, buffer in list(network.named_buffers()):

@@ -1,4 +1,4 @@
-"""Which outputs of a network stand for a class of the data set, so that a network can be asked about another data set.
+"""Which outputs of a network stand for a class of the data set, so that a network scores another data set's classes.
 
 Built in, made from WordNet (classmaps/meanings.yaml says how, and which entries are loose): `voc_to_imagenet` and
 `coco_to_imagenet`. `imagenet` is the one of them that knows the data set's classes; a class that neither knows may be
@@ -19,7 +19,7 @@ MAX_FILE = 16 * 2**20
 
 
 def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int | None = None) -> list[list[int]]:
-    """For each class, the indices of the network's outputs that stand for it; [] for a class that cannot be asked.
+    """For each class, the indices of the network's outputs that stand for it; [] for a class without any.
 
     class_map: None: output i is class i. "imagenet", "voc_to_imagenet", "coco_to_imagenet": built in. Else a JSON or
     YAML file {class name: output index, list of indices, or {"outputs": [...]}}; no output fits a class whose list is
@@ -34,18 +34,18 @@ def outputs(classes: Sequence[str], class_map: str | Path | None, n_outputs: int
                 f"(class name: list of outputs), or model.class_map=imagenet for an ImageNet network on VOC or COCO"
             )
         return [[index] for index in range(len(classes))]
-    source, entries = _entries(classes, class_map)
+    origin, entries = _entries(classes, class_map)
     more = [name for name in entries if name not in classes]
     for name in classes:
         if name not in entries and (near := difflib.get_close_matches(name, more, n=1, cutoff=0.75)):
             raise ValueError(
-                f"{source} does not say what stands for {name!r}, but has {near[0]!r}, which is no class of the data "
+                f"{origin} does not say what stands for {name!r}, but has {near[0]!r}, which is no class of the data "
                 f"set; if nothing stands for {name!r}, say so: []"
             )
-    found = [_indices(entries.get(name, []), n_outputs, f"{source}, class {name!r}") for name in classes]
-    if not any(found):
-        raise ValueError(f"{source}: no class of the data set has an output")
-    return found
+    indices = [_indices(entries.get(name, []), n_outputs, f"{origin}, class {name!r}") for name in classes]
+    if not any(indices):
+        raise ValueError(f"{origin}: no class of the data set has an output")
+    return indices
 
 
 def imagenet_classes() -> dict[str, str]:
@@ -80,12 +80,12 @@ def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]
     order = (known,) if set(classes) <= set(known) else (*maps.values(), known)
     entries, strange = {}, []
     for name in classes:
-        found = [each[name] for each in order if name in each]
-        meanings = [entry["outputs"] for entry in found if isinstance(entry, dict)]
+        entries_of = [each[name] for each in order if name in each]
+        meanings = [entry["outputs"] for entry in entries_of if isinstance(entry, dict)]
         if any(meaning != meanings[0] for meaning in meanings):
             raise ValueError(f"model.class_map=imagenet: {name!r} means something else in {' and in '.join(maps)}")
-        if found:
-            entries[name] = found[0]
+        if entries_of:
+            entries[name] = entries_of[0]
         else:
             strange.append(name)
     if strange:

@@ -89,7 +89,7 @@ class Classifier:
             network.register_forward_pre_hook(self._receive)
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
-        # The price of a method is the number of pictures that pass the network, whoever calls it.
+        # The price of a method is the number of pictures that pass the network, also when a library calls it.
         self.images_seen += len(inputs[0])
         self.input_size = tuple(inputs[0].shape[-2:])
         # A mask in float32 makes a picture in bfloat16 one in float32.
@@ -103,8 +103,8 @@ class Classifier:
         return self._modules[name]
 
     def layout(self, name: str) -> Layout:
-        """How the layer's output becomes maps: declared, or found once from a grey picture's pass; ValueError says what
-        to declare, or that the layer returns no maps."""
+        """How the layer's output becomes maps: declared, or recognised once from a grey picture's pass; ValueError says
+        what to declare, or that the layer returns no maps."""
         if name not in self._layouts:
             module, seen = self.module(name), self.observed()
             shape = seen.returned.get(name)
@@ -193,5 +193,5 @@ def _not_run(name: str, module: nn.Module, seen: Observed) -> str:
     return f"layer {name!r} takes no part in the network's forward pass"
 
 
-def _shape(found: tuple[int, ...] | str | None) -> tuple[int, ...] | None:
-    return found if isinstance(found, tuple) else None
+def _shape(shape: tuple[int, ...] | str | None) -> tuple[int, ...] | None:
+    return shape if isinstance(shape, tuple) else None

@@ -23,8 +23,8 @@ def described(network: nn.Module) -> Description | None:
     torchvision's classification networks were all trained on pictures normalised alike.
     """
     network = unwrapped(network)
-    if isinstance(found := getattr(network, "description", None), Description):
-        return found
+    if isinstance(description := getattr(network, "description", None), Description):
+        return description
     module = type(network).__module__
     if module.startswith("torchvision.models.") and module.count(".") == 2:
         return Description("torchvision", *IMAGENET, 299 if type(network).__name__ == "Inception3" else None)

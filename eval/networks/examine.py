@@ -12,7 +12,7 @@ CLOSE = 1e-3  # of the largest logit: a card adds in another order from pass to 
 def output_count(network: nn.Module, pixels: Tensor) -> int:
     """How many outputs the network has, from one forward pass of pixels (1,3,h,w); the network is in eval mode.
 
-    ValueError, in words for whoever wrapped it: the output is no tensor (B,C) or (B,C,i,j).
+    ValueError, in the words of its author: the output is no tensor (B,C) or (B,C,i,j).
     """
     with torch.no_grad():
         try:
@@ -26,13 +26,13 @@ def output_count(network: nn.Module, pixels: Tensor) -> int:
     if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
         return output.shape[1]
     if isinstance(output, Tensor):
-        found = f"a tensor {tuple(output.shape)} for a picture {tuple(pixels.shape)}"
+        got = f"a tensor {tuple(output.shape)} for a picture {tuple(pixels.shape)}"
     elif isinstance(output, dict):
-        found = f"a {type(output).__name__} with {', '.join(map(repr, output))}"
+        got = f"a {type(output).__name__} with {', '.join(map(repr, output))}"
     else:
-        found = f"a {type(output).__name__}"
+        got = f"a {type(output).__name__}"
     raise ValueError(
-        f"the network returns {found}; wrap it in a module whose forward returns the logits alone, (B,C), or "
+        f"the network returns {got}; wrap it in a module whose forward returns the logits alone, (B,C), or "
         "score maps (B,C,i,j)"
     )
 

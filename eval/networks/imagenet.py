@@ -64,7 +64,7 @@ def untrained(arch: str) -> nn.Module:
 
 
 def _extra(arch: str, side: int | None) -> dict:
-    # These two were trained on (x - 0.5) / 0.5 and convert the usual normalisation themselves, where they are told to.
+    # These two were trained on (x - 0.5) / 0.5 and convert the usual normalisation themselves, given transform_input.
     if arch in ("googlenet", "inception_v3"):
         return {"transform_input": True, "init_weights": False}
     return {"image_size": side} if arch.startswith("vit_") and side is not None else {}

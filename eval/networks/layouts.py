@@ -81,21 +81,21 @@ def declared(settings: Mapping[str, Any] | None) -> dict[str, Layout]:
 
     ValueError names what is neither {channels: first}, {channels: last} nor {tokens: {prefix: N}}.
     """
-    found: dict[str, Layout] = {}
+    layouts: dict[str, Layout] = {}
     for name, entry in (settings or {}).items():
         if not isinstance(entry, Mapping):
             raise ValueError(f"model.layouts: {name}: {entry!r} is no layout; {FORMS}")
         if not {"channels", "tokens"} & set(entry):
-            found |= {f"{name}.{inner}": layout for inner, layout in declared(entry).items()}
+            layouts |= {f"{name}.{inner}": layout for inner, layout in declared(entry).items()}
             continue
         tokens, channels = entry.get("tokens"), entry.get("channels")
         if len(entry) == 1 and channels in ("first", "last"):
-            found[str(name)] = Layout(channels)
+            layouts[str(name)] = Layout(channels)
         elif len(entry) == 1 and isinstance(tokens, Mapping) and set(tokens) == {"prefix"} and _count(tokens["prefix"]):
-            found[str(name)] = Layout("tokens", tokens["prefix"])
+            layouts[str(name)] = Layout("tokens", tokens["prefix"])
         else:
             raise ValueError(f"model.layouts: {name}: {dict(entry)!r} is no layout; {FORMS}")
-    return found
+    return layouts
 
 
 FORMS = "it must be {channels: first}, {channels: last} or {tokens: {prefix: N}}"
@@ -119,7 +119,7 @@ def decide(network: nn.Module, name: str, shape: tuple[int, ...], size: Size, ta
         if changed in ([1], [2]):
             return LAST if changed == [1] else FIRST
     raise ValueError(
-        f"layer {name!r} returns {shape}: maps (B,C,h,w) or channels last (B,h,w,C) cannot be told apart; "
+        f"layer {name!r} returns {shape}: maps (B,C,h,w) or channels last (B,h,w,C) have the same shape; "
         f"+model.layouts.{name}.channels=first or last says it"
     )
 

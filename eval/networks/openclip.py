@@ -83,9 +83,11 @@ class Prompted(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """(B,3,h,w) -> (B,classes)."""
-        found = self.visual(pixels)
-        found = found[0] if isinstance(found, tuple) else found  # with its tokens, where a model is set up so
-        return functional.normalize(found, dim=1) @ self.texts.T + self.bias
+        embedding = self.visual(pixels)
+        embedding = (
+            embedding[0] if isinstance(embedding, tuple) else embedding
+        )  # with its tokens, where a model is set up so
+        return functional.normalize(embedding, dim=1) @ self.texts.T + self.bias
 
 
 def _open_clip() -> ModuleType:

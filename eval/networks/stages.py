@@ -21,15 +21,15 @@ RULE = "the last layer at each resolution, deep to shallow"
 
 def layers_by_rule(classifier: Classifier) -> dict[str, list[str]]:
     """{use: layers, deep to shallow} for every use in USES. ValueError where the rule finds no layer."""
-    found = _token_stages(classifier) or _stages(classifier)
-    if not found and any(isinstance(module, torch.jit.ScriptModule) for module in classifier.network.modules()):
+    stages = _token_stages(classifier) or _stages(classifier)
+    if not stages and any(isinstance(module, torch.jit.ScriptModule) for module in classifier.network.modules()):
         raise ValueError("the network is TorchScript, whose layers cannot be read: only methods that read none run")
-    if not found:
+    if not stages:
         raise ValueError(
             "no layer returns maps larger than 1 x 1 by the rule; name one: model.layers.cam=[NAME] "
             "(python -m scripts.layers model=... lists them)"
         )
-    return {use: found[skipped : skipped + count] or found[-1:] for use, (skipped, count) in USES.items()}
+    return {use: stages[skipped : skipped + count] or stages[-1:] for use, (skipped, count) in USES.items()}
 
 
 def grid_of(classifier: Classifier, name: str) -> tuple[int, int] | None:

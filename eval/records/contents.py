@@ -13,11 +13,11 @@ from eval.records.loading import load_runs, readable
 @dataclass
 class Known:
     """pictures: {key: {digest of a picture file: runs that hold it}}. regions: the same by (key, class), of the
-    region's digest. told: in words what is compared."""
+    region's digest. basis: what the comparison rests on, in words."""
 
     pictures: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     regions: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
-    told: str = ""
+    basis: str = ""
 
     @classmethod
     def read(cls, records: Path, dataset: str) -> Known:
@@ -35,7 +35,7 @@ class Known:
                     held.setdefault(picture, set()).add(name)
                 known.regions.setdefault((key, label), {}).setdefault(region, set()).add(name)
         digested = sum(bool(digests) for digests in known.pictures.values())
-        known.told = (
+        known.basis = (
             f"compared with {len(known.regions):,} pairs of {len(known.pictures):,} pictures in the rows of "
             f"{len(runs)} runs, which hold digests of {digested:,} picture files"
         )
@@ -43,18 +43,20 @@ class Known:
 
     def differences(self, sample: Sample, classes: Sequence[str], digest: str | None) -> list[tuple[str, str, str]]:
         """(key, kind, message) of what differs about a picture; digest: its file's, None where no file holds it."""
-        found = []
+        differences = []
         for held, names in self.pictures.get(sample.key, {}).items():
             if held != digest:
                 now = f"{digest} now" if digest else "no file now"
-                found.append((sample.key, "picture", f"digest {held} in the rows, {now}: {_told(names)}"))
+                differences.append((sample.key, "picture", f"digest {held} in the rows, {now}: {_named(names)}"))
         for label in sorted({classes[index] for index in sample.labels.tolist()}):
             held_regions = self.regions.get((sample.key, label), {})
             now = sample.region(list(classes).index(label)).digest if held_regions else ""
             for held, names in held_regions.items():
                 if held != now:
-                    found.append((sample.key, "region", f"of {label}: {held} in the rows, {now} now: {_told(names)}"))
-        return found
+                    differences.append(
+                        (sample.key, "region", f"of {label}: {held} in the rows, {now} now: {_named(names)}")
+                    )
+        return differences
 
     def missing(self, keys: Iterable[str]) -> list[tuple[str, str, str]]:
         """(key, kind, message) of the pictures that rows are about and the data set does not have."""
@@ -62,6 +64,6 @@ class Known:
         return [(key, "gone", "the rows are about it, the data set does not have it") for key in sorted(lost)]
 
 
-def _told(names: set[str]) -> str:
+def _named(names: set[str]) -> str:
     first, *more = sorted(names)
     return first + (f" and {len(more)} more runs" if more else "")

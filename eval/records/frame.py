@@ -1,4 +1,4 @@
-"""Rows in pandas: one line for whoever wants to go on with the numbers."""
+"""Rows in pandas: one line for further analysis."""
 
 from pathlib import Path
 

@@ -58,7 +58,7 @@ class Run:
     @property
     def usual_network(self) -> bool:
         """Whether the network is the one that the model's name means for this data set, so that published numbers
-        of that name are about it: not, for example, an ImageNet network asked about VOC."""
+        of that name are about it: not, for example, an ImageNet network on VOC."""
         model, dataset = self.info["config"].get("model") or {}, self.info["config"].get("dataset") or {}
         return model.get("class_map") is None and model.get("variant") in (None, dataset.get("domain"))
 
@@ -84,12 +84,12 @@ class Run:
         if self.seeds:
             return pd.concat([each.observed(what, model) for each in self.seeds], ignore_index=True)
         if (what, model) not in self._joined:
-            found = [each for each in self.observations if written(each.part) == what and each.network in (None, model)]
-            if len(found) > 1:
-                names = ", ".join(each.folder.name for each in found)
+            parts = [each for each in self.observations if written(each.part) == what and each.network in (None, model)]
+            if len(parts) > 1:
+                names = ", ".join(each.folder.name for each in parts)
                 raise ValueError(f"{self.folder}: {names} are about different networks of the name {model}")
-            lines = found[0].lines if found else pd.DataFrame(columns=list(OWN))
-            origin = found[0].folder if found else self.folder
+            lines = parts[0].lines if parts else pd.DataFrame(columns=list(OWN))
+            origin = parts[0].folder if parts else self.folder
             self._joined[what, model] = joined(self.rows, lines, origin)
         return self._joined[what, model]
 
@@ -222,7 +222,7 @@ def differing(settings: list[dict]) -> list[list[str]]:
     return [[f"{_short(name, names)}={_value(each.get(name))}" for name in unlike] for each in flat]
 
 
-def told(settings: dict) -> list[str]:
+def as_words(settings: dict) -> list[str]:
     """All of nested settings as "name=value", the names as short as they are clear."""
     flat = dict(_flat(settings))
     return [f"{_short(name, list(flat))}={_value(value)}" for name, value in flat.items()]

@@ -3,7 +3,7 @@
     DIR/<run>/measures/<name>.<digest>/measure.json    name, settings, version, fields: what made the observations
     DIR/<run>/measures/<name>.<digest>/rows.jsonl      a JSON line a (picture, class), in the files of a run's rows
 
-Another setting or version of a measure is another folder, so observations never mix; nobody's are touched to add some.
+Another setting or version of a measure is another folder, so observations never mix, and adding some touches no other.
 """
 
 import functools
@@ -42,7 +42,7 @@ class Observations:
 
     @property
     def network(self) -> str | None:
-        """The network that was asked about a method that reads none; None: the run's own."""
+        """The network that the measure read for a method that reads none; None: the run's own."""
         return self.info["network"] and self.info["network"]["name"]
 
     @functools.cached_property
@@ -78,11 +78,11 @@ def describe(place: Path, part: dict, network: dict | None, fields: list[str], d
 
 def of_run(run: Path) -> list[Observations]:
     """All observations beside a run's rows. ValueError names a folder that cannot be read."""
-    found = []
+    parts = []
     for path in sorted((run / "measures").glob("*/")):
         if (path / "measure.json").exists() or any(path.glob("rows*")):  # nothing else: killed before it was described
-            found.append(Observations(path, _read(path / "measure.json")))
-    return found
+            parts.append(Observations(path, _read(path / "measure.json")))
+    return parts
 
 
 KINDS: dict[str, Any] = {"name": str, "identity": dict, "network": dict | None, "fields": list, "provenance": dict}
@@ -100,16 +100,16 @@ def _read(path: Path) -> dict:
     return info
 
 
-def frame(found: list[dict], fields: list[str], origin: object) -> pd.DataFrame:
+def frame(lines: list[dict], fields: list[str], origin: object) -> pd.DataFrame:
     """Observations as a frame; ValueError names a line with other fields than a measure's `fields` and OWN."""
     names = {*OWN, *fields}
-    for line in found:
+    for line in lines:
         # Parquet gives a field back as None where it was None: present all the same.
         if line.keys() != names:
             odd = sorted(line.keys() ^ names)
             raise ValueError(f"{origin}: the observation of {line['key']}, {line['label']} and measure.json do not "
                              f"agree about {odd[0]!r}; {REMEDY}")  # fmt: skip
-    return pd.DataFrame(found, columns=[*OWN, *fields])
+    return pd.DataFrame(lines, columns=[*OWN, *fields])
 
 
 def joined(rows: pd.DataFrame, observed: pd.DataFrame, origin: object) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What made a number: versions, commit, hardware, weights. Stands beside the rows of every run."""
+"""What made a number: versions, commit, hardware, weights. Written beside the rows of every run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from eval.files.places import ROOT, cores
 
-if TYPE_CHECKING:  # whoever reads rows needs no torch
+if TYPE_CHECKING:  # reading rows needs no torch
     from torch import nn
 
 PACKAGES = ("torch", "torchvision", "numpy", "numba", "grad-cam", "captum", "zennit", "hydra-core", "pillow")

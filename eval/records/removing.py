@@ -1,4 +1,4 @@
-"""A run that nobody wants is removed whole, and never under a process that writes it."""
+"""Removes a whole run, unless a process writes it."""
 
 import contextlib
 import os

@@ -109,11 +109,11 @@ def read_rows(folder: Path) -> list[dict]:
 
 def read_failures(folder: Path) -> dict[str, str]:
     """{key: message} of the pictures that failed when they were last tried and have no row since."""
-    found: dict[str, str] = {}
+    errors: dict[str, str] = {}
     for path in sorted(folder.glob("failures*.jsonl")):
-        found |= {line["key"]: line["error"] for line in journal.read(path)}
-    done = {row["key"] for row in read_rows(folder)} if found else set()
-    return {key: message for key, message in found.items() if key not in done}
+        errors |= {line["key"]: line["error"] for line in journal.read(path)}
+    done = {row["key"] for row in read_rows(folder)} if errors else set()
+    return {key: message for key, message in errors.items() if key not in done}
 
 
 def compact(folder: Path) -> int:

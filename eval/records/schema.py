@@ -1,4 +1,4 @@
-"""The fields of a row, their types and ranges: one list for whoever writes, reads, or explains rows."""
+"""The fields of a row, their types and ranges: one list for writing, reading and explaining rows."""
 
 import math
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ class Field:
     empty: bool = False
 
     def holds(self, value: object) -> bool:
-        """Whether `value` may stand in this field."""
+        """Whether this field may hold `value`."""
         if value is None:
             return self.empty
         if self.kind in (str, bool):

@@ -77,10 +77,10 @@ def _fill_layers(classifier: Classifier, given: dict[str, Any]) -> str:
     """Give the uses without layers those of the rule; a sentence about it. Where the rule finds none, methods that read
     layers say so, and the others run."""
     try:
-        found = layers_by_rule(classifier)
+        chosen = layers_by_rule(classifier)
     except ValueError as error:
         return str(error)
-    classifier.layers |= {use: names for use, names in found.items() if given.get(use) is None}
+    classifier.layers |= {use: names for use, names in chosen.items() if given.get(use) is None}
     return f"layers by the rule ({RULE}): " + "; ".join(
         f"{use} {', '.join(classifier.layers[use])}" for use in ("cam", "gpnncam")
     )

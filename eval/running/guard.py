@@ -1,4 +1,4 @@
-"""Whether a method leaves the network as it was: a hook, a mode or a weight left behind changes whoever comes next."""
+"""Whether a method leaves the network as it was: what stays behind changes the next method's rows."""
 
 import torch
 from torch import nn

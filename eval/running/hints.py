@@ -18,5 +18,5 @@ HINTS = {
 
 def hint(what: str) -> str:
     """The remedy in brackets for an error's text, "" where there is none."""
-    found = next((remedy for text, remedy in HINTS.items() if text in what), "")
-    return f" ({found})" if found else ""
+    advice = next((remedy for text, remedy in HINTS.items() if text in what), "")
+    return f" ({advice})" if advice else ""

@@ -56,7 +56,7 @@ def identity(
 
 
 def network_identity(cfg: DictConfig, classifier: Classifier) -> tuple[dict, list[str]]:
-    """What decides the observations of a method that reads no network, beside its run: the network that is asked."""
+    """What decides the observations of a method that reads no network, beside its run: its measures' network."""
     notes: list[str] = []
     seen = asdict(Protocol.from_settings(plain(cfg.protocol)).input)
     return _network(cfg, classifier, {}, notes) | {"input": seen}, notes
@@ -108,7 +108,7 @@ def network_settings(cfg: DictConfig) -> DictConfig:
 
 
 def _part(build: dict, path: str, notes: list[str], files: bool = False) -> dict:
-    """A `build` without its places, with the code that it names and, where asked for, the files that it names."""
+    """A `build` without its places, with the code that it names and, with files=True, the files that it names."""
     code, unread = code_of(build)
     notes += unread
     part: dict[str, Any] = {"build": _normal(_without(build, PLACES.get(build.get("_target_", ""), ())))}
@@ -138,19 +138,19 @@ def _normal(build: dict) -> dict:
 
 def _files(settings: Any, path: str, notes: list[str]) -> dict[str, str]:
     """{setting: digest} of the files that settings name: a checkpoint written anew is another method."""
-    found: dict[str, str] = {}
+    digests: dict[str, str] = {}
     items = settings.items() if isinstance(settings, dict) else enumerate(settings)
     for name, value in items:
         here = f"{path}.{name}"
         if isinstance(value, dict | list):
-            found |= _files(value, here, notes)
+            digests |= _files(value, here, notes)
         elif isinstance(value, str) and value and len(value) < 1024 and name != "_target_":
             place = Path(value).expanduser()
             if place.is_file():
-                found[here] = sha256(place)[:16]
+                digests[here] = sha256(place)[:16]
             elif place.is_dir() and ("/" in value or "\\" in value):
                 notes.append(f"{here} names the folder {value}, whose content no identity holds")
-    return found
+    return digests
 
 
 def _layers_read(settings: DictConfig, classifier: Classifier) -> dict[str, list[str]]:

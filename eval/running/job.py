@@ -20,7 +20,7 @@ from eval.running.calling import Method
 from eval.running.guard import Changed
 from eval.running.identity import identity, network_identity, network_settings, plain
 from eval.running.log import Log
-from eval.running.measuring import Measuring, ask, build_measures, unobserved
+from eval.running.measuring import Measuring, build_measures, requests_of, unobserved
 from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
 from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
@@ -138,7 +138,7 @@ def _evaluate(
             )
             failed = evaluation.run(left)
         except Changed:
-            _memory.pop("classifier", None)  # nobody may use this network again
+            _memory.pop("classifier", None)  # no later job may use this network
             raise
     return ready.folder, evaluation.evaluated, failed
 
@@ -167,7 +167,7 @@ def _observe(
         rows = {pair: row for pair, row in rows.items() if row["rank"] < cfg.measure_top_k}
     classifier, network = network_of_measures(cfg, classifier, dataset.classes)
     shard, device = shard_of(cfg.shard), device_of(cfg.device)
-    asked = ask(ready.folder, measures, network)
+    requests = requests_of(ready.folder, measures, network)
     entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard)
     title = ready.folder.name.rpartition(".")[0]
     log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
@@ -185,8 +185,8 @@ def _observe(
             on_error=cfg.on_error,
             sync=cfg.sync,
             shard=shard,
-            log=Log(log, f"{title} {', '.join(measures)}", unobserved(asked, entries, dataset.classes, rows)),
-        ).run(asked, entries, network, device)
+            log=Log(log, f"{title} {', '.join(measures)}", unobserved(requests, entries, dataset.classes, rows)),
+        ).run(requests, entries, network, device)
     except Changed:
         _memory.pop("classifier", None)
         raise
@@ -199,7 +199,7 @@ def _observe(
 def network_of_measures(
     cfg: DictConfig, classifier: Classifier | None, classes: Sequence[str]
 ) -> tuple[Classifier, dict | None]:
-    """(the network that measures ask, its identity where the method reads none itself)."""
+    """(the network that the measures read, its identity where the method reads none itself)."""
     if classifier is not None:
         return classifier, None
     classifier = prepare_classifier(cfg, classes)

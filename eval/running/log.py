@@ -26,7 +26,7 @@ class Log:
         self.done = 0
 
     def __enter__(self) -> "Log":
-        self._started = self._told = time.monotonic()
+        self._started = self._shown = time.monotonic()
         self._bar = tqdm(total=self.total, desc=self.title, unit="pair", disable=None, dynamic_ncols=True)
         self.note(f"{self.title}: {self.total} pairs to evaluate")
         return self
@@ -34,14 +34,14 @@ class Log:
     def __exit__(self, kind, error, _traceback):
         self._bar.close()
         how = "finished" if kind is None else f"stopped ({kind.__name__})"
-        self.note(f"{how}: {self._progress()}", terminal=bool(self._bar.disable and self._told > self._started))
+        self.note(f"{how}: {self._progress()}", terminal=bool(self._bar.disable and self._shown > self._started))
 
     def advance(self, pairs: int) -> None:
         self.done += pairs
         self._bar.update(pairs)
         now = time.monotonic()
-        if now - self._told >= EVERY:
-            self._told = now
+        if now - self._shown >= EVERY:
+            self._shown = now
             self.note(self._progress(), terminal=bool(self._bar.disable))
 
     def _progress(self) -> str:
@@ -52,7 +52,7 @@ class Log:
         return text
 
     def note(self, text: str, error: BaseException | None = None, terminal: bool = False) -> None:
-        """A line in the file, with the error's traceback below it; on the terminal too if asked for."""
+        """A line in the file, with the error's traceback below it; on the terminal too with terminal=True."""
         if terminal:
             tqdm.write(text, file=sys.stderr)
         if self.path is None:

@@ -30,8 +30,8 @@ from eval.running.runner import Entry, Price
 
 
 @dataclass
-class Asked:
-    """A measure that a run is asked for. part: see `observations.Observations`; done: pairs (key, label) that have an
+class Request:
+    """A measure to be observed for a run. part: see `observations.Observations`; done: pairs (key, label) that have an
     observation."""
 
     measure: Measure
@@ -59,24 +59,24 @@ def build_measures(cfg: DictConfig) -> dict[str, tuple[Measure, dict]]:
     return built
 
 
-def ask(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | None) -> list[Asked]:
+def requests_of(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | None) -> list[Request]:
     """Each measure's place beside a run, and what is there; network: of a method that reads none."""
-    asked = []
+    requests = []
     for measure, part in built.values():
         place = observations.folder(run, part, network)
         done: set[tuple[str, str]] = set()
         if place.exists() and len(lines := observations.frame(read_rows(place), list(measure.fields), place)):
             done = set(zip(lines["key"], lines["label"], strict=True))
-        asked.append(Asked(measure, part, place, done))
-    return asked
+        requests.append(Request(measure, part, place, done))
+    return requests
 
 
 def unobserved(
-    asked: Sequence[Asked], entries: Sequence[Entry], classes: Sequence[str], rows: Container | None = None
+    requests: Sequence[Request], entries: Sequence[Entry], classes: Sequence[str], rows: Container | None = None
 ) -> int:
     """How many pairs of `entries` lack an observation; rows: only of these pairs (key, label)."""
     names = [(sample.key, classes[pair.label]) for _, sample, pairs in entries for pair in pairs]
-    return sum(any(name not in each.done for each in asked) for name in names if rows is None or name in rows)
+    return sum(any(name not in each.done for each in requests) for name in names if rows is None or name in rows)
 
 
 @dataclass
@@ -96,41 +96,43 @@ class Measuring:
     log: Log | None = None
     smoothing: Smoothing = NONE
 
-    def run(self, asked: Sequence[Asked], entries: Sequence[Entry], network: dict | None,
+    def run(self, requests: Sequence[Request], entries: Sequence[Entry], network: dict | None,
             device: str) -> tuple[int, list[tuple[str, str]]]:  # fmt: skip
         """Observe the pairs of `entries` that have a row; (pairs observed now, (key, message) of pictures that
         failed)."""
-        todo = [(sample, left) for _, sample, pairs in entries if (left := self._left(sample, pairs, asked))]
+        todo = [(sample, left) for _, sample, pairs in entries if (left := self._left(sample, pairs, requests))]
         if not todo:
             return 0, []
-        for each in asked:  # before its first line: no observation is without what made it
+        for each in requests:  # before its first line: no observation is without what made it
             observations.describe(each.folder, each.part, network, list(each.measure.fields), device)
         with contextlib.ExitStack() as opened:
-            files = [opened.enter_context(Rows(each.folder, self.shard, self.sync)) for each in asked]
+            files = [opened.enter_context(Rows(each.folder, self.shard, self.sync)) for each in requests]
             log = opened.enter_context(self.log or Log(total=sum(len(pairs) for _, pairs in todo)))
             caller = Caller(self.method, say=lambda text: log.note(text, terminal=True))
             failures = Failures(log, files, self.on_error, self.classes)
             guard = Guard(self.classifier, log.title or "under test")
             for sample, pairs in todo:
                 try:
-                    found = self._picture(sample, pairs, asked, _again(caller))
+                    rows = self._picture(sample, pairs, requests, _again(caller))
                 except Exception as error:
                     failures.note(sample, pairs, error)
                     continue
                 finally:
                     guard.check()
-                for lines, file in zip(found, files, strict=True):
+                for lines, file in zip(rows, files, strict=True):
                     if lines:
                         file.append(lines)
                 log.advance(len(pairs))
             guard.check(values=True)
         return sum(len(pairs) for _, pairs in todo), failures.failed
 
-    def _left(self, sample: Sample, pairs: list[Pair], asked: Sequence[Asked]) -> list[Pair]:
+    def _left(self, sample: Sample, pairs: list[Pair], requests: Sequence[Request]) -> list[Pair]:
         named = [(pair, (sample.key, self.classes[pair.label])) for pair in pairs]
-        return [pair for pair, name in named if name in self.rows and any(name not in each.done for each in asked)]
+        return [pair for pair, name in named if name in self.rows and any(name not in each.done for each in requests)]
 
-    def _picture(self, sample: Sample, pairs: list[Pair], asked: Sequence[Asked], again: Again) -> list[list[dict]]:
+    def _picture(
+        self, sample: Sample, pairs: list[Pair], requests: Sequence[Request], again: Again
+    ) -> list[list[dict]]:
         """Each measure's new lines."""
         image = self.pixels(sample.image).to(self.classifier.device)
         digest = self.rows[sample.key, self.classes[pairs[0].label]]["picture"]
@@ -148,11 +150,11 @@ class Measuring:
         names = [(sample.key, self.classes[pair.label]) for pair in pairs]
         for name, case in zip(names, cases, strict=True):
             self._same(name, case)
-        found = []
-        for each in asked:
+        rows = []
+        for each in requests:
             new = [(name, case) for name, case in zip(names, cases, strict=True) if name not in each.done]
-            found.append(self._lines(each.measure, new) if new else [])
-        return found
+            rows.append(self._lines(each.measure, new) if new else [])
+        return rows
 
     def _same(self, name: tuple[str, str], case: Case) -> None:
         """ValueError where the method's map is another one than the row's."""

@@ -102,7 +102,7 @@ def select(
     another region or size of a pair, another picture file, a picture that is not there.
     """
     done = {(row["key"], row["label"]): row for row in rows}
-    _compare_pictures(planned, rows)
+    _check_digests(planned, rows)
     left = []
     for index, sample, present in within(planned, "all", limit, shard):
         todo = []
@@ -129,7 +129,7 @@ BESIDE = (
 )
 
 
-def _compare_pictures(planned: Plan, rows: Sequence[dict]) -> None:
+def _check_digests(planned: Plan, rows: Sequence[dict]) -> None:
     present = {sample.key: sample for _, sample, _ in planned.entries}
     strange = {row["key"] for row in rows} - present.keys()
     if strange and not planned.failed:

@@ -21,10 +21,10 @@ class Collected(Rows):
     """Rows that stay in memory."""
 
     def __init__(self) -> None:
-        self.found: list[dict] = []
+        self.rows: list[dict] = []
 
     def append(self, rows: Iterable[dict]) -> None:
-        self.found += rows
+        self.rows += rows
 
 
 def score(method: Callable | str, *settings: str) -> pd.DataFrame:
@@ -56,4 +56,4 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
     rows, pixels = Collected(), Protocol.from_settings(plain(cfg.protocol)).input
     todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes)
     Evaluation(built, classifier, pixels, rows, dataset.classes, cfg.seed, batch_pictures=cfg.batch_pictures).run(todo)
-    return frame(rows.found, "score()")
+    return frame(rows.rows, "score()")

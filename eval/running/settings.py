@@ -59,19 +59,19 @@ def require(cfg: DictConfig, parts: Sequence[str]) -> None:
     """ValueError names every setting of these groups that has no value and nobody can guess."""
     lost = [key for part in parts for key in unset(cfg[part], f"{part}.")]
     if lost:
-        told = [f"{key} is not set" + (f": {WANTED[key]}" if key in WANTED else "") for key in lost]
-        raise ValueError("; ".join(told))
+        lines = [f"{key} is not set" + (f": {WANTED[key]}" if key in WANTED else "") for key in lost]
+        raise ValueError("; ".join(lines))
 
 
 def unset(settings: DictConfig, prefix: str = "") -> list[str]:
     """Dotted names of all settings that have no value; interpolations are not followed."""
-    found = []
+    names = []
     for name, value in cast(dict[str, Any], OmegaConf.to_container(settings, resolve=False)).items():
         if value == "???":
-            found.append(f"{prefix}{name}")
+            names.append(f"{prefix}{name}")
         elif isinstance(value, dict):
-            found += unset(OmegaConf.create(value), f"{prefix}{name}.")
-    return found
+            names += unset(OmegaConf.create(value), f"{prefix}{name}.")
+    return names
 
 
 def validate(cfg: DictConfig) -> None:

@@ -41,8 +41,8 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
             continue
         kind = _origin(module)
         if kind == "user":
-            found, unread = _sources(module)
-            digests |= found
+            own, unread = _sources(module)
+            digests |= own
             notes += [f"the code of {each} cannot be read, so a change of it is not seen" for each in unread]
         elif kind == "installed":
             package = module.partition(".")[0]

@@ -1,7 +1,7 @@
 """Calls as processes of their own, on this machine or on a SLURM cluster, through submitit.
 
 A process that reaches its time limit is put back in the queue and goes on from its rows; a dead one (killed, out of
-memory, its node gone) is told, and the others are still waited for. Waiting for SLURM asks `squeue`, so that it works
+memory, its node gone) is named, and the others are still waited for. Waiting for SLURM asks `squeue`, so that it works
 on clusters without accounting, where submitit itself would wait for a dead job for ever.
 """
 
@@ -30,7 +30,7 @@ def launch(call: Callable, arguments: dict[int, tuple], settings: dict, progress
     """
     settings = dict(settings)
     kind = {"local": _local, "slurm": _slurm}[settings.pop("cluster")]
-    # A process started elsewhere finds this checkout, and what is found from the folder that the command was given in.
+    # A process started elsewhere finds this checkout and the modules of the folder in which the command ran.
     here = [str(ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(here))
     settings["submitit_folder"] = str(progress.logs / "submitit" / "%j")

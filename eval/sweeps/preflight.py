@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from eval.running.config import EXPECTED, instantiate
 from eval.running.identity import network_settings, plain
 from eval.running.job import prepare, prepare_classifier, prepare_dataset, remaining
-from eval.running.measuring import ask, build_measures, unobserved
+from eval.running.measuring import build_measures, requests_of, unobserved
 from eval.running.plan import within
 from eval.running.settings import shard_of, validate
 from eval.sweeps.progress import Job
@@ -25,8 +25,8 @@ def preflight(configs: list[tuple[str, DictConfig]]) -> tuple[list[Job], list[st
     for number, (name, cfg) in _by_network(configs):
         try:
             jobs[number] = _job(name, cfg, tried)
-        except Problems as found:
-            for message in found.messages:
+        except Problems as error:
+            for message in error.messages:
                 problems.setdefault(message, []).append(name)
     listed = []
     for message, names in problems.items():
@@ -48,8 +48,8 @@ class Tried:
     def __init__(self):
         self.failed: dict[str, str] = {}
 
-    def __call__(self, found: list[str], what: str, settings: list, make: Callable[[], Any]) -> Any:
-        """make(), or None with its message in `found`; equal `what` and settings are known to fail alike."""
+    def __call__(self, problems: list[str], what: str, settings: list, make: Callable[[], Any]) -> Any:
+        """make(), or None with its message in `problems`; equal `what` and settings are known to fail alike."""
         key = what
         try:
             key += "\n".join(OmegaConf.to_yaml(s, resolve=True) if OmegaConf.is_config(s) else str(s) for s in settings)
@@ -57,7 +57,7 @@ class Tried:
                 return make()
         except EXPECTED as error:
             self.failed[key] = str(error).strip() or repr(error)
-        found.append(self.failed[key])
+        problems.append(self.failed[key])
         return None
 
 
@@ -68,36 +68,36 @@ def _by_network(configs: list[tuple[str, DictConfig]]) -> list[tuple[int, tuple[
 
 
 def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
-    found: list[str] = []
+    problems: list[str] = []
     classifier = None
-    tried(found, "settings", [cfg], lambda: validate(cfg))
-    prepared = tried(found, "dataset", [cfg.dataset.build], lambda: prepare_dataset(cfg))
+    tried(problems, "settings", [cfg], lambda: validate(cfg))
+    prepared = tried(problems, "dataset", [cfg.dataset.build], lambda: prepare_dataset(cfg))
     if not prepared and "roots" in cfg:
-        found[-1] += f"; several data sets have a root each here: roots.{cfg.dataset.name}=DIR"
+        problems[-1] += f"; several data sets have a root each here: roots.{cfg.dataset.name}=DIR"
     if not cfg.method.blind:
-        settings = tried(found, "model", [cfg.model, cfg.dataset.domain], lambda: network_settings(cfg))
+        settings = tried(problems, "model", [cfg.model, cfg.dataset.domain], lambda: network_settings(cfg))
         key = [settings, cfg.model.class_map, cfg.dataset.build]
         if settings and prepared:
-            classifier = tried(found, "network", key, lambda: prepare_classifier(cfg, prepared[0].classes))
+            classifier = tried(problems, "network", key, lambda: prepare_classifier(cfg, prepared[0].classes))
         elif settings:
-            tried(found, "network", [settings], lambda: instantiate(settings.build))
+            tried(problems, "network", [settings], lambda: instantiate(settings.build))
     if not prepared or (classifier is None and not cfg.method.blind):
-        raise Problems(found)
+        raise Problems(problems)
     dataset, planned = prepared
     key = [cfg.method, cfg.model, cfg.dataset.domain]
-    ready = tried(found, "method", key, lambda: prepare(cfg, cfg.method, classifier, dataset, planned))
+    ready = tried(problems, "method", key, lambda: prepare(cfg, cfg.method, classifier, dataset, planned))
     if not ready:
-        raise Problems(found)
-    left = tried(found, "rows", [str(ready.folder), cfg.shard], lambda: remaining(cfg, ready, dataset.classes))
-    if found:
-        raise Problems(found)
-    measures = tried(found, "measure", [plain(cfg.get("measure") or {})], lambda: build_measures(cfg))
-    if found:
-        raise Problems(found)
+        raise Problems(problems)
+    left = tried(problems, "rows", [str(ready.folder), cfg.shard], lambda: remaining(cfg, ready, dataset.classes))
+    if problems:
+        raise Problems(problems)
+    measures = tried(problems, "measure", [plain(cfg.get("measure") or {})], lambda: build_measures(cfg))
+    if problems:
+        raise Problems(problems)
     pairs = sum(len(todo) for _, _, todo in left)
     if measures and classifier is not None:
         entries = within(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard))
-        pairs = max(pairs, unobserved(ask(ready.folder, measures, None), entries, dataset.classes))
+        pairs = max(pairs, unobserved(requests_of(ready.folder, measures, None), entries, dataset.classes))
     return Job(name, cfg.method.name, pairs, (str(ready.folder), cfg.shard))
 
 

@@ -47,7 +47,7 @@ def run_sweep(jobs: list[tuple[str, list[str], DictConfig]]) -> int:
     if configs[0].get("overview"):
         _overview(configs[0])
     if against := configs[0].get("against"):
-        _compare(Path(configs[0].results) / "records", against)
+        _print_comparison(Path(configs[0].results) / "records", against)
     return 1 if failures else 0
 
 
@@ -97,7 +97,7 @@ def _overview(cfg: DictConfig) -> None:
     print_overview(Path(cfg.results) / "records", Protocol.from_settings(plain(cfg.protocol)))
 
 
-def _compare(records: Path, against: str) -> None:
+def _print_comparison(records: Path, against: str) -> None:
     from eval.tables.comparison import print_comparison
 
     print()

@@ -95,11 +95,11 @@ def table_cells(
 
 def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
     """The runs that each rule scores; arguments as `table_cells`."""
-    found: dict[str, tuple[Rule, list[Run]]] = {}
-    asked = [(run, each) for run in runs for each in ([rule] if rule else rules_of(run, changes))]
-    for run, each in observed_rules([(run, each) for run, each in asked if fits(run, each.protocol)]):
-        found.setdefault(each.label, (each, []))[1].append(run)
-    return list(found.values())
+    groups: dict[str, tuple[Rule, list[Run]]] = {}
+    wanted = [(run, each) for run in runs for each in ([rule] if rule else rules_of(run, changes))]
+    for run, each in observed_rules([(run, each) for run, each in wanted if fits(run, each.protocol)]):
+        groups.setdefault(each.label, (each, []))[1].append(run)
+    return list(groups.values())
 
 
 def models_of(run: Run, others: list[Run]) -> list[str]:
@@ -138,7 +138,7 @@ def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scop
         ranks = ranks.set_index(["key", "label"])["rank"]
     narrow = min(seeing, key=lambda other: other.info["pairs"]["all"])
     outputs = zip(narrow.info["classes"], narrow.info["identity"]["model"]["outputs"], strict=True)
-    return Scope(narrow.info["pairs"], frozenset(name for name, found in outputs if found), ranks)
+    return Scope(narrow.info["pairs"], frozenset(name for name, indices in outputs if indices), ranks)
 
 
 def _covers(run: Run, rows: pd.DataFrame, subset: str) -> bool:

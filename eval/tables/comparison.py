@@ -7,7 +7,7 @@ import pandas as pd
 from eval.records.loading import load_runs, pool, readable, tell_apart
 from eval.tables.formats import decimals, grid, signed
 from eval.tables.layout import named
-from eval.tables.paired import compared
+from eval.tables.paired import paired_table
 from eval.tables.rules import Changes
 
 
@@ -16,7 +16,7 @@ def print_comparison(records: Path, against: str) -> None:
     runs, bad = load_runs(records)
     runs = pool(readable(runs, bad))
     tell_apart(runs)
-    print(comparison_markdown(compared(runs, None, Changes(), against=against)), end="")
+    print(comparison_markdown(paired_table(runs, None, Changes(), against=against)), end="")
 
 
 def comparison_markdown(frame: pd.DataFrame) -> str:

@@ -71,8 +71,8 @@ def notes(sheet: Sheet) -> list[str]:
     if sheet.has("incomplete"):
         lines.append(f"{DAGGER} incomplete: stands on the pairs stated beside it, and is not ranked.")
     if sheet.has("alike"):
-        lines.append(f"{ALIKE} not told from the best of its column: the 95 % interval of the paired difference, "
-                     "resampled over pictures, holds 0 (Holm's correction over the column).")  # fmt: skip
+        lines.append(f"{ALIKE} not significantly below the best of its column: the 95 % interval of the paired "
+                     "difference, resampled over pictures, holds 0 (Holm's correction over the column).")  # fmt: skip
     lines += [
         f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: {int(cell['without']):,} pairs have no such "
         "value and are left out."
@@ -104,11 +104,11 @@ def notes(sheet: Sheet) -> list[str]:
     }
     means = " (misses)" if sheet.measure == "hit" else ""
     lines += [f"{' '.join(filter(None, who))}: {count} maps are constant{means}." for who, count in constant.items()]
-    sources = {
-        (cell["source"], cell["source_protocol"]) for cell in sheet.cells.values() if pd.notna(cell["published"])
+    references = {
+        (cell["reference"], cell["reference_protocol"]) for cell in sheet.cells.values() if pd.notna(cell["published"])
     }
-    for source, protocol in sorted(sources):
-        lines.append(f"In brackets: the number published by {SOURCES.get(source, source)}, and ours minus it.")
+    for reference, protocol in sorted(references):
+        lines.append(f"In brackets: the number published by {REFERENCES.get(reference, reference)}, and ours minus it.")
         if protocol != sheet.protocol:
             lines.append(
                 f"It is published under the rules of protocol {protocol}; whether the table was made by those or by "
@@ -117,7 +117,7 @@ def notes(sheet: Sheet) -> list[str]:
     return lines
 
 
-SOURCES = {"paper": "the paper (Singh and Namboodiri)", "torchray": "TorchRay (Fong, Patrick and Vedaldi, 2019)"}
+REFERENCES = {"paper": "the paper (Singh and Namboodiri)", "torchray": "TorchRay (Fong, Patrick and Vedaldi, 2019)"}
 
 
 def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:

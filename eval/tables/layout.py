@@ -58,8 +58,8 @@ class Sheet:
     @property
     def networks(self) -> list[tuple[str, str, int]]:
         """(dataset, model, how many subset columns) of neighbouring columns."""
-        found = dict.fromkeys((dataset, model) for dataset, model, _ in self.columns)
-        return [(*pair, sum(column[:2] == pair for column in self.columns)) for pair in found]
+        pairs = dict.fromkeys((dataset, model) for dataset, model, _ in self.columns)
+        return [(*pair, sum(column[:2] == pair for column in self.columns)) for pair in pairs]
 
     def pairs(self, column: tuple[str, str, str]) -> str:
         """How many pairs a complete cell of the column counts: "181". Without one, how many it would; for a top-k
@@ -85,7 +85,7 @@ class Sheet:
 
 def sheets(frame: pd.DataFrame) -> list[Sheet]:
     """One sheet a protocol: numbers under different rules never share a table. ValueError if two runs claim a cell."""
-    found = []
+    tables = []
     for protocol, part in frame.groupby("protocol", sort=False):
         cells: dict[tuple[str, tuple[str, str, str]], pd.Series] = {}
         for _, cell in part.iterrows():
@@ -97,7 +97,7 @@ def sheets(frame: pd.DataFrame) -> list[Sheet]:
             cells[where] = cell
         columns = list(dict.fromkeys(where for _, where in cells))
         methods = dict.fromkeys(zip(part["method"], part["label"], strict=True))
-        found.append(
+        tables.append(
             Sheet(
                 protocol,
                 part["measure"].iloc[0],
@@ -107,4 +107,4 @@ def sheets(frame: pd.DataFrame) -> list[Sheet]:
                 cells,
             )
         )
-    return found
+    return tables

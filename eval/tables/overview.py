@@ -28,7 +28,7 @@ MEASURES = (
 @dataclass(frozen=True)
 class Column:
     """One measure. name: of the score, with the settings that tell it from another column of the same. values: a number
-    a method, NaN where it has none. alike: methods not told from the best. incomplete: methods that lack pairs."""
+    a method, NaN where it has none. alike: not significantly below the best. incomplete: methods that lack pairs."""
 
     name: str
     score: Score
@@ -39,7 +39,7 @@ class Column:
     @property
     def ranks(self) -> pd.Series:
         """1 = best, equal values share the mean of their places; NaN where a method has no value or lacks pairs, and
-        everywhere for a score that ranks nobody."""
+        everywhere for a score that ranks no method."""
         values = self.values.mask(self.values.index.isin(self.incomplete)).round(6)
         if not self.score.ranked:
             return values * np.nan
@@ -100,12 +100,14 @@ def overviews(
                     frozenset(cell.run.method for cell in group if not cell.complete and top_k is None),
                 )
             )
-    found = []
+    summaries = []
     for (dataset, model), group in columns.items():
         names = sorted(labels[dataset, model], key=place)
         aligned = [Column(c.name, c.score, c.values.reindex(names), c.alike, c.incomplete) for c in group]
-        found.append(Overview(dataset, model, subset, {name: labels[dataset, model][name] for name in names}, aligned))
-    return found
+        summaries.append(
+            Overview(dataset, model, subset, {name: labels[dataset, model][name] for name in names}, aligned)
+        )
+    return summaries
 
 
 def overview_markdown(overview: Overview, digits: int = 3) -> str:
@@ -118,7 +120,7 @@ def overview_markdown(overview: Overview, digits: int = 3) -> str:
     blocks = [f"### {title}", "", grid(lines), ""]
     blocks += [f"- {column.name}: {column.score.what}." for column in overview.columns]
     blocks += ["- ↑ more is better, ↓ less is better; in brackets the rank; bold the best; "
-               f"{ALIKE} not told from the best (paired, Holm)."]  # fmt: skip
+               f"{ALIKE} not significantly below the best (paired, Holm)."]  # fmt: skip
     if any(column.incomplete for column in overview.columns):
         blocks.append(f"- {DAGGER} incomplete, and not ranked.")
     for column in overview.columns:
@@ -139,7 +141,7 @@ def overview_markdown(overview: Overview, digits: int = 3) -> str:
 
 
 def arrow(score: Score) -> str:
-    """The direction in which a score is better; nothing for one that ranks nobody."""
+    """The direction in which a score is better; nothing for one that ranks no method."""
     return "" if not score.ranked else "↓" if score.less_is_better else "↑"
 
 

@@ -9,7 +9,7 @@ from eval.records.loading import Run
 from eval.tables.cells import SUBSETS, Cell, Scope, by_rule, models_of, scope_of, selected
 from eval.tables.layout import place
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import LEVEL, RESAMPLES, bootstrap, compare, holm, kinds
+from eval.tables.statistics import LEVEL, RESAMPLES, bootstrap, holm, kinds, paired_test
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
@@ -24,15 +24,15 @@ def chosen(runs: list[Run], names: list[str]) -> list[list[Run]]:
 
     ValueError for a name that no run has.
     """
-    found = []
+    groups = []
     for name in names:
-        asked = _plain(name)
-        runs_of = [run for run in runs if asked in {_plain(text) for text in _names(run)}]
+        plain = _plain(name)
+        runs_of = [run for run in runs if plain in {_plain(text) for text in _names(run)}]
         if not runs_of:
             known = ", ".join(sorted({run.method for run in runs}))
             raise ValueError(f"there is no run of {name!r}; there are runs of {known}")
-        found.append(runs_of)
-    return found
+        groups.append(runs_of)
+    return groups
 
 
 def _names(run: Run) -> list[str]:
@@ -43,7 +43,7 @@ def _plain(name: str) -> str:
     return name.lower().replace(" ", "")
 
 
-def compared(
+def paired_table(
     runs: list[Run],
     names: list[str] | None,
     changes: Changes,
@@ -62,15 +62,15 @@ def compared(
     reference = chosen(runs, [against])[0] if against else []
     wanted = list(dict.fromkeys([*wanted, *reference]))
     lines = []
-    for each, asked in by_rule(runs, changes, rule):
-        methods = [run for run in wanted if run in asked]
+    for each, of_rule in by_rule(runs, changes, rule):
+        methods = [run for run in wanted if run in of_rule]
         if not names:
             methods.sort(key=lambda run: place(run.method))
         for a, b in _couples(methods, reference):
             if a.dataset != b.dataset:
                 continue
-            for model in sorted(set(models_of(a, asked)) & set(models_of(b, asked))):
-                scopes = [scope_of(run, model, asked, each.top_k) for run in (a, b)]
+            for model in sorted(set(models_of(a, of_rule)) & set(models_of(b, of_rule))):
+                scopes = [scope_of(run, model, of_rule, each.top_k) for run in (a, b)]
                 for subset in subsets:
                     line = _line(a, b, each, model, subset, scopes, resamples)
                     lines += [line] if line else []
@@ -98,7 +98,7 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
         return None
     keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
     classes = labels if rule.protocol.average == "class" else None
-    result = compare(keys, both["a"], both["b"], classes, resamples=resamples)
+    result = paired_test(keys, both["a"], both["b"], classes, resamples=resamples)
     there = [scope.pairs[subset] for scope in scopes] if rule.top_k is None else map(len, sides)
     return {
         "protocol": rule.label,
@@ -127,23 +127,23 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
 
 
 def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
-    """The complete cells that cannot be told from the best of their column (protocol, data set, network, subset).
+    """The complete cells not significantly below the best of their column (protocol, data set, network, subset).
 
-    A method can be told from it if the paired interval of their difference, resampled over pictures, excludes 0 at the
-    level at which Holm's correction over the column still rejects. A cell as high as the best is best itself.
+    A method is significantly below it if the paired interval of their difference, resampled over pictures, excludes 0
+    at the level at which Holm's correction over the column still rejects. A cell as high as the best is best itself.
     """
     columns: dict[tuple, list[Cell]] = {}
     for cell in cells:
         if cell.complete and np.isfinite(cell.accuracy) and cell.rule.score.ranked:
             columns.setdefault((cell.rule.label, *cell.column), []).append(cell)
-    found = []
+    alike = []
     for column in columns.values():
         sign = -1 if column[0].rule.score.less_is_better else 1
         best = max(column, key=lambda cell: round(sign * cell.accuracy, 6))
         others = [cell for cell in column if round(cell.accuracy, 6) != round(best.accuracy, 6)]
         apart = holm([_bootstrap_p(best, cell, resamples) for cell in others]) <= 1 - LEVEL + 1e-9
-        found += [cell for cell, told in zip(others, apart, strict=True) if not told]
-    return found
+        alike += [cell for cell, distinct in zip(others, apart, strict=True) if not distinct]
+    return alike
 
 
 def _bootstrap_p(best: Cell, other: Cell, resamples: int) -> float:

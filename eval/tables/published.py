@@ -16,11 +16,11 @@ SHOWN = {"paper": ("paper",), "authors": ("authors", "paper"), "torchray": ("tor
 
 @dataclass(frozen=True)
 class Published:
-    """value: a share, 0.830. digits: how many decimals of it were published. source: paper | torchray."""
+    """value: a share, 0.830. digits: how many decimals of it were published. reference: paper | torchray."""
 
     value: float
     digits: int
-    source: str
+    reference: str
     protocol: str
 
 
@@ -30,20 +30,20 @@ def read_published(path: Path = PUBLISHED) -> dict[tuple[str, str, str, str, str
 
     ValueError names a line that cannot be read or a cell that is there twice.
     """
-    found = {}
+    numbers = {}
     with open(path, newline="", encoding="utf-8") as stream:
         for line in csv.DictReader(stream):
             try:
                 cell = line["dataset"], line["subset"], line["model"], line["method"], line["protocol"]
                 number = Published(
-                    float(line["value"]), len(line["value"].partition(".")[2]), line["source"], line["protocol"]
+                    float(line["value"]), len(line["value"].partition(".")[2]), line["reference"], line["protocol"]
                 )
             except (KeyError, TypeError, ValueError) as error:
                 raise ValueError(f"{path}: {line} is not a published number: {error!r}") from None
-            if cell in found:
+            if cell in numbers:
                 raise ValueError(f"{path} has two numbers for {' '.join(cell)}")
-            found[cell] = number
-    return found
+            numbers[cell] = number
+    return numbers
 
 
 def published(dataset: str, subset: str, model: str | None, method: str, protocol: str) -> Published | None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from eval.game.protocol import Input, Protocol
 from eval.measures.measure import Score
-from eval.records.loading import Run, differing, told
+from eval.records.loading import Run, as_words, differing
 from eval.records.observations import written
 from eval.tables.scores import SCORES
 
@@ -59,7 +59,7 @@ class Rule:
         if self.observed:
             part = json.loads(self.observed)
             build = {name: value for name, value in part["build"].items() if not name.startswith("_")}
-            what += f" ({', '.join(told(build))})" if build else ""
+            what += f" ({', '.join(as_words(build))})" if build else ""
         top = "" if self.top_k is None else f"; only classes in the network's top {self.top_k}"
         return f"{what}; mean over {'pairs' if protocol.average == 'pair' else 'classes'}{top}"
 
@@ -110,16 +110,16 @@ def observed_rules(rules: list[tuple[Run, Rule]]) -> list[tuple[Run, Rule]]:
 
     Numbers under different settings of a measure have different labels, and so never share a table.
     """
-    found: list[tuple[Run, Rule, dict | None]] = []
+    pairs: list[tuple[Run, Rule, dict | None]] = []
     for run, rule in rules:
         measure = SCORES.measure_of(rule.measure)
         parts = {written(each.part): each.part for each in run.observations if each.name == measure} if measure else {}
-        found += [(run, rule, part) for part in parts.values()] if measure else [(run, rule, None)]
-    parts = {written(part): part for _, _, part in found if part}
+        pairs += [(run, rule, part) for part in parts.values()] if measure else [(run, rule, None)]
+    parts = {written(part): part for _, _, part in pairs if part}
     settings = dict(zip(parts, map(", ".join, differing(list(parts.values()))), strict=True))
     return [
         (run, replace(rule, observed=written(part), setting=settings[written(part)]) if part else rule)
-        for run, rule, part in found
+        for run, rule, part in pairs
     ]
 
 

@@ -117,26 +117,26 @@ def confidence(
     Student's t as Hesterberg (The American Statistician 2015, section 4.1) widens intervals of few samples: at least
     0.94 from 8 pictures on.
     """
-    found = value(bootstrap(groups, resamples, seed))
+    resampled = value(bootstrap(groups, resamples, seed))
     shares = np.array([(1 - level) / 2, (1 + level) / 2])
     if groups.pictures.sum() < FEW:
-        shares = _of_few(groups, value, found, shares)
-    low, high = np.quantile(found, shares)
+        shares = _of_few(groups, value, resampled, shares)
+    low, high = np.quantile(resampled, shares)
     return float(low), float(high)
 
 
 def _of_few(
-    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], found: np.ndarray, shares: np.ndarray
+    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], resampled: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
-    """The shares (2,) of the resampled values `found` (B,) between which the interval lies."""
+    """The shares (2,) of the resampled values (B,) between which the interval lies."""
     from scipy import special  # takes half a second, and many pictures need none of it
 
     number = groups.pictures.astype(float)
     total = number.sum()
     observed = value(groups.averages(number[None]))[0]
     # Rounding must not take a resample that equals the data for one below it.
-    below = (found < observed - 1e-12).mean() + (np.abs(found - observed) <= 1e-12).mean() / 2
-    bias = special.ndtri(np.clip(below, 1 / len(found), 1 - 1 / len(found)))
+    below = (resampled < observed - 1e-12).mean() + (np.abs(resampled - observed) <= 1e-12).mean() / 2
+    bias = special.ndtri(np.clip(below, 1 / len(resampled), 1 - 1 / len(resampled)))
     without = value(groups.averages(number - np.eye(len(number))))  # the jackknife: one picture of each kind left out
     moved = number @ without / total - without
     squares = float(number @ moved**2)
@@ -194,7 +194,7 @@ class Comparison:
     exchange: float
 
 
-def compare(pictures, a, b, classes=None, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
+def paired_test(pictures, a, b, classes=None, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
     """Comparison of values a and b (n,) of the same n pairs; arguments as `kinds`. ValueError without pairs."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     groups = kinds(pictures, np.column_stack([a, b]), classes)

@@ -15,7 +15,7 @@ from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
 from eval.tables.statistics import RESAMPLES
 
-# The first columns are a promise to whoever reads the file; further ones only ever follow.
+# Other programs read the first columns by place; new columns go behind them.
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
 
 
@@ -23,7 +23,7 @@ def table_frame(cells: list[Cell], resamples: int = 0) -> pd.DataFrame:
     """A line per cell, sorted by protocol, data set, network, subset and method; COLUMNS first.
 
     best, second: place in its column (protocol, data set, network, subset) among complete cells, ties included.
-    alike: cannot be told from the best, see `like_the_best`; nobody is with resamples=0.
+    alike: not significantly below the best, see `like_the_best`; none with resamples=0.
     """
     frame = pd.DataFrame([_line(cell) for cell in cells], columns=[*COLUMNS, *FURTHER])
     frame = frame.astype({"seed_low": float, "seed_high": float})
@@ -38,8 +38,8 @@ def table_frame(cells: list[Cell], resamples: int = 0) -> pd.DataFrame:
 
 FURTHER = [
     "label", "measure", "rule", "top_k", "low", "high", "rows", "pairs", "complete", "unreadable", "unranked", "failed",
-    "constant", "seconds", "forwards", "memory_mb", "source", "source_protocol", "digits", "best", "second", "run",
-    "alike", "without", "seeds", "seed_low", "seed_high", "measure_seconds", "measure_forwards",
+    "constant", "seconds", "forwards", "memory_mb", "reference", "reference_protocol", "digits", "best", "second",
+    "run", "alike", "without", "seeds", "seed_low", "seed_high", "measure_seconds", "measure_forwards",
 ]  # fmt: skip
 
 
@@ -71,8 +71,8 @@ def _line(cell: Cell) -> dict:
         "seconds": cell.seconds,
         "forwards": cell.forwards,
         "memory_mb": cell.memory_mb,
-        "source": number and number.source,
-        "source_protocol": number and number.protocol,
+        "reference": number and number.reference,
+        "reference_protocol": number and number.protocol,
         "digits": number and number.digits,
         "best": False,
         "second": False,

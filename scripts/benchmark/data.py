@@ -82,16 +82,16 @@ def main(arguments: list[str]) -> int:
         prepare = partial(source.pixels)
         one = 0.0
         for workers in options.workers:
-            found = statistics.median(rate(samples, prepare, workers)[0] for _ in range(options.repeats))
-            one = found / max(workers, 1) if workers <= 1 else one
+            rate_of = statistics.median(rate(samples, prepare, workers)[0] for _ in range(options.repeats))
+            one = rate_of / max(workers, 1) if workers <= 1 else one
             needed = int(-(-options.gpu // one)) if one else None
-            told = {"workers": workers, "pictures_per_second": round(found, 1), "workers_for_gpu": needed}
-            print(json.dumps(told | {"pictures": len(samples), "cores": cores()}), flush=True)
+            line = {"workers": workers, "pictures_per_second": round(rate_of, 1), "workers_for_gpu": needed}
+            print(json.dumps(line | {"pictures": len(samples), "cores": cores()}), flush=True)
         # Half of what the workers deliver: the consumer is the bottleneck if decoding overlaps with it at all.
-        workers, each = max(options.workers), 2 / found
+        workers, each = max(options.workers), 2 / rate_of
         speed, waited = rate(samples, prepare, workers, each)
-        told = {"workers": workers, "consumer_seconds": round(each, 5), "pictures_per_second": round(speed, 1)}
-        print(json.dumps(told | {"waited": round(waited, 3)}))
+        line = {"workers": workers, "consumer_seconds": round(each, 5), "pictures_per_second": round(speed, 1)}
+        print(json.dumps(line | {"waited": round(waited, 3)}))
     return 0
 
 

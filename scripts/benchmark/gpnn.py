@@ -28,7 +28,7 @@ import torch
 from gpnncam import fill, variations
 from gpnncam.cache import Cache
 from gpnncam.cam import PLAIN
-from scripts.gpnn_quality import compare, pictures
+from scripts.gpnn_quality import pictures, quality
 
 
 def _resident_mb() -> float:
@@ -178,7 +178,7 @@ def main(argv: list[str]) -> int:
         settings = (PLAIN if arguments.plain else {}) | settings
         for side in arguments.side or [96]:
             chosen = pictures(arguments.pictures, arguments.count, side)
-            for case in compare(chosen, arguments.n or 8, settings):
+            for case in quality(chosen, arguments.n or 8, settings):
                 print(json.dumps(case), flush=True)
         return 0
     arguments.n = arguments.n or 20

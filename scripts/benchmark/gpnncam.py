@@ -114,7 +114,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--network", nargs="+", choices=list(LAYERS), default=["resnet50"])
     parser.add_argument("--n", type=int, default=20, help="variations")
     parser.add_argument("--groups", type=int, default=1)
-    parser.add_argument("--classes", type=int, default=1, help="classes asked about in the one picture")
+    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
     parser.add_argument("--source", default="gpnn", choices=["gpnn", "noise", "flip_crop", "none"])
     parser.add_argument("--side", type=int, default=224, help="pixels")
     parser.add_argument("--batch", type=int, default=11, help="pictures per forward pass")

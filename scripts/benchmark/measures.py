@@ -48,7 +48,7 @@ def main(argv: list[str]) -> int:
     classifier = build_classifier(cfg, dataset.classes)
     method = build_method(cfg.method, classifier, dataset.classes)
     pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels
-    asked = []
+    cases = []
     for _, sample, pairs in plan(dataset).scorable(classifier.outputs).entries[: arguments.pictures + 1]:
         image, target, seed = pixels(sample.image).to(classifier.device), pairs[0].label, seed_for(0, sample.key)
 
@@ -56,11 +56,11 @@ def main(argv: list[str]) -> int:
             return points_or_maps(call(method, picture, torch.tensor(targets), seed), len(targets))
 
         (case,) = cases_of(again(image, [target], seed), sample.size, [sample.region(target)])
-        asked.append(replace(case, image=image, target=target, classifier=classifier, seed=seed, method=again))
+        cases.append(replace(case, image=image, target=target, classifier=classifier, seed=seed, method=again))
     print("| measure | forward passes | s a pair | of its forward passes |\n|---|--:|--:|--:|")
     for name, (measure, _) in build_measures(cfg).items():
         seconds, ratios, passes = [], [], 0
-        for number, case in enumerate(asked):
+        for number, case in enumerate(cases):
             before = classifier.images_seen
             whole = processor_seconds(lambda case=case, measure=measure: measure.observe([case]))
             passes = classifier.images_seen - before

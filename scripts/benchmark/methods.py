@@ -141,10 +141,12 @@ def markdown(lines: list[str]) -> str:
         if network in cells.setdefault(name, {}):
             raise ValueError(f"line {number}: {name} on {network} is there twice")
         cells[name][network] = numbers
-    networks = list(dict.fromkeys(network for found in cells.values() for network in found))
+    networks = list(dict.fromkeys(network for columns in cells.values() for network in columns))
     head = ["method", *(f"{network}: {column}" for network in networks for column in COLUMNS)]
     empty = [""] * len(COLUMNS)
-    rows = [[name, *(n for network in networks for n in found.get(network, empty))] for name, found in cells.items()]
+    rows = [
+        [name, *(n for network in networks for n in columns.get(network, empty))] for name, columns in cells.items()
+    ]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] + ["--:"] * (len(head) - 1), *rows])
 
 
@@ -180,7 +182,7 @@ def main(argv: list[str]) -> int:
     known = seeing()
     parser.add_argument("--network", nargs="+", choices=list(CAM), default=["resnet50", "vgg16"])
     parser.add_argument("--method", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
-    parser.add_argument("--classes", type=int, default=1, help="classes asked about in the one picture")
+    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
     parser.add_argument("--side", type=int, default=224, help="pixels")
     parser.add_argument("--budget", type=float, default=10, help="seconds of calls after which a method has had enough")
     parser.add_argument("--calls", type=int, default=9, help="most calls of a method")

@@ -44,7 +44,7 @@ CLASSES = [str(number) for number in range(1000)]
 def samples(folder: Path, count: int) -> list[Sample]:
     """Pictures with the detail of photographs, since that decides how long a JPEG takes to decode."""
     rng = np.random.default_rng(0)
-    found = []
+    pictures = []
     for number in range(count):
         coarse = Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).resize(SIZE, Image.Resampling.BICUBIC)
         noise = rng.normal(0, 8, (SIZE[1], SIZE[0], 3))
@@ -52,8 +52,8 @@ def samples(folder: Path, count: int) -> list[Sample]:
         Image.fromarray((np.asarray(coarse) + noise).clip(0, 255).astype(np.uint8)).save(folder / name, quality=90)
         box = np.array([[50, 40, 250, 200]])
         opens = Picture(folder, name, SIZE)
-        found.append(Sample(str(number), SIZE, box, np.array([number % 1000]), np.zeros(1, bool), opens))
-    return found
+        pictures.append(Sample(str(number), SIZE, box, np.array([number % 1000]), np.zeros(1, bool), opens))
+    return pictures
 
 
 def measure(network: str, name: str, given: argparse.Namespace) -> dict:

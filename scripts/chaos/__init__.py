@@ -38,10 +38,10 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
         storm.undisturbed(calm)
         rows = 0
         for name in disturbed:
-            found, quiet = (proofs.read(folder / part, name) for part in ("disturbed", "calm"))
+            noisy, quiet = (proofs.read(folder / part, name) for part in ("disturbed", "calm"))
             proofs.check(name, quiet, there, drawn=name != "gradcam")
-            proofs.alike(name, found, quiet)
-            rows += len(found)
+            proofs.alike(name, noisy, quiet)
+            rows += len(noisy)
         proofs.second_writer(storm.waiting(folder / "rival", 100, 0.3))  # killed as soon as all were refused
         proofs.synced(storm.waiting(folder / "power", 3, 0.0))
         torn = proofs.torn(storm.waiting(folder / "torn", pictures, 0.0))

@@ -33,7 +33,7 @@ class Expected:
 
 def expected(dataset: Any, planned: Plan, pictures: int) -> dict[tuple[str, str], Expected]:
     """{(picture, class): Expected} of the first `pictures` pictures."""
-    found = {}
+    known = {}
     for index, sample, todo in planned.entries:
         if index >= pictures:
             break
@@ -41,8 +41,8 @@ def expected(dataset: Any, planned: Plan, pictures: int) -> dict[tuple[str, str]
         for pair, drawn in zip(todo, maps, strict=True):
             boxes = sample.boxes[sample.labels == pair.label]
             heat = _stretched(_stretched(drawn.double().numpy(), sample.size[1]).T, sample.size[0]).T
-            found[sample.key, dataset.classes[pair.label]] = Expected(boxes, heat)
-    return found
+            known[sample.key, dataset.classes[pair.label]] = Expected(boxes, heat)
+    return known
 
 
 def _seed(sample: Sample) -> int:
@@ -94,9 +94,9 @@ def _stretched(lines: np.ndarray, length: int) -> np.ndarray:
     return np.stack([np.interp(place, np.arange(len(lines)), column) for column in lines.T], 1)
 
 
-def alike(name: str, found: list[dict], calm: list[dict]) -> None:
+def alike(name: str, disturbed: list[dict], calm: list[dict]) -> None:
     """RuntimeError unless both hold the same rows, the timing apart."""
-    ours, theirs = ([_untimed(row) for row in rows] for rows in (found, calm))
+    ours, theirs = ([_untimed(row) for row in rows] for rows in (disturbed, calm))
     if sorted(ours) != sorted(theirs):
         lost, strange = set(theirs) - set(ours), set(ours) - set(theirs)
         raise RuntimeError(

@@ -54,11 +54,11 @@ def jobs(results: Path, pictures: int, seconds: float, network: bool) -> dict[st
     """Overrides of every process by run: one a run, or one a shard."""
     slow = waiting(results, pictures, seconds)
     shards = [[*slow, "method.name=sharded", "sync=second", f"shard={number}/3"] for number in (1, 2, 3)]
-    found = {"waiting": [[*slow, "save_maps=true"]], "sharded": shards}
+    groups = {"waiting": [[*slow, "save_maps=true"]], "sharded": shards}
     if network:
         seeing = [f"limit={pictures}", f"results={results}", "compare=false", "device=cpu", "workers=0"]
-        found["gradcam"] = [[*seeing, "method=gradcam", "save_maps=true"]]
-    return found
+        groups["gradcam"] = [[*seeing, "method=gradcam", "save_maps=true"]]
+    return groups
 
 
 def storm(results: Path, disturbed: dict[str, list[list[str]]], kills: int, pause: float, seed: int) -> dict:
@@ -103,7 +103,7 @@ def finished(process: Process, act: Callable, argument: Any) -> int:
 
 
 def undisturbed(calm: dict[str, list[list[str]]]) -> None:
-    """The same runs, each in one process that nobody disturbs."""
+    """The same runs, each in one undisturbed process."""
     for many in calm.values():
         cfg = composed([override for override in many[0] if not override.startswith("shard=")])
         finished(start(evaluate_job, cfg), evaluate_job, cfg)

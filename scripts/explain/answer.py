@@ -32,7 +32,7 @@ from eval.running.identity import plain
 from eval.running.settings import require
 from scripts.explain.network import classifier_of, names_in, settings_of
 
-# Pixels of the longer side in the figure; of a larger photograph the highest point is found on this grid too, as a map
+# Pixels of the longer side in the figure; of a larger photograph the highest point is read on this grid too, as a map
 # in double precision of fifty million pixels would take gigabytes.
 SHOWN = 1200
 
@@ -44,12 +44,12 @@ def explain_photograph(arguments: argparse.Namespace) -> None:
     if len(photos) > 1:
         raise ValueError(f"one photograph at a time, not {len(photos)}")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json == "-" else contextlib.nullcontext():
-        found, figure = _explained(arguments, photos[0] if photos else None, settings)
+        answer, figure = _explained(arguments, photos[0] if photos else None, settings)
         print(figure)
     if arguments.json == "-":
-        print(json.dumps(found))
+        print(json.dumps(answer))
     elif arguments.json:
-        Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        Path(arguments.json).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
         print(arguments.json)
 
 
@@ -65,7 +65,7 @@ def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[
     pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels(image).to(classifier.device)
     with torch.no_grad():
         output = classifier.network(classifier.normalise(pixels))
-    targets = asked(arguments, classifier, output)
+    targets = class_indices(arguments, classifier, output)
     classes = []
     for target in targets:
         score, rank = float(classifier.score(output, target)[0]), classifier.rank(output, target)
@@ -88,8 +88,8 @@ def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[
     ]
     figure = arguments.out or Path(f"{Path(sample.key).stem}-explained.png")
     draw(rows, [str(each.get("label") or each.name) for each in methods.values()], figure)
-    found = {"picture": photo or sample.key, "size": list(sample.size), "model": arguments.model, "classes": classes}
-    return found | {"input": list(pixels.shape[1:]), "answers": answers}, figure
+    report = {"picture": photo or sample.key, "size": list(sample.size), "model": arguments.model, "classes": classes}
+    return report | {"input": list(pixels.shape[1:]), "answers": answers}, figure
 
 
 def _answers(
@@ -133,7 +133,7 @@ def method_config(name: str, settings: list[str]) -> DictConfig:
     ).method
 
 
-def asked(arguments: argparse.Namespace, classifier: Classifier, output: Tensor) -> list[int]:
+def class_indices(arguments: argparse.Namespace, classifier: Classifier, output: Tensor) -> list[int]:
     """The classes that --class names, or the --top ones that the network scores highest."""
     names = list(classifier.classes)
     if arguments.classes_asked is None:
@@ -141,7 +141,7 @@ def asked(arguments: argparse.Namespace, classifier: Classifier, output: Tensor)
             raise ValueError(f"--top must be a whole number from 1 to {len(names)}, not {arguments.top}")
         scores = [float(classifier.score(output, index)[0]) for index in range(len(names))]
         return sorted(range(len(names)), key=lambda index: -scores[index])[: arguments.top]
-    found = []
+    indices = []
     for name in arguments.classes_asked:
         matching = [index for index, known in enumerate(names) if known.lower() == name.lower()]
         if len(matching) > 1:
@@ -153,8 +153,8 @@ def asked(arguments: argparse.Namespace, classifier: Classifier, output: Tensor)
         if not matching:
             within = [known for known in names if name.lower() in known.lower()][:5]
             raise ValueError(f"there is no class {name!r}; near names: {', '.join(within) or near(name, names, 5)}")
-        found += matching
-    return found
+        indices += matching
+    return indices
 
 
 def photograph(path: Path) -> Sample:

@@ -29,7 +29,7 @@ from eval.running.plan import plan
 from gpnncam import sources
 from gpnncam.features import features
 
-# The paper's blue and red; squares and dots keep them apart for whoever sees no red.
+# The paper's blue and red; squares and dots keep them apart without colour.
 PICTURE, VARIATIONS = "#0072B2", "#D0021B"
 
 

@@ -4,7 +4,7 @@
     python -m scripts.figure qualitative --methods gradcam scorecam gpnncam --count 8 dataset=demo_diff model=vgg16
     python -m scripts.figure qualitative --pictures 000001:person 000004 dataset=pascal dataset.root=DIR
 
-What stands behind the options is a config like run.py's; the maps are those of a run with the same seed.
+The options compose a config like run.py's; the maps are those of a run with the same seed.
 """
 
 import argparse
@@ -24,16 +24,16 @@ METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnn
 
 def named_pairs(planned: Plan, names: list[str], classes) -> list[tuple[Sample, Pair]]:
     """The pairs that KEY or KEY:CLASS name, in that order; KEY alone is the picture's first pair. ValueError else."""
-    known = {sample.key: (sample, asked) for _, sample, asked in planned.entries}
+    known = {sample.key: (sample, pairs) for _, sample, pairs in planned.entries}
     chosen = []
     for name in names:
         key, _, wanted = name.rpartition(":") if name not in known and ":" in name else (name, "", "")
         if key not in known:
-            raise ValueError(f"the data set has no picture {key!r} that can be asked about; one is {next(iter(known))}")
-        sample, asked = known[key]
-        matching = [pair for pair in asked if not wanted or classes[pair.label] == wanted]
+            raise ValueError(f"the data set has no picture {key!r} with a pair to explain; one is {next(iter(known))}")
+        sample, pairs = known[key]
+        matching = [pair for pair in pairs if not wanted or classes[pair.label] == wanted]
         if not matching:
-            there = ", ".join(classes[pair.label] for pair in asked)
+            there = ", ".join(classes[pair.label] for pair in pairs)
             raise ValueError(f"picture {key} does not ask about {wanted!r}; it does about {there}")
         chosen.append((sample, matching[0]))
     return chosen

@@ -39,16 +39,16 @@ class Change:
         return ast.fix_missing_locations(tree)
 
 
-def changes(source: str) -> Iterator[Change]:
+def changes(code: str) -> Iterator[Change]:
     """All changes of a module."""
-    tree = ast.parse(source)
+    tree = ast.parse(code)
     silent = _silent(tree)
     for place, node in enumerate(ast.walk(tree)):
         for number in range(2 if id(node) not in silent else 0):
             after = _changed(trial := copy.deepcopy(node), number)
             if after is not None:
                 after = after or ast.unparse(trial)
-                yield Change(source, place, number, node.lineno, f"{_short(ast.unparse(node))} -> {_short(after)}")
+                yield Change(code, place, number, node.lineno, f"{_short(ast.unparse(node))} -> {_short(after)}")
 
 
 LEFT_OUT = "left out"

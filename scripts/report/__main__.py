@@ -76,7 +76,7 @@ def page(arguments: argparse.Namespace) -> str:
         curves=SCORES[arguments.measure].curve is not None,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
-        runs=[told(each) for run in dict.fromkeys(cell.run for cell in cells) for each in run.seeds or [run]],
+        runs=[about(each) for run in dict.fromkeys(cell.run for cell in cells) for each in run.seeds or [run]],
         notes=notes,
         gallery=bool(data["items"]),
         data=Markup(script_json(data)),
@@ -95,19 +95,19 @@ def pictures(cells: list[Cell], count: int, recompute: bool):
     """(items, images, notes) of the gallery."""
     from scripts.report.gallery import Gallery  # builds data sets and networks: not for a page without pictures
 
-    protocols, sources = {}, {}
+    protocols, groups_of = {}, {}
     for cell in cells:
         protocols.setdefault((cell.run.dataset, cell.model, cell.rule.label), {}).setdefault(cell.run, cell)
     for (dataset, model, _), group in protocols.items():
         seeing = frozenset(run.folder for run in group if run.model) or None
-        sources.setdefault((dataset, model, seeing), []).append(list(group.values()))
+        groups_of.setdefault((dataset, model, seeing), []).append(list(group.values()))
     gallery = Gallery(count, recompute)
-    for groups in sources.values():
+    for groups in groups_of.values():
         gallery.add(groups)
     return gallery.items, gallery.images, gallery.notes
 
 
-def told(run: Run) -> dict:
+def about(run: Run) -> dict:
     """What the page says about where a run's rows are from."""
     made, who = run.info["provenance"], run.info["identity"]
     return {

@@ -20,11 +20,11 @@ def views(cells: list[Cell]) -> list[dict]:
     for cell in cells:
         if np.isfinite(cell.accuracy):
             groups.setdefault((cell.rule.label, cell.run.dataset, cell.model, cell.subset), []).append(cell)
-    found = []
+    drawn = []
     for (protocol, dataset, model, subset), group in groups.items():
         group.sort(key=lambda cell: place(cell.run.method))
         rows = [cell.counted for cell in group]
-        found.append(
+        drawn.append(
             {
                 "protocol": protocol,
                 "rule": group[0].rule.words,
@@ -40,7 +40,7 @@ def views(cells: list[Cell]) -> list[dict]:
                 "methods": [_method(cell, part) for cell, part in zip(group, rows, strict=True)],
             }
         )
-    return found
+    return drawn
 
 
 def _method(cell: Cell, rows: pd.DataFrame) -> dict:

@@ -193,18 +193,18 @@ def choose(cells: list[Cell], count: int) -> list[tuple[str, str]]:
     wide = table.loc[:, (sizes >= SHARE * sizes.max()).to_numpy()]
     answers = wide.notna().sum(axis=1)
     order = np.random.default_rng(0).permutation(len(table))
-    found: list[tuple[str, str]] = []
+    chosen: list[tuple[str, str]] = []
     for tier in sorted(answers[answers > 0].unique(), reverse=True):
         patterns: dict[tuple, list] = {}
         for place_ in order:
             if answers.iloc[place_] == tier:
                 patterns.setdefault(tuple(wide.iloc[place_].round(1).fillna(-1)), []).append(wide.index[place_])
         mixed = sorted(patterns, key=lambda pattern: (len(set(pattern)) == 1, -len(patterns[pattern]), pattern))
-        while len(found) < count and any(patterns.values()):
+        while len(chosen) < count and any(patterns.values()):
             for pattern in mixed:
-                if patterns[pattern] and len(found) < count:
-                    found.append(patterns[pattern].pop())
-    return found
+                if patterns[pattern] and len(chosen) < count:
+                    chosen.append(patterns[pattern].pop())
+    return chosen
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> Image.Image:

@@ -1,4 +1,4 @@
-// What is looked at (protocol, data, subset, methods), and the gallery's filter.
+// What the page shows (protocol, data, subset, methods), and the gallery's filter.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const get = (id) => document.getElementById(id);
@@ -73,14 +73,14 @@
       ", the best understood on top; beside each name its number of pairs.";
   }
 
-  function tile(source, size, boxes, answer, title) {
+  function tile(url, size, boxes, answer, title) {
     const [width, height] = size, unit = Math.max(width, height) / 100;
     const figure = document.createElement("figure");
     figure.className = "tile";
     const frame = document.createElement("div");
     frame.className = "frame";
     const image = new Image();
-    Object.assign(image, { src: source, alt: "", loading: "lazy", width, height });
+    Object.assign(image, { src: url, alt: "", loading: "lazy", width, height });
     const over = svg("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
     for (const [x0, y0, x1, y1] of boxes)
       for (const [stroke, thick] of [["#000", 2.4], ["#fff", 1.2]])

@@ -1,16 +1,16 @@
 // Tables: copied as CSV or LaTeX, and a word where a part of one lies beyond the edge.
 function copyRow(texts) {
-  const row = document.createElement("p"), told = document.createElement("output");
+  const row = document.createElement("p"), status = document.createElement("output");
   row.className = "copies";
-  told.setAttribute("aria-live", "polite");
+  status.setAttribute("aria-live", "polite");
   for (const [name, text] of Object.entries(texts)) {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: `Copy as ${name}` });
     button.addEventListener("click", async () => {
-      told.textContent = (await copied(text())) ? `${name} copied` : "the browser does not let pages copy";
+      status.textContent = (await copied(text())) ? `${name} copied` : "the browser does not let pages copy";
     });
     row.append(button);
   }
-  row.append(told);
+  row.append(status);
   return row;
 }
 

@@ -74,11 +74,11 @@ def _objects(rng, side: int) -> list[Item]:
     areas = np.array(areas) * min(1, 0.9 / sum(areas))
     placed: list[tuple[Item, tuple]] = []
     for number, (label, area) in enumerate(zip(labels, areas, strict=True)):
-        found = _place(
+        thing = _place(
             rng, int(label), area, side, [bounds for _, bounds in placed], spread=0.22 if number == 0 else 0.5
         )
-        if found is not None:
-            placed.append(found)
+        if thing is not None:
+            placed.append(thing)
     # Far things are small: draw the large ones last, but now and then swap, so that anything may hide anything.
     depth = [(x1 - x0) * (y1 - y0) * rng.uniform(0.3, 1.7) for _, (x0, y0, x1, y1) in placed]
     return [placed[i][0] for i in np.argsort(depth, kind="stable")]

@@ -1,7 +1,7 @@
 """Backward passes in which layers hand on relevance (or probability) instead of gradients.
 
 The machinery comes from zennit, which hangs rules on modules. zennit knows additions of residual blocks and pools
-written as functions in torchvision's classes alone; this file observes them while the network runs. Plain autograd hands
+written as functions in torchvision's classes alone; here we observe them while the network runs. Plain autograd hands
 the full relevance to both sides of an addition, which doubles it in every block; here each side gets its share.
 """
 

@@ -64,8 +64,8 @@ class Score:
     name: as in `scripts.table --measure NAME`. what: in words. unit: "share", "px", ... less_is_better: the direction.
     value: (rows, rules) -> (n,) float64, one a row; NaN in all of them: this method has no such number. NaN in some:
     those rows have none and are left out, counted. ranked: whether its order says which method is better; a test that
-    is passed or failed ranks none. curve: where the page can draw one. passes_below: of such a test, the average below which a
-    method passes.
+    is passed or failed ranks none. curve: where the page can draw one. passes_below: of such a test, the average
+    below which a method passes.
     """
 
     name: str

@@ -56,10 +56,10 @@ def effects(
         for run in scored:
             if run.model is None:
                 continue
-            found = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
-            if not found:
+            same_input = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
+            if not same_input:
                 arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
-            (found or arms[-1:])[0].runs[run.model] = run
+            (same_input or arms[-1:])[0].runs[run.model] = run
     names = {run.method for run in chosen(runs, [against])[0]}
     references = [arm for arm in arms if arm.method in names and protocol in (None, arm.rule.label)]
     lines = []

@@ -107,7 +107,7 @@ class _Search:
     def _improve(self, here: _Rows, query: np.ndarray, steps: range, first: bool = False) -> None:
         level, (h, w) = here.level, here.level.grid
         scores = np.empty((h, w), np.float32 if level.complete else np.int32)
-        weight = None
+        weight = averaged = None
         for step in steps:
             keys = here.values if first or step else here.blurred
             radius = max(h, w) >> (1 + step)
@@ -121,7 +121,12 @@ class _Search:
                     changed += patchmatch.sweep(
                         query, keys, weight, self.field, scores, step % 2 == 0, radius, self.state
                     )
-            patchmatch.average(self.field, here.values, self.total, query)
+            if averaged is None:
+                patchmatch.average(self.field, here.values, self.total, query)
+                averaged = self.field.copy()
+            elif changed:
+                patchmatch.average_again(averaged, self.field, here.values, self.total, query)
+                averaged[:] = self.field
             if step and changed < FEW_CHANGES * h * w:
                 break
         self.result = query

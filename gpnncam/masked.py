@@ -135,6 +135,9 @@ def sweep(query, key, touched, field, backward, radius, state):
             first = field[y, x]
             code = first
             best = distance_full(query, at, key, np.int64(first >> 16) * stride + 3 * np.int64(first & 65535))
+            random += np.uint64(0x9E3779B97F4A7C15)
+            if best == 0:  # nothing is nearer
+                continue
             for candidate in range(3):
                 if candidate == 0:
                     if j == 0:
@@ -145,7 +148,6 @@ def sweep(query, key, touched, field, backward, radius, state):
                         continue
                     row, column = np.int64(field[y - step, x] >> 16) + step, np.int64(field[y - step, x] & 65535)
                 else:
-                    random += np.uint64(0x9E3779B97F4A7C15)
                     bits = random
                     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
                     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

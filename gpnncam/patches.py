@@ -117,19 +117,85 @@ distance_tail = _distance_of_rows(3, PATCH)
 distance_full = _distance_of_rows(0, PATCH)
 
 
+def _patch_onto(operation: str):
+    """An intrinsic: total[at_total] = total[at_total] operation values[at_values], for the pixels of a patch, int16."""
+
+    @intrinsic
+    def onto(typingctx, total, at_total, values, at_values):
+        def codegen(context, builder, signature, arguments):
+            total, at_total, values, at_values = arguments
+            apply = getattr(builder, operation)
+            for row in range(PATCH):
+                to0, to1 = _row(context, builder, signature.args[0], total, at_total, row)
+                from0, from1 = _row(context, builder, signature.args[2], values, at_values, row)
+                head = apply(builder.load(to0, align=2), builder.load(from0, align=2))
+                rest = apply(builder.load(to1, align=2), builder.and_(builder.load(from1, align=2), _MASK))
+                builder.store(head, to0, align=2)
+                builder.store(rest, to1, align=2)
+            return context.get_dummy_value()
+
+        return types.void(total, types.int64, values, types.int64), codegen
+
+    return onto
+
+
+add_patch = _patch_onto("add")
+take_patch = _patch_onto("sub")
+
+
+BLOCK = 32
+"""Keys whose lower bounds are computed together."""
+SUMS = 12
+"""Block sums of a patch: its four quarters in three colours."""
+_FLOAT = ir.FloatType()
+_BOUNDS = ir.VectorType(_FLOAT, BLOCK)
+
+
 @intrinsic
-def add_patch(typingctx, total, at_total, values, at_values):
-    """Add the patch of `values` at `at_values` to the picture-shaped sum `total` at `at_total`."""
+def below(typingctx, terms, at, keys, block, limit):
+    """Bit i of the int64 says whether key 32 block + i has a lower bound below `limit`.
+
+    terms (n,13), keys (blocks,14,32) float32, both contiguous: the bound is
+    keys[block, 13] (terms[at, 12] + keys[block, 12] + sum over k < 12 of terms[at, k] keys[block, k]).
+    """
 
     def codegen(context, builder, signature, arguments):
-        total, at_total, values, at_values = arguments
-        for row in range(PATCH):
-            to0, to1 = _row(context, builder, signature.args[0], total, at_total, row)
-            from0, from1 = _row(context, builder, signature.args[2], values, at_values, row)
-            head = builder.add(builder.load(to0, align=2), builder.load(from0, align=2))
-            rest = builder.add(builder.load(to1, align=2), builder.and_(builder.load(from1, align=2), _MASK))
-            builder.store(head, to0, align=2)
-            builder.store(rest, to1, align=2)
-        return context.get_dummy_value()
+        terms, at, keys, block, limit = arguments
 
-    return types.void(total, types.int64, values, types.int64), codegen
+        def address(kind, array, index, width, offset):
+            data = context.make_array(signature.args[kind])(context, builder, array).data
+            start = builder.mul(index, ir.Constant(index.type, width))
+            return builder.gep(data, [builder.add(start, ir.Constant(index.type, offset))], source_etype=_FLOAT)
+
+        def everywhere(value):
+            undefined = ir.Constant(_BOUNDS, ir.Undefined)
+            one = builder.insert_element(undefined, value, ir.Constant(_I32, 0))
+            return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(_I32, BLOCK), [0] * BLOCK))
+
+        def row(k):
+            pointer = address(2, keys, block, (SUMS + 2) * BLOCK, k * BLOCK)
+            return builder.load(builder.bitcast(pointer, _BOUNDS.as_pointer()), align=4)
+
+        def term(k):
+            return everywhere(builder.load(address(0, terms, at, SUMS + 1, k)))
+
+        multiply_add = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_BOUNDS, [_BOUNDS] * 3), f"llvm.fmuladd.v{BLOCK}f32"
+        )
+        total = builder.fadd(row(SUMS), term(SUMS))
+        for k in range(SUMS):
+            total = builder.call(multiply_add, [term(k), row(k), total])
+        bits = builder.fcmp_ordered("<", builder.fmul(total, row(SUMS + 1)), everywhere(limit))
+        return builder.zext(builder.bitcast(bits, ir.IntType(BLOCK)), ir.IntType(64))
+
+    return types.int64(terms, types.int64, keys, types.int64, types.float32), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx, bits):
+    """The place of the lowest bit that is set; `bits` int64, not 0."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), codegen

@@ -11,8 +11,23 @@ from __future__ import annotations
 import numpy as np
 
 from gpnncam.levels import ROW
-from gpnncam.patches import PADDING, add_patch, distance_full, distance_head, distance_tail, kernel
+from gpnncam.patches import (
+    BLOCK,
+    PADDING,
+    SUMS,
+    add_patch,
+    below,
+    distance_full,
+    distance_head,
+    distance_tail,
+    kernel,
+    lowest_bit,
+    take_patch,
+)
 from gpnncam.pyramid import PATCH
+
+SLACK = np.float32(32)
+"""Twice what float32 can round a lower bound by: some 20 roundings of terms that add up to 4 x 147 x 128^2 at most."""
 
 
 @kernel
@@ -59,7 +74,11 @@ def sweep(query, key, weight, field, scores, backward, radius, state):
             at = np.int64(y) * query.shape[1] + 3 * x
             first = field[y, x]
             code = first
+            random += np.uint64(0x9E3779B97F4A7C15)
             best = _current(query, at, key, code, weight)
+            scores[y, x] = best
+            if best == 0:  # nothing is nearer
+                continue
             if j > 0:
                 other = field[y, x - step] + step
                 column = np.int64(other & 65535)
@@ -74,7 +93,6 @@ def sweep(query, key, weight, field, scores, backward, radius, state):
                     score = _score(query, at, key, other, weight, best)
                     if score < best:
                         best, code = score, other
-            random += np.uint64(0x9E3779B97F4A7C15)
             bits = random
             bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -89,8 +107,8 @@ def sweep(query, key, weight, field, scores, backward, radius, state):
             score = _score(query, at, key, other, weight, best)
             if score < best:
                 best, code = score, other
-            scores[y, x] = best
             if code != first:
+                scores[y, x] = best
                 field[y, x] = code
                 changed += 1
     state[0] = random
@@ -99,25 +117,44 @@ def sweep(query, key, weight, field, scores, backward, radius, state):
 
 @kernel
 def _block_sums(image, rows, columns):
-    """(12, patches) float32: per patch, colour and quarter of it, the sum divided by the root of the quarter's size.
+    """(patches, 13) float32: per patch, colour and quarter of it, the sum less 128 a pixel, divided by the root of the
+    quarter's size; at last the sum of their squares.
 
-    The squared distance between two patches' columns is at most that between the patches themselves (Cauchy-Schwarz);
-    here they are a little smaller still, by far more than float32 can round.
+    The squared distance between two patches' columns is at most that between the patches themselves (Cauchy-Schwarz).
     """
-    sums = np.empty((12, rows * columns), np.float32)
+    sums = np.zeros((rows * columns, SUMS + 1), np.float32)
+    halves = np.zeros((2, image.shape[1]), np.int32)
     for row in range(rows):
+        for k in range(image.shape[1]):
+            halves[0, k] = image[row, k] + image[row + 1, k] + image[row + 2, k] + image[row + 3, k] - 512
+            halves[1, k] = image[row + 4, k] + image[row + 5, k] + image[row + 6, k] - 384
         for column in range(columns):
-            for block in range(4):
-                top, left = 4 * (block // 2), 4 * (block % 2)
-                bottom, right = 4 + 3 * (block // 2), 4 + 3 * (block % 2)
-                norm = np.float32(0.9999 / np.sqrt((bottom - top) * (right - left)))
-                for colour in range(3):
-                    total = np.int32(0)
-                    for y in range(row + top, row + bottom):
-                        for x in range(column + left, column + right):
-                            total += image[y, 3 * x + colour]
-                    sums[3 * block + colour, row * columns + column] = total * norm
+            place = row * columns + column
+            for half in range(2):
+                tall = np.float32(4 - half)
+                for k in range(3 * column, 3 * column + 3):
+                    left = halves[half, k] + halves[half, k + 3] + halves[half, k + 6] + halves[half, k + 9]
+                    right = halves[half, k + 12] + halves[half, k + 15] + halves[half, k + 18]
+                    sums[place, 6 * half + k - 3 * column] = left * np.float32(1 / np.sqrt(4 * tall))
+                    sums[place, 6 * half + 3 + k - 3 * column] = right * np.float32(1 / np.sqrt(3 * tall))
+            for k in range(SUMS):
+                sums[place, SUMS] += sums[place, k] * sums[place, k]
     return sums
+
+
+@kernel
+def _bounded(key, weight, rows, columns):
+    """The keys' part of what `gpnncam.patches.below` computes, (blocks, 14, 32) float32; no bound beyond the last."""
+    sums = _block_sums(key, rows, columns)
+    keys = np.zeros(((len(sums) + BLOCK - 1) // BLOCK, SUMS + 2, BLOCK), np.float32)
+    keys[-1, SUMS] = np.inf
+    keys[:, SUMS + 1] = 1
+    for j in range(len(sums)):
+        for k in range(SUMS + 1):
+            keys[j // BLOCK, k, j % BLOCK] = sums[j, k]
+        if weight is not None:
+            keys[j // BLOCK, SUMS + 1, j % BLOCK] = weight[j // columns, j % columns]
+    return keys
 
 
 @kernel
@@ -130,9 +167,13 @@ def exact(query, key, weight, field, scores):
     h, w = field.shape
     rows = key.shape[0] - PATCH + 1
     columns = (key.shape[1] - PADDING) // 3 - PATCH + 1
-    query_sums = _block_sums(query, h, w)
-    key_sums = _block_sums(key, rows, columns)
-    bounds = np.empty((rows * columns + 31) // 32 * 32, np.float32)
+    keys = _bounded(key, weight, rows, columns)
+    terms = _block_sums(query, h, w)
+    terms[:, :SUMS] *= -2
+    terms[:, SUMS] -= SLACK
+    codes = np.empty(rows * columns, np.int32)
+    for j in range(rows * columns):
+        codes[j] = (j // columns) * ROW + j % columns
     changed = 0
     for y in range(h):
         for x in range(w):
@@ -142,29 +183,15 @@ def exact(query, key, weight, field, scores):
                 best = np.int32(best + 1)
             else:
                 best = np.nextafter(best, np.float32(np.inf))
-            bounds[:] = 0
-            for k in range(12):
-                value = query_sums[k, y * w + x]
-                for j in range(rows * columns):
-                    difference = key_sums[k, j] - value
-                    bounds[j] += difference * difference
-            if weight is not None:
-                for j in range(rows * columns):
-                    bounds[j] *= weight[j // columns, j % columns]
             code = field[y, x]
-            for start in range(0, bounds.size, 32):
-                limit = np.float32(best)
-                left = 0
-                for j in range(start, start + 32):  # counted without a branch: most blocks hold no candidate at all
-                    left += bounds[j] < limit
-                if left == 0:
-                    continue
-                for j in range(start, min(start + 32, rows * columns)):
-                    if bounds[j] < best:
-                        other = np.int32((j // columns) * ROW + j % columns)
-                        score = _score(query, at, key, other, weight, best)
-                        if score < best:
-                            best, code = score, other
+            for block in range(len(keys)):
+                left = below(terms, y * w + x, keys, block, np.float32(best))
+                while left:
+                    other = codes[block * BLOCK + lowest_bit(left)]
+                    left &= left - 1
+                    score = _score(query, at, key, other, weight, best)
+                    if score < best:
+                        best, code = score, other
             scores[y, x] = best
             if code != field[y, x]:
                 field[y, x] = code
@@ -180,21 +207,41 @@ def average(field, values, total, result):
     because adding neighbours one after the other would make each wait for the stores of the one before.
     """
     h, w = field.shape
-    height = h + PATCH - 1
-    width = w + PATCH - 1
-    total[:height, : 3 * width + PADDING] = 0
+    total[: h + PATCH - 1] = 0
     for y in range(h):
         for phase in range(8):
             for x in range(phase, w, 8):
                 code = field[y, x]
                 where = np.int64(code >> 16) * values.shape[1] + 3 * np.int64(code & 65535)
                 add_patch(total, np.int64(y) * total.shape[1] + 3 * x, values, where)
+    _divide(total, result, h, w)
+
+
+@kernel
+def average_again(before, field, values, total, result):
+    """`average` where `total` holds the sums of the field `before`: only patches whose source changed are touched."""
+    h, w = field.shape
+    for y in range(h):
+        for x in range(w):
+            old, code = before[y, x], field[y, x]
+            if old != code:
+                at = np.int64(y) * total.shape[1] + 3 * x
+                take_patch(total, at, values, np.int64(old >> 16) * values.shape[1] + 3 * np.int64(old & 65535))
+                add_patch(total, at, values, np.int64(code >> 16) * values.shape[1] + 3 * np.int64(code & 65535))
+    _divide(total, result, h, w)
+
+
+@kernel
+def _divide(total, result, h, w):
+    """The sums (h + 6, 3 (w + 6)) over the number of patches that cover each pixel, rounded."""
+    height, width = h + PATCH - 1, w + PATCH - 1
+    across = np.empty(3 * width, np.float32)
+    for k in range(3 * width):
+        across[k] = min(k // 3 + 1, PATCH, w, width - k // 3)
     for y in range(height):
-        over = min(y + 1, PATCH, h, height - y)
-        for x in range(width):
-            count = over * min(x + 1, PATCH, w, width - x)
-            for k in range(3 * x, 3 * x + 3):
-                result[y, k] = np.int16(np.float32(total[y, k]) / np.float32(count) + np.float32(0.5))
+        over = np.float32(min(y + 1, PATCH, h, height - y))
+        for k in range(3 * width):
+            result[y, k] = np.int16(np.float32(total[y, k]) / (over * across[k]) + np.float32(0.5))
 
 
 @kernel
@@ -222,11 +269,13 @@ def enlarge_field(coarse, scale_y, scale_x, field):
     """The field of the coarser level, enlarged: a patch keeps its source's offset from its own place."""
     h, w = field.shape
     half = PATCH / 2
+    lefts = np.empty(w, np.int64)
+    for x in range(w):
+        lefts[x] = min(max(np.int64(np.floor((x + half) / scale_x - half + 0.5)), 0), coarse.shape[1] - 1)
     for y in range(h):
         above = min(max(np.int64(np.floor((y + half) / scale_y - half + 0.5)), 0), coarse.shape[0] - 1)
         for x in range(w):
-            left = min(max(np.int64(np.floor((x + half) / scale_x - half + 0.5)), 0), coarse.shape[1] - 1)
-            code = coarse[above, left]
+            code = coarse[above, lefts[x]]
             row = y + np.int64(np.floor(((code >> 16) - above) * scale_y + 0.5))
-            column = x + np.int64(np.floor(((code & 65535) - left) * scale_x + 0.5))
+            column = x + np.int64(np.floor(((code & 65535) - lefts[x]) * scale_x + 0.5))
             field[y, x] = np.int32(min(max(row, 0), h - 1) * ROW + min(max(column, 0), w - 1))

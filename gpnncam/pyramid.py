@@ -76,11 +76,22 @@ def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
     threads of numpy's BLAS go on spinning for a while after each, on the cores that the search needs.
     """
     h, w, channels = image.shape
-    rows, columns = (torch.from_numpy(resampler(a, b).astype(np.float64)) for a, b in ((h, height), (w, width)))
-    result = rows @ torch.from_numpy(np.ascontiguousarray(image, np.float64)).view(h, w * channels)
-    result = columns @ result.view(height, w, channels).transpose(0, 1).reshape(w, height * channels)
+    result = _along(resampler(h, height), torch.from_numpy(np.ascontiguousarray(image, np.float64)).view(h, -1))
+    result = result.view(height, w, channels).transpose(0, 1).reshape(w, height * channels)
+    result = _along(resampler(w, width), result)
     result = result.view(width, height, channels).transpose(0, 1).round().clamp(0, 255)
     return result.contiguous().numpy().astype(np.float32)
+
+
+def _along(matrix: np.ndarray, values: torch.Tensor, rows: int = 32) -> torch.Tensor:
+    """matrix (target, source) @ values (source, n), some rows at a time and without the columns that are zero there."""
+    weights = torch.from_numpy(matrix.astype(np.float64))
+    result = values.new_empty(len(weights), values.shape[1])
+    for start in range(0, len(weights), rows):
+        used = np.flatnonzero(matrix[start : start + rows].any(0))
+        part = slice(used[0], used[-1] + 1)
+        torch.mm(weights[start : start + rows, part], values[part], out=result[start : start + rows])
+    return result
 
 
 def pyramid(image: np.ndarray) -> list[np.ndarray]:

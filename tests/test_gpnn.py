@@ -108,6 +108,39 @@ def test_exact_search_is_the_dense_one_first_among_equals(weighted):
     assert np.array_equal(scores.ravel(), dense.min(1))
 
 
+@pytest.mark.parametrize("contrast", [1, 128])
+def test_no_lower_bound_rules_the_nearest_key_out(contrast):
+    """Patches that differ by little beside their own size, and by as much as eight bits can hold."""
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    rng = np.random.default_rng(8)
+    key = (rng.integers(0, 2, (4, 4, 3)) * 255).repeat(5, 0).repeat(5, 1).clip(0, 255 - contrast)
+    key = key + rng.integers(0, contrast + 1, key.shape)
+    query = np.clip(key[2:18, 1:17] + rng.integers(-2, 3, (16, 16, 3)), 0, 255)
+    field, scores = np.zeros((10, 10), np.int32), np.zeros((10, 10), np.int32)
+    patchmatch.exact(to_rows(query), to_rows(key), None, field, scores)
+    dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
+    assert np.array_equal(scores.ravel(), dense.min(1))
+    assert np.array_equal((field >> 16) * 14 + (field & 65535), dense.argmin(1).reshape(10, 10))
+
+
+def test_an_average_is_mended_where_sources_changed():
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    rng = np.random.default_rng(1)
+    values = to_rows(rng.integers(0, 256, (20, 21, 3)))
+    before = (rng.integers(0, 14, (9, 11)) * ROW + rng.integers(0, 15, (9, 11))).astype(np.int32)
+    after = np.where(rng.random((9, 11)) < 0.3, before[::-1], before)
+    total, mended, whole = (np.zeros((20, values.shape[1]), np.int16) for _ in range(3))
+    patchmatch.average(before, values, total, mended)
+    patchmatch.average_again(before, after, values, total, mended)
+    patchmatch.average(after, values, total, whole)
+    assert np.array_equal(mended, whole)
+    assert not np.array_equal(before, after)
+
+
 @pytest.mark.parametrize("engine", ["compiled", "batched"])
 @pytest.mark.parametrize("alpha", [None, 0.005])
 def test_patchmatch_comes_within_two_percent_of_exact(engine, alpha):

@@ -67,6 +67,7 @@ def test_points_outside_the_picture_are_outside():
     assert not region.contains(5, 0)
     assert not region.contains(-0.5, 0)
     assert region.distance(8, 3) == 4
+    assert region.contains(0, 0) and region.contains(4.5, 3.5)
 
 
 @pytest.mark.parametrize(

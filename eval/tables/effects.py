@@ -56,7 +56,9 @@ def effects(
         for run in scored:
             if run.model is None:
                 continue
-            same_input = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
+            same_input = [
+                arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)
+            ]
             if not same_input:
                 arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
             (same_input or arms[-1:])[0].runs[run.model] = run

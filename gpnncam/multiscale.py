@@ -21,6 +21,8 @@ from gpnncam.features import REPEATED, features, layers_of
 from gpnncam.regression import NormalEquations
 from gpnncam.solve import FUSIONS, ROUNDING, fuse
 
+SCORES = ("logit", "probability")
+
 
 class Copy(NamedTuple):
     """layers: activations (1,C,h,w), deep to shallow. weights (K,C): the scores' gradients at the first layer."""
@@ -37,6 +39,8 @@ class MultiscaleCAM:
     sides: shorter sides of the copies in pixels, the longer one in proportion. A given picture that is smaller is
         enlarged, which adds no detail: give one whose shorter side is the largest of them.
     mirrored: the sides that are also seen mirrored left to right.
+    score: "logit", the class's own, or "probability": the logarithm of its share in the softmax over all outputs, whose
+        gradient also says what speaks for the other classes and so against this one.
     layers, depth, alpha, fusion, repeated: as in `gpnncam.cam.GPNNCAM`.
     Cost: a forward pass a copy, each as the square of its side; a gradient of the network's head for each class.
     Nothing is drawn: equal pictures have equal maps. ValueError for settings that contradict each other.
@@ -56,18 +60,21 @@ class MultiscaleCAM:
         depth: int | None = None,
         alpha: float = 1e-4,
         fusion: str = "sigmoid_product",
+        score: str = "logit",
         repeated: str = "refuse",
     ):
         if not sides or min(sides) < 1 or len(set(sides)) < len(sides):
             raise ValueError(f"sides are {list(sides)}: one or more different numbers of pixels")
         if not set(mirrored) <= set(sides):
             raise ValueError(f"mirrored is {list(mirrored)}; it names some of the sides {list(sides)}")
-        for name, value, known in (("fusion", fusion, FUSIONS), ("repeated", repeated, REPEATED)):
+        chosen = (("fusion", fusion, FUSIONS), ("score", score, SCORES), ("repeated", repeated, REPEATED))
+        for name, value, known in chosen:
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known are {', '.join(known)}")
         if not alpha > 0:
             raise ValueError(f"the ridge penalty alpha is {alpha}; it must be positive")
         self.classifier, self.alpha, self.fusion, self.repeated = classifier, alpha, fusion, repeated
+        self.score = score
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
 
@@ -102,15 +109,11 @@ class MultiscaleCAM:
         pixels = pixels.flip(-1) if mirrored else pixels
         read = self.readers.get(next(iter(self.modules)), lambda output: output)
         with features(self.modules, self.readers, self.repeated) as seen:
-            try:
-                output = self.classifier.network(self.classifier.normalise(pixels))
-            except (RuntimeError, AssertionError) as error:
-                if size == [height, width]:
-                    raise
-                raise ValueError(f"the network does not take a picture of {size[1]} x {size[0]}: {error}") from error
+            output = self.classifier.network(self.classifier.normalise(pixels))
             seen.check()
             leaf = seen.leaf
             assert leaf is not None, "the first layer ran"
+            output = output.log_softmax(1) if self.score == "probability" else output
             weights = []
             for k, target in enumerate(targets):
                 score = self.classifier.score(output, target).sum()

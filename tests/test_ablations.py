@@ -6,8 +6,10 @@ import sys
 import pytest
 
 from eval.files.places import ROOT
+from eval.game.protocol import Protocol
 from eval.running.build import build_method
 from eval.running.config import load
+from eval.running.identity import plain
 from gpnncam.cam import GPNNCAM
 from tests.small_network import classifier
 from tests.sweeps import load_sweep
@@ -15,11 +17,30 @@ from tests.sweeps import load_sweep
 ABLATIONS = sorted(path.stem for path in (ROOT / "conf" / "experiment").glob("ablation_*.yaml"))
 
 
-def test_all_five_are_there():
-    assert [f"ablation_{name}" for name in ("count", "layers", "phase1", "sigma", "variations")] == ABLATIONS
+OF_SETTINGS = ("count", "layers", "phase1", "sigma", "sources")
+OF_INPUTS = {"ensemble": 4, "input": 24, "layers_input": 12}  # how many jobs
 
 
-@pytest.mark.parametrize("name", ABLATIONS)
+def test_all_are_there():
+    assert sorted(f"ablation_{name}" for name in (*OF_SETTINGS, *OF_INPUTS)) == ABLATIONS
+
+
+@pytest.mark.parametrize(("name", "count"), OF_INPUTS.items())
+def test_variants_of_the_input_and_of_ensembles_build_under_labels_of_their_own(name, count):
+    jobs = [cfg for _, cfg in load_sweep([f"experiment=ablation_{name}"])]
+    assert len(jobs) == count
+    assert {cfg.results for cfg in jobs} == {f"results/ablation_{name}"}
+    model = classifier()
+    model.layers["cam"] = ["2"]
+    for cfg in jobs:
+        build_method(cfg.method, model, ())
+    labels = {Protocol.from_settings(plain(cfg.protocol)).label for cfg in jobs}
+    inputs = {tuple(plain(cfg.protocol.input).items()) for cfg in jobs}
+    assert len(labels) == len(inputs) == {"ensemble": 1, "input": 12, "layers_input": 4}[name]
+    assert "paper" in labels, "the usual input is one of them"
+
+
+@pytest.mark.parametrize("name", [f"ablation_{name}" for name in OF_SETTINGS])
 def test_variants_build_and_the_reference_is_the_default(name):
     jobs = load_sweep([f"experiment={name}"])
     default = load(["method=gpnncam"]).method.build

@@ -24,6 +24,8 @@ SHORT = {
     "gpnncam": ["method.build.n=4"],
     "gpnncam_authors": ["method.build.n=4", "method.build.groups=2"],
     "gpnncam_vote": ["method.build.n=4"],
+    "gpnncam_hr": ["method.build.sides=[40,56]"],
+    "gpnncam_hr_cheap": ["method.build.sides=[56]"],
     "rise": ["method.build.masks=12", "method.build.batch=5"],
     "integrated_gradients": ["method.build.steps=4"],
     "extremal_perturbation": ["method.build.max_iter=2"],

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from gpnncam import MultiscaleCAM, wrap
 from gpnncam.cam import GPNNCAM
+from gpnncam.multiscale import SCORES
 from tests.small_network import SIDE, classifier, gradcam, image, network, positive_pairs
 
 TARGETS = torch.tensor([0, 1, 2, 3, 4])
@@ -20,7 +21,7 @@ def resized(values, size):
     return functional.interpolate(values, size, mode="bilinear", align_corners=False)
 
 
-def reference(net, picture, target, sides, mirrored, depth):
+def reference(net, picture, target, sides, mirrored, depth, score="logit"):
     """The answer in float64, copy by copy, with another library's ridge regression."""
     net = net.double()
     copies = []
@@ -34,7 +35,8 @@ def reference(net, picture, target, sides, mirrored, depth):
             for block in net[:3]:
                 layers.append(block(layers[-1]))
             leaf = layers[3].detach().requires_grad_()
-            net[3:](leaf)[0, target].backward()
+            logits = net[3:](leaf)[0]
+            (logits[target] if score == "logit" else logits.softmax(0)[target].log()).backward()
             copies.append([turn, [layer.detach() for layer in layers[:0:-1]], leaf.grad.sum((2, 3), keepdim=True)])
     raw = [(layers[0] * weights).sum(1, keepdim=True).relu() for _, layers, weights in copies]
     maps = [[each / (max(one.max() for one in raw) or 1)] for each in raw]
@@ -73,6 +75,16 @@ def test_against_a_second_implementation(linear, sides, mirrored, depth):
     assert (found.std((1, 2)) > 0).sum() > 1, "constant maps compare nothing"
     for row, target in zip(found, TARGETS.tolist(), strict=True):
         expected = reference(network(linear_head=linear), image(), target, sides, mirrored, depth)
+        torch.testing.assert_close(row, expected.float(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_the_score_may_be_the_probability(linear):
+    cams = [MultiscaleCAM(classifier(network(linear_head=linear)), [32, 48], score=name) for name in SCORES]
+    usual, found = (cam(image(), TARGETS) for cam in cams)
+    assert (usual - found).abs().max() > 1e-3
+    for row, target in zip(found, TARGETS.tolist(), strict=True):
+        expected = reference(network(linear_head=linear), image(), target, [32, 48], [], 3, "probability")
         torch.testing.assert_close(row, expected.float(), rtol=1e-3, atol=1e-5)
 
 
@@ -121,15 +133,6 @@ def test_explain_gives_it_the_largest_side():
     assert cam.side == 96
 
 
-def test_a_network_of_one_size_is_refused_by_name():
-    net = torch.nn.Sequential(*network(), torch.nn.Identity())
-    net[3] = torch.nn.Flatten()
-    net[5] = torch.nn.Linear(12 * 16, 5)
-    cam = MultiscaleCAM(classifier(net), [SIDE, 64])
-    with pytest.raises(ValueError, match="the network does not take a picture of 64 x 64: "):
-        cam(image(), TARGETS)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -139,6 +142,7 @@ def test_a_network_of_one_size_is_refused_by_name():
         ({"sides": [32], "mirrored": [48]}, "mirrored is"),
         ({"alpha": 0}, "alpha"),
         ({"fusion": "mean"}, "fusion"),
+        ({"score": "odds"}, "score"),
         ({"depth": 4}, "depth is 4"),
         ({"layers": ["2", "2"]}, "different layers"),
         ({"repeated": "first"}, "repeated"),

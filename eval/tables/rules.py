@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 
-from eval.game.protocol import Input, Protocol
+from eval.game.protocol import Input, Protocol, named_protocol
 from eval.measures.measure import Score
 from eval.records.loading import Run, as_words, differing
 from eval.records.observations import written
@@ -61,7 +61,17 @@ class Rule:
             build = {name: value for name, value in part["build"].items() if not name.startswith("_")}
             what += f" ({', '.join(as_words(build))})" if build else ""
         top = "" if self.top_k is None else f"; only classes in the network's top {self.top_k}"
-        return f"{what}; mean over {'pairs' if protocol.average == 'pair' else 'classes'}{top}"
+        return f"{what}; mean over {'pairs' if protocol.average == 'pair' else 'classes'}{top}{self.price}"
+
+    @property
+    def price(self) -> str:
+        """What a pass costs under an input of another side than the named protocol's, in words; "" under its own."""
+        try:
+            usual = named_protocol(self.protocol.name).input.side
+        except FileNotFoundError:
+            return ""
+        side = self.protocol.input.side
+        return "" if side == usual else f"; a pass at side {side} costs {(side / usual) ** 2:.2g} at side {usual}"
 
     def rows(self, run: Run, model: str) -> pd.DataFrame:
         """The run's rows that can be scored, in the column of network `model`."""

@@ -140,7 +140,7 @@ def test_a_network_of_one_size_is_refused_by_name():
         ({"alpha": 0}, "alpha"),
         ({"fusion": "mean"}, "fusion"),
         ({"depth": 4}, "depth is 4"),
-        ({"layers": ["2", "2"]}, "different layers"),
+        ({"layers": ["2", "2"]}, "named twice"),
         ({"repeated": "first"}, "repeated"),
     ],
 )

@@ -63,7 +63,7 @@ class Wrapped:
         def read(output: Tensor) -> Tensor:
             if not isinstance(output, Tensor) or output.dim() != 4:
                 got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {name!r} returns {got}; feature maps (batch, channels, h, w) are needed")
+                raise ValueError(f"layer {name!r} returns {got}, not feature maps (B,C,h,w)")
             return output
 
         return read

@@ -17,8 +17,10 @@ def layers_of(
     """({name: module}, {name: reader}) of the layers to read, deep to shallow; None: the classifier's own. A classifier
     without `reader` has layers that return maps (B,C,h,w) themselves. ValueError where the choice cannot be meant."""
     names = list(classifier.layers.get("gpnncam", ())) if layers is None else list(layers)
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"GPNN-CAM needs one or more different layers, deep to shallow; given are {names}")
+    if not names:
+        raise ValueError("no layers given: the model names none for 'gpnncam', set method.build.layers")
+    if len(set(names)) < len(names):
+        raise ValueError(f"a layer is named twice in {', '.join(names)}")
     if depth is not None and not 1 <= depth <= len(names):
         raise ValueError(f"depth is {depth}, but there are {len(names)} layers: {', '.join(names)}")
     modules = {name: classifier.module(name) for name in names[:depth]}
@@ -42,10 +44,10 @@ class Features:
         self.layers, self.leaf = {}, None
 
     def check(self) -> None:
-        """RuntimeError naming a layer that the latest forward pass did not run."""
+        """ValueError naming a layer that the latest forward pass did not run."""
         for name in self.names:
             if name not in self.layers:
-                raise RuntimeError(f"the forward pass never ran layer {name!r}: no activations to read there")
+                raise ValueError(f"layer {name!r} takes no part in the network's forward pass")
 
 
 @contextmanager
@@ -59,7 +61,7 @@ def features(
     Parameters are frozen, so autograd records nothing until the hook on the first layer hands the network a tensor
     that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
     runs the layers does not matter. repeated: "last" reads the last run of a layer that runs more than once in a pass
-    (a shared activation); "refuse" raises RuntimeError inside the block, as does a layer that returns anything but
+    (a shared activation); "refuse" raises ValueError inside the block, as does a layer that returns anything but
     feature maps (B,C,h,w) and has no reader. readers: what makes maps of other outputs. All hooks
     are gone afterwards, whatever happened.
     """
@@ -71,11 +73,11 @@ def features(
             read = readers.get(name) if readers else None
             if not isinstance(output, Tensor) or (read is None and output.dim() != 4):
                 got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise RuntimeError(f"layer {name!r} returns {got}; feature maps (batch, channels, h, w) are needed")
+                raise ValueError(f"layer {name!r} returns {got}, not feature maps (B,C,h,w)")
             if name in seen.layers and repeated == "refuse":
-                raise RuntimeError(
-                    f"layer {name!r} runs more than once in a forward pass: name one that runs once, "
-                    'or read its last run (repeated="last")'
+                raise ValueError(
+                    f"layer {name!r} runs more than once in a forward pass, so its output is not one map; "
+                    'repeated="last" reads its last run'
                 )
             # The copy survives a network that goes on in place (`out += identity` behind a batch norm).
             copy = output.detach().clone()

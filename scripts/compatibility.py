@@ -14,6 +14,7 @@ import re
 import sys
 from pathlib import Path
 
+from eval.files.markdown import markdown_table
 from scripts.command import Command, command
 
 RANDOM = ("model.pretrained=false", "model.class_map=null", "device=cpu")
@@ -136,6 +137,7 @@ def table(cells: dict[tuple[str, str], str]) -> str:
         reason = re.sub(r"; layer '[^']*' of the network is a .*", "", reason)  # alike for all networks
         return f"{kind} [{reasons.setdefault(reason, len(reasons) + 1)}]"
 
+    rows = [["method", *networks], *([method, *(short(cells[method, n]) for n in networks)] for method in methods)]
     lines = [
         "# Which method runs on which network",
         "",
@@ -143,9 +145,7 @@ def table(cells: dict[tuple[str, str], str]) -> str:
         "`python -m scripts.compatibility`. A number in brackets is the reason, below. Inputs are small: grids are as",
         "small as 2 x 2. A constant map of GPNN-CAM had no positive value, and its rectification made zeros of it.",
         "",
-        "| method | " + " | ".join(networks) + " |",
-        "|---|" + "---|" * len(networks),
-        *(f"| {method} | " + " | ".join(short(cells[method, n]) for n in networks) + " |" for method in methods),
+        markdown_table(rows, texts=range(len(networks) + 1)),
         "",
         *(f"{number}. {reason}" for reason, number in reasons.items()),
     ]  # fmt: skip

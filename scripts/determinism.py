@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.files.markdown import markdown_table
 from scripts.command import Command, command
 
 if TYPE_CHECKING:
@@ -101,15 +102,16 @@ def act(given: argparse.Namespace) -> int:
     from eval.running import runner
 
     runner.FEW = 1  # worker processes also for so few pictures
-    print("| method | variant | rows | rows that differ | points that differ | largest difference |")
-    print("|---|---|--:|--:|--:|--:|")
+    lines = [["method", "variant", "rows", "rows that differ", "points that differ", "largest difference"]]
     bad: list[str] = []
     for method in given.method:
         common = [f"method={method}", f"model={given.model}", f"limit={given.pictures}", "compare=false", "workers=0"]
         for name, count, different, points, largest in measured([*common, "device=cpu"], given.pictures):
-            print(f"| {method} | {name} | {count} | {different} | {points} | {largest:.2g} |", flush=True)
+            lines.append([method, name, str(count), str(different), str(points), f"{largest:.2g}"])
+            print(" ".join(lines[-1]), file=sys.stderr, flush=True)
             if moved(name, different, points):
                 bad.append(f"{method}, {name}: {different} rows and {points} points differ")
+    print(markdown_table(lines, texts=(0, 1)))
     for line in bad:
         print(f"error: {line}", file=sys.stderr)
     return 1 if bad else 0

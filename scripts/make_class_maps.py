@@ -1,20 +1,32 @@
-"""Derives the class maps of eval/classmaps from WordNet 3.0: python -m scripts.make_class_maps DICT
+"""Derives the class maps of eval/networks/classmaps from WordNet 3.0.
 
-DICT is WordNet's folder with data.noun (Debian: package wordnet-base, /usr/share/wordnet). Writes
+    python -m scripts.make_class_maps /usr/share/wordnet
+
+DICT is WordNet's folder with data.noun (Debian: package wordnet-base). Writes
 imagenet_synsets.json (class order of ImageNet-1k: torchvision's, sorted by synset) and voc_to_imagenet.json,
-coco_to_imagenet.json. The results are committed, so that nobody needs WordNet to use them.
+coco_to_imagenet.json. The results are committed, so that using them takes no WordNet.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import re
+import sys
 from collections import defaultdict
 from pathlib import Path
 
-import yaml
-from torchvision.models._meta import _IMAGENET_CATEGORIES as NAMES
+from eval.files.places import ROOT
+from scripts.command import Command, command
 
-FOLDER = Path(__file__).resolve().parents[1] / "eval" / "classmaps"
+FOLDER = ROOT / "eval" / "networks" / "classmaps"
+
+
+def categories() -> list[str]:
+    """The names of ImageNet-1k's classes, as torchvision has them."""
+    from torchvision.models._meta import _IMAGENET_CATEGORIES
+
+    return _IMAGENET_CATEGORIES
 
 
 def read_nouns(path: Path) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -45,7 +57,7 @@ def order(lemmas: dict[str, list[str]], meanings: dict) -> list[str]:
         for place, word in enumerate(words):
             having[plain(word)].append((synset, place))
     reached = {"": (0, ())}
-    for index, name in enumerate(NAMES):
+    for index, name in enumerate(categories()):
         word = plain(meanings["lemmas"].get(index, name))
         given = meanings["senses"].get(index)
         step = {}
@@ -80,7 +92,7 @@ def resolve(meaning: dict, lineage: list[set[str]], what: str) -> dict:
     """One entry of a map: synsets, outputs in ascending order, and the loose ones with the reason."""
     if "none" in meaning:
         return {"outputs": [], "none": meaning["none"]}
-    index = {name: i for i, name in enumerate(NAMES)}
+    index = {name: i for i, name in enumerate(categories())}
     below = {i for i, line in enumerate(lineage) if line & set(meaning.get("means", []))}
     also = {index[name]: reason for name, reason in meaning.get("also", {}).items()}
     dropped = {index[name] for name in meaning.get("not", {})}
@@ -90,7 +102,7 @@ def resolve(meaning: dict, lineage: list[set[str]], what: str) -> dict:
     entry = {"synsets": meaning.get("means", []), "outputs": sorted((below | set(also)) - dropped)}
     if not entry["outputs"]:
         raise ValueError(f"{what}: nothing in ImageNet-1k; say so with `none`")
-    return entry | {"loose": {NAMES[i]: reason for i, reason in sorted((loose | also).items())}}
+    return entry | {"loose": {categories()[i]: reason for i, reason in sorted((loose | also).items())}}
 
 
 def write(path: Path, entries: dict) -> None:
@@ -99,16 +111,19 @@ def write(path: Path, entries: dict) -> None:
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("wordnet", type=Path, metavar="DICT")
-    parser.add_argument("--out", type=Path, default=FOLDER)
-    options = parser.parse_args(arguments)
+    parser.add_argument("--out", type=Path, default=FOLDER, metavar="DIR", help="default: %(default)s")
+
+
+def act(options: argparse.Namespace) -> None:
+    import yaml
+
     meanings = yaml.safe_load((FOLDER / "meanings.yaml").read_text())
     lemmas, above = read_nouns(options.wordnet / "data.noun")
     synsets = order(lemmas, meanings)
     lineage = [ancestors(synset, above) for synset in synsets]
-    write(options.out / "imagenet_synsets.json", dict(zip(synsets, NAMES, strict=True)))
+    write(options.out / "imagenet_synsets.json", dict(zip(synsets, categories(), strict=True)))
     for data in ("voc", "coco"):
         entries = {name: resolve(meaning, lineage, f"{data}, {name}") for name, meaning in meanings[data].items()}
         write(options.out / f"{data}_to_imagenet.json", entries)
@@ -116,5 +131,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{data}: {mapped} of {len(entries)} classes have outputs")
 
 
+main = command(Command("scripts.make_class_maps", __doc__, add_arguments, act))
+
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

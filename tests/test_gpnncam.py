@@ -172,14 +172,14 @@ def test_contradicting_settings_are_refused(settings, message):
 def test_a_layer_without_feature_maps_is_named():
     with pytest.raises(ValueError, match="'4' returns"):
         GPNNCAM(classifier(layers=["4"]), n=2, source=copies)
-    with pytest.raises(RuntimeError, match="'4' returns"), features({"4": (net := network())[4]}):
+    with pytest.raises(ValueError, match="'4' returns"), features({"4": (net := network())[4]}):
         net(image()[None])
 
 
 def test_a_layer_that_runs_twice_is_named():
     shared = nn.Conv2d(3, 3, 1)
     net = nn.Sequential(shared, shared, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 5))
-    with pytest.raises(RuntimeError, match="'0' runs more than once"):
+    with pytest.raises(ValueError, match="'0' runs more than once"):
         GPNNCAM(classifier(net, layers=["0"]), n=2, source=copies)(image(), torch.tensor([0]))
 
 

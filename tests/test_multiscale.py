@@ -144,7 +144,7 @@ def test_explain_gives_it_the_largest_side():
         ({"fusion": "mean"}, "fusion"),
         ({"score": "odds"}, "score"),
         ({"depth": 4}, "depth is 4"),
-        ({"layers": ["2", "2"]}, "different layers"),
+        ({"layers": ["2", "2"]}, "named twice"),
         ({"repeated": "first"}, "repeated"),
     ],
 )

@@ -4,6 +4,7 @@ import sys
 from importlib.metadata import version
 
 import pytest
+from torch import nn
 
 from eval.game.protocol import Input
 from eval.networks.classifier import Classifier
@@ -150,3 +151,10 @@ def test_an_identity_holds_every_part_and_no_place():
     assert alone["method"]["blind"] is True
     with pytest.raises(ValueError, match=r"has no network for nothing; it has .*model=custom"):
         identity.network_settings(load(["model=vgg16", "model.variant=nothing"]))
+
+
+@pytest.mark.parametrize("network", [nn.Identity(), nn.Conv2d(3, 3, 1)])
+def test_a_network_that_shows_no_weights_is_said(network):
+    classifier = Classifier(network, (0, 0, 0), (1, 1, 1), {}, ["a"])
+    _, notes = identity.network_identity(load(["model=resnet50"]), classifier)
+    assert [note for note in notes if "shows no weights" in note] == notes[: not network.state_dict()]

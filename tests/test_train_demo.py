@@ -1,7 +1,5 @@
 """Training of the built-in networks, on a handful of pictures: it learns, resumes and writes what it measured."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -10,9 +8,10 @@ from safetensors import safe_open
 from eval.datasets import demo
 from eval.datasets.demo import Demo
 from eval.networks import demo as networks
-from scripts import demo_pictures, train_demo
-from scripts.demo_batches import crop_batches, normalised, scene_batches, window_truth
-from scripts.train_demo import Stage
+from scripts.train_demo import pictures, training
+from scripts.train_demo.__main__ import main
+from scripts.train_demo.batches import crop_batches, normalised, scene_batches, window_truth
+from scripts.train_demo.training import Stage
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def few(monkeypatch):
 
 def test_arrays_are_the_pictures(cache):
     data = Demo("test")
-    arrays = demo_pictures.load(data, cache, jobs=1)
+    arrays = pictures.load(data, cache, jobs=1)
     assert arrays.pixels.shape == (6, 224, 224, 3)
     for index, sample in enumerate(data):
         assert np.array_equal(arrays.pixels[index], np.asarray(sample.image))
@@ -40,18 +39,18 @@ def test_arrays_are_the_pictures(cache):
 
 
 def test_precision_of_known_scores(cache):
-    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    arrays = pictures.load(Demo("test"), cache, jobs=1)
     perfect = torch.from_numpy(arrays.truth.astype(np.float32))
     answers = iter(perfect.split(20))
     with np.errstate(all="ignore"), pytest.warns(UserWarning, match="No positive class"):
-        value = train_demo.precision(lambda _images: next(answers), arrays, "cpu")
+        value = training.precision(lambda _images: next(answers), arrays, "cpu")
     present = (arrays.truth == 1).any(0).mean()
     assert value == pytest.approx(present)  # a class without a picture counts as 0
 
 
 @pytest.mark.parametrize(("batches", "side"), [(crop_batches, 64), (scene_batches, 112), (scene_batches, 224)])
 def test_batches_are_shuffled_varied_and_seeded(cache, batches, side):
-    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    arrays = pictures.load(Demo("test"), cache, jobs=1)
     first, again, other = (next(batches(arrays, side, 3, seed)) for seed in (1, 1, 2))
     assert torch.equal(first[0], again[0])
     assert not torch.equal(first[0], other[0])
@@ -78,40 +77,39 @@ def test_the_head_sees_an_object_in_a_larger_input_as_before(name):
     head = (lambda f: network.classifier(f.repeat_interleave(49, 1))) if name == "vgg16" else network.fc
     features = torch.rand(5, 128 if name == "vgg16" else 512)
     if name == "vgg16":
-        train_demo.share(network.eval(), True)
+        training.share(network.eval(), True)
         torch.nn.init.zeros_(network.classifier[0].bias)
     before = head(features)
-    train_demo.rescale(network, Stage("windows", 112, 1, 1, 1), Stage("scenes", 224, 1, 1, 1))
+    training.rescale(network, Stage("windows", 112, 1, 1, 1), Stage("scenes", 224, 1, 1, 1))
     torch.testing.assert_close(head(features / 4), before)
-    train_demo.rescale(network, Stage("crops", 64, 1, 1, 1), Stage("windows", 64, 1, 1, 1))
+    training.rescale(network, Stage("crops", 64, 1, 1, 1), Stage("windows", 64, 1, 1, 1))
     after = head(features / 4)
     torch.testing.assert_close(after.mean(1), torch.full((5,), -2.5))
 
 
 def test_a_tiny_training_learns_resumes_and_tells(cache, tmp_path, monkeypatch, capsys):
     stages = (Stage("crops", 64, 1, 8, 1e-3), Stage("windows", 112, 1, 8, 1e-3), Stage("scenes", 224, 1, 8, 1e-3))
-    monkeypatch.setattr(train_demo, "STAGES", {"resnet50": stages})
-    command = ["train_demo", "--network", "resnet50", "--device", "cpu", "--cache", str(cache), "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", command)
-    train_demo.main()
+    monkeypatch.setattr(training, "STAGES", {"resnet50": stages})
+    command = ["--network", "resnet50", "--device", "cpu", "--cache", str(cache), "--out", str(tmp_path)]
+    assert main(command) == 0
     file = tmp_path / "demo_resnet50.safetensors"
     with safe_open(file, "pt") as weights:
         metadata = weights.metadata()
         assert all(weights.get_tensor(key).dtype == torch.float16 for key in weights.keys())  # noqa: SIM118
-    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
-    measured = train_demo.precision(networks.resnet50(checkpoint=file), arrays, "cpu")
+    arrays = pictures.load(Demo("test"), cache, jobs=1)
+    measured = training.precision(networks.resnet50(checkpoint=file), arrays, "cpu")
     assert float(metadata["test_map"]) == pytest.approx(measured, abs=1e-3)
     assert metadata["train_pictures"] == "24"
     assert metadata["last_stage"] == "scenes"
     written = file.read_bytes()
-    train_demo.main()  # nothing is left to do
+    assert main(command) == 0  # nothing is left to do
     assert "goes on after stage scenes" in capsys.readouterr().out
     assert file.read_bytes() == written
 
 
 def test_the_loss_falls(cache):
     torch.manual_seed(0)
-    arrays = demo_pictures.load(Demo("test"), cache, jobs=1)
+    arrays = pictures.load(Demo("test"), cache, jobs=1)
     arguments = type("Arguments", (), {"effort": 1.0, "device": "cpu"})
     network = networks.ResNet50()
     truth = torch.from_numpy(arrays.truth.astype(np.float32)).clamp(min=0)
@@ -122,18 +120,18 @@ def test_the_loss_falls(cache):
             return torch.nn.functional.binary_cross_entropy_with_logits(network.train()(images), truth).item()
 
     before = loss()
-    train_demo.fit(network, Stage("scenes", 224, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
+    training.fit(network, Stage("scenes", 224, 12, 6, 3e-3), arrays, arguments, label="few", seed=0)
     assert loss() < 0.6 * before
 
 
 def test_sharing_places_and_parting_them_keep_the_function():
     torch.manual_seed(0)
     network = networks.VGG16(batch_norm=True).eval()
-    train_demo.share(network, True)
+    training.share(network, True)
     images = torch.randn(2, 3, 224, 224)
     with torch.no_grad():
         shared, written = network(images), network.folded()(images)
-        train_demo.share(network, False)
+        training.share(network, False)
         parted = network(images)
     assert isinstance(network.avgpool, torch.nn.AdaptiveAvgPool2d)
     torch.testing.assert_close(written, shared, rtol=1e-4, atol=1e-5)

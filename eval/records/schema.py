@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from eval.files.markdown import markdown_table
+
 # Raised whenever a field is added or changes its meaning. Runs of different versions are different runs.
 SCHEMA = 3
 
@@ -62,12 +64,12 @@ TIMING = ("seconds", "memory_mb")  # differ between two equal runs
 
 def columns() -> str:
     """The table of columns in eval/records/README.md, as Markdown."""
-    lines = ["| column | type | from | to | meaning and unit |", "|---|---|--:|--:|---|"]
+    lines = [["column", "type", "from", "to", "meaning and unit"]]
     for name, field in FIELDS.items():
         low, high = ("" if math.isinf(bound) else f"{bound:g}" for bound in (field.low, field.high))
         kind = field.kind.__name__ + (" or none" if field.empty else "")
-        lines.append(f"| `{name}` | {kind} | {low} | {high} | {field.what} |")
-    return "\n".join(lines) + "\n"
+        lines.append([f"`{name}`", kind, low, high, field.what])
+    return markdown_table(lines, texts=(0, 1, 4)) + "\n"
 
 
 def check(rows: Iterable[dict], origin: object) -> None:

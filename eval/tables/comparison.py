@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from eval.files.markdown import markdown_table
 from eval.records.loading import load_runs, pool, readable, tell_apart
-from eval.tables.formats import decimals, grid, signed
+from eval.tables.formats import decimals, signed
 from eval.tables.layout import named
 from eval.tables.paired import paired_table
 from eval.tables.rules import Changes
@@ -43,7 +44,7 @@ def comparison_markdown(frame: pd.DataFrame) -> str:
                     *map(p_value, (line.mcnemar, line.mcnemar_holm)),
                 ]
             )
-        blocks += [f"### Protocol {protocol}: {rule}", "", grid(lines), ""]
+        blocks += [f"### Protocol {protocol}: {rule}", "", markdown_table(lines), ""]
     blocks += [f"Holm: corrected for {len(frame)} comparisons."]
     return "\n".join(blocks) + "\n"
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from eval.files.markdown import markdown_table
 from eval.game.protocol import Input
 from eval.records.loading import Run
 from eval.tables.cells import Scope, by_rule, selected
-from eval.tables.formats import grid, signed
+from eval.tables.formats import signed
 from eval.tables.layout import named, place
 from eval.tables.paired import chosen
 from eval.tables.rules import Changes, Rule
@@ -56,12 +57,10 @@ def effects(
         for run in scored:
             if run.model is None:
                 continue
-            same_input = [
-                arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)
-            ]
-            if not same_input:
+            same = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
+            if not same:
                 arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
-            (same_input or arms[-1:])[0].runs[run.model] = run
+            (same or arms[-1:])[0].runs[run.model] = run
     names = {run.method for run in chosen(runs, [against])[0]}
     references = [arm for arm in arms if arm.method in names and protocol in (None, arm.rule.label)]
     lines = []
@@ -139,7 +138,7 @@ def effects_markdown(frame: pd.DataFrame) -> str:
         pairs = f"{widest.n:,}" + (f" (of {widest.n + widest.left_out:,})" if widest.left_out else "")
         cells = [_difference(by_model[model]) if model in by_model else "" for model in models]
         lines.append([named(dataset), widest.label, protocol, f"{widest.passes:.1f}", pairs, *cells])
-    return grid(lines) + "\n"
+    return markdown_table(lines) + "\n"
 
 
 def _difference(line) -> str:  # type: ignore[no-untyped-def]  # a row of a frame

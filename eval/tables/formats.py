@@ -1,9 +1,8 @@
 """A table frame as text: CSV, Markdown and LaTeX (booktabs), all from the same sheets."""
 
-import re
-
 import pandas as pd
 
+from eval.files.markdown import markdown_table
 from eval.tables.layout import Sheet, named, sheets
 from eval.tables.scores import SCORES
 from eval.tables.terminal import printable
@@ -124,13 +123,13 @@ def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:
     """Per protocol the paper's table, and unless `brief` a line per cell with its interval and price."""
     blocks = []
     for sheet in sheets(frame):
-        blocks += [f"### {sheet.title}", "", grid(_matrix(sheet, digits)), ""]
+        blocks += [f"### {sheet.title}", "", markdown_table(_matrix(sheet, digits)), ""]
         blocks += [*(f"- {note}" for note in notes(sheet)), ""] if notes(sheet) else []
         if not brief:
             blocks += [
                 "95 % intervals (bootstrap over pictures) and cost per picture:",
                 "",
-                grid(_details(sheet, digits)),
+                markdown_table(_details(sheet, digits)),
                 "",
             ]
     return "\n".join(blocks).rstrip()
@@ -175,20 +174,6 @@ def price(cell: pd.Series) -> list[str]:
     forwards = cell["forwards"]
     memory = "–" if pd.isna(cell["memory_mb"]) else f"{cell['memory_mb']:,.0f}"
     return [f"{cell['seconds']:.3g}", f"{forwards:,.0f}" if forwards == round(forwards) else f"{forwards:,.1f}", memory]
-
-
-def grid(lines: list[list[str]]) -> str:
-    """A Markdown table whose columns line up in a terminal: names left, numbers right."""
-    left = [all(not re.search(r"\d", line[i]) for line in lines[1:]) or i == 0 for i in range(len(lines[0]))]
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines]
-    widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(cells[0]))]
-
-    def row(line):
-        texts = (t.ljust(w) if is_left else t.rjust(w) for t, w, is_left in zip(line, widths, left, strict=True))
-        return "| " + " | ".join(texts) + " |"
-
-    rule = "|".join("-" * (w + 2) if is_left else "-" * (w + 1) + ":" for w, is_left in zip(widths, left, strict=True))
-    return "\n".join([row(cells[0]), f"|{rule}|", *(row(line) for line in cells[1:])])
 
 
 def latex(frame: pd.DataFrame, digits: int = 4) -> str:

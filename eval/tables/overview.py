@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
+from eval.files.markdown import markdown_table
 from eval.game.protocol import Protocol
 from eval.measures.measure import Score
 from eval.records.loading import Run, load_runs, pool, readable, tell_apart
 from eval.tables.cells import table_cells
-from eval.tables.formats import ALIKE, DAGGER, decimals, grid
+from eval.tables.formats import ALIKE, DAGGER, decimals
 from eval.tables.layout import named, place
 from eval.tables.paired import like_the_best
 from eval.tables.rules import Changes, Rule, fits
@@ -117,7 +118,7 @@ def overview_markdown(overview: Overview, digits: int = 3) -> str:
     lines = [["method", *heads]]
     for method, label in overview.labels.items():
         lines.append([label, *(_value(column, method, digits) for column in overview.columns)])
-    blocks = [f"### {title}", "", grid(lines), ""]
+    blocks = [f"### {title}", "", markdown_table(lines), ""]
     blocks += [f"- {column.name}: {column.score.what}." for column in overview.columns]
     blocks += ["- ↑ more is better, ↓ less is better; in brackets the rank; bold the best; "
                f"{ALIKE} not significantly below the best (paired, Holm)."]  # fmt: skip
@@ -135,7 +136,7 @@ def overview_markdown(overview: Overview, digits: int = 3) -> str:
             "",
             "How far measures order methods alike (1: the same order, -1: the reverse):",
             "",
-            grid(table),
+            markdown_table(table),
         ]
     return "\n".join(blocks)
 

@@ -11,39 +11,120 @@ per variation; `memory_mb` the highest resident memory less what was resident af
 `cache_kb` what a variation takes in the cache.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
-import multiprocessing
 import os
-import resource
 import statistics
-import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TYPE_CHECKING
 
-import torch
+from scripts.benchmark.pictures import pictures
+from scripts.benchmark.process import alone, resident_mb
+from scripts.command import Command, command
 
-from gpnncam import fill, variations
-from gpnncam.cache import Cache
-from gpnncam.cam import PLAIN
-from scripts.gpnn_quality import pictures, quality
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+REMOVED = (("blobs", 0.2), ("blobs", 0.4), ("blobs", 0.8), ("columns", 0.4), ("scattered", 0.4))
 
 
-def _resident_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quality", action="store_true")
+    parser.add_argument("--fill", action="store_true")
+    parser.add_argument("--side", type=int, nargs="+", help="pixels; default: 112 224 448 for speed, 96 for --quality")
+    parser.add_argument("--n", type=int, help="variations of a picture; default: 20 for speed, 8 for --quality")
+    parser.add_argument("--threads", type=int, help="default: torch's own choice")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--no-exact", action="store_true", help="leave the exact yardsticks out (a minute)")
+    parser.add_argument("--pictures", type=Path, help="--quality: a folder of pictures instead of the built-in ones")
+    parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
+    for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str), ("alpha-side", int)):
+        parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
+    parser.add_argument("--plain", action="store_true", help="--quality: by plain distance, as in GPNN-CAM")
+    parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    for case in quality_cases(arguments) if arguments.quality else fill_or_speed_cases(arguments):
+        print(json.dumps(case), flush=True)
+
+
+def quality_cases(arguments: argparse.Namespace) -> Iterator[dict]:
+    """The records of `scripts.benchmark.quality`."""
+    from gpnncam.cam import PLAIN
+    from scripts.benchmark.quality import quality
+
+    names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
+    settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
+    for side in arguments.side or [96]:
+        chosen = pictures(arguments.pictures, arguments.count, side)
+        yield from quality(chosen, arguments.n or 8, (PLAIN if arguments.plain else {}) | settings)
+
+
+def fill_or_speed_cases(arguments: argparse.Namespace) -> Iterator[dict]:
+    """The records of --fill, or those of the default."""
+    import torch
+
+    arguments.n = arguments.n or 20
+    arguments.threads = arguments.threads or torch.get_num_threads()
+    if not arguments.fill:
+        yield from speed_cases(arguments)
+        return
+    for side in arguments.side or [224]:
+        for shape, share in REMOVED:
+            yield fill_beside_variation(side, arguments.n, arguments.threads, arguments.repeat, shape, share)
+
+
+def speed_cases(arguments: argparse.Namespace) -> Iterator[dict]:
+    """A record a case, each measured in a process of its own."""
+    import torch
+
+    threads = arguments.threads
+    with tempfile.TemporaryDirectory() as folder:
+        before = os.environ.get("NUMBA_CACHE_DIR")
+        os.environ["NUMBA_CACHE_DIR"] = folder  # read when numba is imported: the new process inherits it
+        try:
+            cases = [alone(first_call, 224, False), alone(first_call, 224, True)]
+        finally:
+            os.environ.pop("NUMBA_CACHE_DIR")
+            if before is not None:
+                os.environ["NUMBA_CACHE_DIR"] = before
+    yield from cases
+    for side in arguments.side or [112, 224, 448]:
+        yield alone(speed, side, arguments.n, threads, arguments.repeat)
+    side = 224 if not arguments.side else arguments.side[-1]
+    if threads > 1:
+        yield alone(speed, side, arguments.n, 1, arguments.repeat)
+    yield alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", False, False)
+    yield alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", True)
+    if torch.cuda.is_available():
+        yield alone(speed, side, 100, threads, arguments.repeat, "cuda")
+    if not arguments.no_exact:
+        yield alone(yardstick, side, "early exit")
+        yield alone(yardstick, side, "matrix product")
 
 
 def speed(
     side: int, n: int, threads: int, repeat: int, device: str = "cpu", cache: bool = False, plain: bool = True
 ) -> dict:
     """Repeated calls on one built-in picture of side x side pixels; plain: by plain distance, as in GPNN-CAM."""
+    import torch
+
+    from gpnncam import variations
+    from gpnncam.cache import Cache
+    from gpnncam.cam import PLAIN
+
     how = PLAIN if plain else {}
     image = pictures(None, 1, side)[0][1].to(device)
     small = image[:, :48, :48]
     variations(small, 1, 0, **how)  # loads the compiled code
-    before = _resident_mb()
+    before = resident_mb()
     walls, cpus = [], []
     with tempfile.TemporaryDirectory() as folder:
         for repetition in range(repeat):
@@ -59,11 +140,16 @@ def speed(
     name = "cached" if cache else "variations" if plain else "variations, completeness"
     case = {"case": name, "side": side, "n": n, "threads": threads, "device": device}
     case |= {"seconds": round(min(walls), 4), "median": round(statistics.median(walls), 4), "cpu": round(min(cpus), 4)}
-    return case | {"memory_mb": round(_resident_mb() - before)} | size
+    return case | {"memory_mb": round(resident_mb() - before)} | size
 
 
 def fill_beside_variation(side: int, n: int, threads: int, repeat: int, shape: str, share: float) -> dict:
     """Seconds of one of n fills, a share of the picture removed, over those of one of n variations, in one process."""
+    import torch
+
+    from gpnncam import fill, variations
+    from gpnncam.cam import PLAIN
+
     image = pictures(None, 1, side)[0][1]
     masks = torch.stack([removed(side, shape, share, seed) for seed in range(n)])
     calls = {
@@ -86,6 +172,8 @@ def fill_beside_variation(side: int, n: int, threads: int, repeat: int, shape: s
 
 def removed(side: int, shape: str, share: float, seed: int) -> torch.Tensor:
     """(side, side) bool: a share of the pixels as smooth blobs, single scattered pixels, or whole columns."""
+    import torch
+
     if shape == "columns":
         return (torch.arange(side) < share * side).expand(side, side)
     cells = 7 if shape == "blobs" else side
@@ -96,6 +184,8 @@ def removed(side: int, shape: str, share: float, seed: int) -> torch.Tensor:
 
 def first_call(side: int, compiled: bool) -> dict:
     """The first call of a process, after the imports; `compiled`: whether it finds compiled code on disk."""
+    from gpnncam import variations
+
     image = pictures(None, 1, side)[0][1]
     start, cpu = perf_counter(), process_time()
     variations(image, 1, 0)
@@ -106,6 +196,8 @@ def first_call(side: int, compiled: bool) -> dict:
 
 def yardstick(side: int, engine: str) -> dict:
     """One variation with an exact search at every level."""
+    import torch
+
     from gpnncam import batched, compiled
     from gpnncam.levels import Settings, prepare
 
@@ -122,73 +214,4 @@ def yardstick(side: int, engine: str) -> dict:
     return {"case": f"exact, {engine}", "side": side, "n": 1, "threads": torch.get_num_threads(), **seconds}
 
 
-def _alone(function, *arguments) -> dict:
-    """The result of a function in a fresh process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
-
-
-def _speed_cases(arguments: argparse.Namespace):
-    threads = arguments.threads or torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.environ.get("NUMBA_CACHE_DIR")
-        os.environ["NUMBA_CACHE_DIR"] = folder  # read when numba is imported: the new process inherits it
-        try:
-            cases = [_alone(first_call, 224, False), _alone(first_call, 224, True)]
-        finally:
-            os.environ.pop("NUMBA_CACHE_DIR")
-            if before is not None:
-                os.environ["NUMBA_CACHE_DIR"] = before
-    yield from cases
-    for side in arguments.side or [112, 224, 448]:
-        yield _alone(speed, side, arguments.n, threads, arguments.repeat)
-    side = 224 if not arguments.side else arguments.side[-1]
-    if threads > 1:
-        yield _alone(speed, side, arguments.n, 1, arguments.repeat)
-    yield _alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", False, False)
-    yield _alone(speed, side, arguments.n, threads, arguments.repeat, "cpu", True)
-    if torch.cuda.is_available():
-        yield _alone(speed, side, 100, threads, arguments.repeat, "cuda")
-    if not arguments.no_exact:
-        yield _alone(yardstick, side, "early exit")
-        yield _alone(yardstick, side, "matrix product")
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark gpnn", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--quality", action="store_true")
-    parser.add_argument("--fill", action="store_true")
-    parser.add_argument("--side", type=int, nargs="+", help="pixels; default: 112 224 448 for speed, 96 for --quality")
-    parser.add_argument("--n", type=int, help="variations of a picture; default: 20 for speed, 8 for --quality")
-    parser.add_argument("--threads", type=int, help="default: torch's own choice")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--no-exact", action="store_true", help="leave the exact yardsticks out (a minute)")
-    parser.add_argument("--pictures", type=Path, help="--quality: a folder of pictures instead of the built-in ones")
-    parser.add_argument("--count", type=int, default=5, help="--quality: how many pictures, evenly spread")
-    for name, kind in (("sigma", float), ("noise", str), ("alpha", float), ("alpha-unit", str), ("alpha-side", int)):
-        parser.add_argument(f"--{name}", type=kind, help="--quality: as in gpnncam.variations")
-    parser.add_argument("--plain", action="store_true", help="--quality: by plain distance, as in GPNN-CAM")
-    parser.add_argument("--iterations", type=int, nargs=3, help="--quality: as in gpnncam.variations")
-    arguments = parser.parse_args(argv)
-    if arguments.quality:
-        names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
-        settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
-        settings = (PLAIN if arguments.plain else {}) | settings
-        for side in arguments.side or [96]:
-            chosen = pictures(arguments.pictures, arguments.count, side)
-            for case in quality(chosen, arguments.n or 8, settings):
-                print(json.dumps(case), flush=True)
-        return 0
-    arguments.n = arguments.n or 20
-    if arguments.fill:
-        threads = arguments.threads or torch.get_num_threads()
-        for side in arguments.side or [224]:
-            for shape, share in (("blobs", 0.2), ("blobs", 0.4), ("blobs", 0.8), ("columns", 0.4), ("scattered", 0.4)):
-                case = fill_beside_variation(side, arguments.n, threads, arguments.repeat, shape, share)
-                print(json.dumps(case), flush=True)
-        return 0
-    for case in _speed_cases(arguments):
-        print(json.dumps(case), flush=True)
-    return 0
+main = command(Command("scripts.benchmark gpnn", __doc__, add_arguments, act))

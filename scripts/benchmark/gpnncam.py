@@ -9,96 +9,97 @@ the same network in the same batches without hooks or gradients, `ratio` = total
 highest resident memory less what it held before the first call (on a card: the highest allocation).
 """
 
+from __future__ import annotations
+
 import argparse
 import json
-import resource
 import statistics
-import sys
 from time import perf_counter
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+from scripts.benchmark.networks import STAGES, classifier
+from scripts.benchmark.pictures import discs
+from scripts.benchmark.process import device_name, memory_gb, resident_mb
+from scripts.command import Command, command
 
-from eval.networks.classifier import Classifier
-from eval.networks.imagenet import untrained
-from gpnncam.batches import Passes
-from gpnncam.cam import GPNNCAM, STEPS
+if TYPE_CHECKING:
+    import torch
 
-LAYERS = {
-    "resnet50": ["layer4", "layer3", "layer2"],
-    "vgg16": ["features.30", "features.23", "features.16"],
-    "vgg16_bn": ["features.41", "features.31", "features.21"],
-    "mobilenet_v2": ["features.18", "features.13", "features.6"],
-}
+    from eval.networks.classifier import Classifier
+    from gpnncam.batches import Passes
 
 
-def picture(side: int) -> torch.Tensor:
-    """(3,side,side) smooth colours with sharp discs: structure on every scale, so that the generator has work."""
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:side, :side] / side
-    image = np.stack([0.5 + 0.3 * np.sin(6 * x + i) * np.cos(5 * y - i) for i in range(3)])
-    for _ in range(25):
-        cx, cy, radius = *generator.random(2), 0.02 + 0.1 * generator.random()
-        image[:, (x - cx) ** 2 + (y - cy) ** 2 < radius**2] = generator.random((3, 1))
-    noisy = image + 0.03 * generator.standard_normal(image.shape)
-    return torch.from_numpy(np.clip(noisy, 0, 1)).float()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", nargs="+", choices=list(STAGES), default=["resnet50"])
+    parser.add_argument("--n", type=int, default=20, help="variations")
+    parser.add_argument("--groups", type=int, default=1)
+    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
+    parser.add_argument("--source", default="gpnn", choices=["gpnn", "noise", "flip_crop", "none"])
+    parser.add_argument("--side", type=int, default=224, help="pixels")
+    parser.add_argument("--batch", type=int, default=0, help="pictures per forward pass; 0: by the largest activation")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch and the generator; default: torch's own choice")
 
 
-def resident_gb() -> float:
-    """The process's highest resident memory so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+def act(arguments: argparse.Namespace) -> None:
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    for network in arguments.network:
+        print(json.dumps(measure(arguments, network)), flush=True)
 
 
-def measure(arguments: argparse.Namespace, name: str) -> dict:
-    """Run one network; the record that main prints."""
-    device = torch.device(arguments.device)
-    torch.manual_seed(0)
-    network = untrained(name)
-    classes = [str(i) for i in range(1000)]
-    mean, std, layers = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], {"gpnncam": LAYERS[name]}
-    classifier = Classifier(network, mean, std, layers, classes, device=device)
-    image = picture(arguments.side).to(device)
+def measure(arguments: argparse.Namespace, network: str) -> dict:
+    """The record of one network."""
+    import torch
+
+    from gpnncam.cam import GPNNCAM, STEPS
+
+    built = classifier(network, arguments.device)
+    device = built.device
+    image = discs(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
     batch = arguments.batch or None
-    cam = GPNNCAM(classifier, n=arguments.n, groups=arguments.groups, source=arguments.source, batch=batch)
-    before = resident_gb()
+    cam = GPNNCAM(built, n=arguments.n, groups=arguments.groups, source=arguments.source, batch=batch)
+    before = resident_mb()
     totals, steps, floors = [], [], []
     for repetition in range(arguments.repeat + 1):
         torch.manual_seed(repetition)
         start = perf_counter()
         cam(image, targets)
         total = perf_counter() - start
-        floor = forward_passes(classifier, image, arguments.n, cam.passes)
+        floor = forward_passes(built, image, arguments.n, cam.passes)
         if repetition:  # the first call compiles the generator's kernels
             totals.append(total)
             steps.append(dict(cam.seconds))
             floors.append(floor)
     seconds = {step: round(statistics.median(s[step] for s in steps), 4) for step in STEPS}
     total, floor = statistics.median(totals), statistics.median(floors)
-    on_card = device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated(device) / 1e9 if on_card else resident_gb() - before
     return {
         "benchmark": "gpnncam",
-        "network": name,
+        "network": network,
         "side": arguments.side,
         "n": arguments.n,
         "groups": arguments.groups,
         "classes": arguments.classes,
         "source": arguments.source,
         "batch": arguments.batch,
-        "device": torch.cuda.get_device_name(device) if on_card else "cpu",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "seconds": seconds,
         "total": round(total, 4),
         "floor": round(floor, 4),
         "ratio": round(total / floor, 3),
-        "memory_gb": round(memory, 3),
+        "memory_gb": round(memory_gb(device, before), 3),
     }
 
 
 def forward_passes(classifier: Classifier, image: torch.Tensor, n: int, passes: Passes) -> float:
     """Seconds of n plain forward passes in the method's batches."""
+    import torch
+
     with torch.no_grad():
         pixels = classifier.normalise(image).expand(n, -1, -1, -1).contiguous()
         start = perf_counter()
@@ -109,23 +110,4 @@ def forward_passes(classifier: Classifier, image: torch.Tensor, n: int, passes: 
         return perf_counter() - start
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark gpnncam", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--network", nargs="+", choices=list(LAYERS), default=["resnet50"])
-    parser.add_argument("--n", type=int, default=20, help="variations")
-    parser.add_argument("--groups", type=int, default=1)
-    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
-    parser.add_argument("--source", default="gpnn", choices=["gpnn", "noise", "flip_crop", "none"])
-    parser.add_argument("--side", type=int, default=224, help="pixels")
-    parser.add_argument("--batch", type=int, default=0, help="pictures per forward pass; 0: by the largest activation")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="of torch and the generator; default: torch's own choice")
-    arguments = parser.parse_args(argv)
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    for name in arguments.network:
-        print(json.dumps(measure(arguments, name)), flush=True)
-    return 0
+main = command(Command("scripts.benchmark gpnncam", __doc__, add_arguments, act))

@@ -7,42 +7,41 @@ The forward passes alone are those of the measure, of one picture, in the same b
 so that a busy machine changes little.
 """
 
+from __future__ import annotations
+
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
-
-from eval.game.pointing import points_or_maps
-from eval.game.protocol import Protocol
-from eval.measures.answers import outputs
-from eval.measures.builtin import cases_of
-from eval.running.build import build_classifier, build_dataset, build_method
-from eval.running.calling import call, seed_for
-from eval.running.config import load
-from eval.running.identity import plain
-from eval.running.measuring import build_measures
-from eval.running.plan import plan
+from eval.files.markdown import markdown_table
+from scripts.command import Command, command
 
 MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "idsds"]
 
 
-def processor_seconds(act: Callable[[], object]) -> float:
-    start = time.process_time()
-    act()
-    return time.process_time() - start
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark measures", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--measure", nargs="+", default=MEASURES, metavar="NAME", help=f"default: {' '.join(MEASURES)}")
     parser.add_argument("--pictures", type=int, default=5, help="default: %(default)s")
     parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="as for run.py")
-    arguments = parser.parse_intermixed_args(argv)
+
+
+def act(arguments: argparse.Namespace) -> None:
+    import torch
+
+    from eval.game.pointing import points_or_maps
+    from eval.game.protocol import Protocol
+    from eval.measures.answers import outputs
+    from eval.measures.builtin import cases_of
+    from eval.running.build import build_classifier, build_dataset, build_method
+    from eval.running.calling import call, seed_for
+    from eval.running.config import load
+    from eval.running.identity import plain
+    from eval.running.measuring import build_measures
+    from eval.running.plan import plan
+
     cfg = load(["method=gradcam", *arguments.overrides, f"measure=[{','.join(arguments.measure)}]"])
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
@@ -57,7 +56,7 @@ def main(argv: list[str]) -> int:
 
         (case,) = cases_of(again(image, [target], seed), sample.size, [sample.region(target)])
         cases.append(replace(case, image=image, target=target, classifier=classifier, seed=seed, method=again))
-    print("| measure | forward passes | s a pair | of its forward passes |\n|---|--:|--:|--:|")
+    lines = [["measure", "forward passes", "s a pair", "of its forward passes"]]
     for name, (measure, _) in build_measures(cfg).items():
         seconds, ratios, passes = [], [], 0
         for number, case in enumerate(cases):
@@ -69,5 +68,16 @@ def main(argv: list[str]) -> int:
             if number:  # the first one loads and compiles
                 seconds.append(whole)
                 ratios.append(whole / alone)
-        print(f"| {name} | {passes} | {statistics.median(seconds):.2f} | {statistics.median(ratios):.2f} |")
-    return 0
+        lines.append([name, str(passes), f"{statistics.median(seconds):.2f}", f"{statistics.median(ratios):.2f}"])
+        print(f"{name}: {lines[-1][2]} s a pair", file=sys.stderr, flush=True)
+    print(markdown_table(lines))
+
+
+def processor_seconds(act: Callable[[], object]) -> float:
+    """Of all threads."""
+    start = time.process_time()
+    act()
+    return time.process_time() - start
+
+
+main = command(Command("scripts.benchmark measures", __doc__, add_arguments, act))

@@ -12,34 +12,25 @@ taken in turn with the method's calls; `passes`: pictures that passed the networ
 (on a card: the highest allocation). Each measurement has a process of its own.
 """
 
+from __future__ import annotations
+
 import argparse
 import json
-import multiprocessing
 import statistics
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
 
-import torch
-from omegaconf import OmegaConf
+from eval.files.markdown import markdown_table
+from eval.files.places import CONF, near
+from scripts.benchmark.networks import STAGES, classifier
+from scripts.benchmark.pictures import discs
+from scripts.benchmark.process import alone, device_name, memory_gb, resident_mb
+from scripts.command import Command, command
 
-from eval.files.places import ROOT
-from eval.networks.classifier import Classifier
-from eval.networks.imagenet import untrained
-from eval.running.build import build_method
-from eval.running.config import load
-from scripts.benchmark.gpnncam import LAYERS as GPNNCAM_LAYERS
-from scripts.benchmark.gpnncam import picture, resident_gb
-
-CAM = {"resnet50": ["layer4"], "vgg16": ["features.29"], "vgg16_bn": ["features.42"], "mobilenet_v2": ["features.18"]}
 # What takes minutes is measured in part; the record says so.
 SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
-STAGES = {  # whose outputs excitation backprop (the second) and RefineCAM (all) read
-    "resnet50": ["layer4", "layer3", "layer2", "layer1"],
-    "vgg16": ["features.30", "features.23", "features.16", "features.9"],
-    "vgg16_bn": ["features.43", "features.33", "features.23", "features.13"],
-    "mobilenet_v2": ["features.18", "features.13", "features.6", "features.3"],
-}
 # Of the README's table: its columns for each network.
 COLUMNS = {
     "seconds": ("seconds", ".2f"),
@@ -47,38 +38,69 @@ COLUMNS = {
     "forward passes": ("ratio", ",.1f"),
     "GB": ("memory_gb", ".2f"),
 }
-METHODS = Path(ROOT / "conf" / "method")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--network", nargs="+", choices=list(STAGES), default=["resnet50", "vgg16"])
+    parser.add_argument("--method", nargs="+", metavar="NAME", help="of conf/method; default: all that read a network")
+    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
+    parser.add_argument("--side", type=int, default=224, help="pixels")
+    parser.add_argument("--budget", type=float, default=10, help="seconds of calls after which a method has had enough")
+    parser.add_argument("--calls", type=int, default=9, help="most calls of a method")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, help="of torch; default: torch's own choice")
+    parser.add_argument("--markdown", metavar="FILE", help="print the table of a file of records instead")
+
+
+def act(arguments: argparse.Namespace) -> int:
+    if arguments.markdown:
+        print(markdown(Path(arguments.markdown).read_text(encoding="utf-8").splitlines()))
+        return 0
+    known = seeing()
+    if unknown := [name for name in arguments.method or () if name not in known]:
+        raise ValueError(f"no method {unknown[0]!r} reads a network; near names: {near(unknown[0], known)}")
+    failed = 0
+    for network in arguments.network:
+        for method in arguments.method or known:
+            try:
+                print(json.dumps(alone(measure, network, method, arguments)), flush=True)
+            except RuntimeError as error:
+                failed += 1
+                print(f"error: {method} on {network}: {error}", file=sys.stderr)
+    return 1 if failed else 0
 
 
 def seeing() -> list[str]:
-    """Names of the methods that ask the network."""
-    settings = {path.stem: OmegaConf.load(path) for path in sorted(METHODS.glob("*.yaml"))}
+    """Names of the methods that read a network."""
+    from omegaconf import OmegaConf
+
+    settings = {path.stem: OmegaConf.load(path) for path in sorted((CONF / "method").glob("*.yaml"))}
     return [name for name, method in settings.items() if not method.get("blind", False) and name != "custom"]
 
 
-def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
+def measure(network: str, name: str, arguments: argparse.Namespace) -> dict:
     """The record of one method on one network."""
+    import torch
+
+    from eval.running.build import build_method
+    from eval.running.config import load
+
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    device = torch.device(arguments.device)
-    torch.manual_seed(0)
-    layers = {"cam": CAM[name], "relevance": CAM[name], "gpnncam": GPNNCAM_LAYERS[name]}
-    layers |= {"excitation": STAGES[name][1:2], "refine": STAGES[name]}
-    classes = [str(i) for i in range(1000)]
-    mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-    classifier = Classifier(untrained(name), mean, std, layers, classes, device=device)
-    settings = SHORT.get(method_name, [])
-    cfg = load([f"method={method_name}", *settings])
-    method = build_method(cfg.method, classifier, classes)
-    image = picture(arguments.side).to(device)
+    built = classifier(network, arguments.device)
+    device = built.device
+    settings = SHORT.get(name, [])
+    cfg = load([f"method={name}", *settings])
+    method = build_method(cfg.method, built, built.classes)
+    image = discs(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
-    batch = int(cfg.method.build.get("batch", 1)) if method_name != "ablationcam" else 1
+    batch = int(cfg.method.build.get("batch", 1)) if name != "ablationcam" else 1
 
     def synchronise() -> None:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 
-    def timed(call) -> tuple[float, float]:
+    def timed(call: Callable[[], object]) -> tuple[float, float]:
         synchronise()
         start = perf_counter(), process_time()
         call()
@@ -87,33 +109,31 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
 
     def forward() -> None:
         with torch.no_grad():
-            classifier.network(classifier.normalise(image).expand(batch, -1, -1, -1).contiguous())
+            built.network(built.normalise(image).expand(batch, -1, -1, -1).contiguous())
 
-    before = resident_gb()
+    before = resident_mb()
     timed(forward)
     seconds, forwards, spent = [], [], 0.0
     while not seconds or (spent < arguments.budget and len(seconds) <= arguments.calls):
         forwards.append(timed(forward))
         torch.manual_seed(len(seconds))
-        seen = classifier.images_seen
+        seen = built.images_seen
         seconds.append(timed(lambda: method(image, targets)))
-        passes = classifier.images_seen - seen
+        passes = built.images_seen - seen
         forwards.append(timed(forward))
         spent += seconds[-1][0]
     seconds = seconds[1:] or seconds
     total, cpu = (statistics.median(column) for column in zip(*seconds, strict=True))
     plain, plain_cpu = (statistics.median(column) / batch for column in zip(*forwards, strict=True))
-    on_card = device.type == "cuda"
-    memory = torch.cuda.max_memory_allocated(device) / 1e9 if on_card else resident_gb() - before
     return {
         "benchmark": "methods",
-        "network": name,
-        "method": method_name,
-        "label": cfg.method.get("label", method_name),
+        "network": network,
+        "method": name,
+        "label": cfg.method.get("label", name),
         "settings": settings,
         "side": arguments.side,
         "classes": arguments.classes,
-        "device": torch.cuda.get_device_name(device) if on_card else "cpu",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "batch": batch,
         "seconds": round(total, 4),
@@ -123,7 +143,7 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
         "ratio": round(total / plain, 2),
         "per_pass": round(total / plain / passes, 3) if passes else None,
         "cpu_ratio": round(cpu / plain_cpu, 2),
-        "memory_gb": round(memory, 3),
+        "memory_gb": round(memory_gb(device, before), 3),
     }
 
 
@@ -147,58 +167,7 @@ def markdown(lines: list[str]) -> str:
     rows = [
         [name, *(n for network in networks for n in columns.get(network, empty))] for name, columns in cells.items()
     ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] + ["--:"] * (len(head) - 1), *rows])
+    return markdown_table([head, *rows])
 
 
-def _child(pipe, *what) -> None:
-    try:
-        pipe.send(measure(*what))
-    except Exception as error:
-        pipe.send(f"{type(error).__name__}: {error}")
-
-
-def in_its_own_process(*what) -> dict:
-    """`measure` in a fresh process, whose peak memory is then its own. RuntimeError if it fails."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(sender, *what))
-    process.start()
-    sender.close()
-    try:
-        answer = receiver.recv()
-    except EOFError:
-        process.join()
-        answer = f"the process ended with exit code {process.exitcode}"
-    process.join()
-    if isinstance(answer, str):
-        raise RuntimeError(f"{what[1]} on {what[0]}: {answer}")
-    return answer
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark methods", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    known = seeing()
-    parser.add_argument("--network", nargs="+", choices=list(CAM), default=["resnet50", "vgg16"])
-    parser.add_argument("--method", nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
-    parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
-    parser.add_argument("--side", type=int, default=224, help="pixels")
-    parser.add_argument("--budget", type=float, default=10, help="seconds of calls after which a method has had enough")
-    parser.add_argument("--calls", type=int, default=9, help="most calls of a method")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, help="of torch; default: torch's own choice")
-    parser.add_argument("--markdown", metavar="FILE", help="print the table of a file of records instead")
-    arguments = parser.parse_args(argv)
-    if arguments.markdown:
-        print(markdown(Path(arguments.markdown).read_text(encoding="utf-8").splitlines()))
-        return 0
-    failed = 0
-    for network in arguments.network:
-        for method in arguments.method:
-            try:
-                print(json.dumps(in_its_own_process(network, method, arguments)), flush=True)
-            except RuntimeError as error:
-                failed += 1
-                print(f"error: {error}", file=sys.stderr)
-    return 1 if failed else 0
+main = command(Command("scripts.benchmark methods", __doc__, add_arguments, act))

@@ -7,22 +7,59 @@
 The options compose a config like run.py's; the maps are those of a run with the same seed.
 """
 
+from __future__ import annotations
+
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from omegaconf import OmegaConf
+from scripts.command import Command, command
 
-from eval.game.protocol import Protocol
-from eval.game.sample import Pair, Sample
-from eval.running.build import build_classifier, build_dataset, build_method
-from eval.running.config import load
-from eval.running.plan import Plan, plan
-from eval.running.showcase import Shown, choose, showcase
+if TYPE_CHECKING:
+    from eval.game.sample import Pair, Sample
+    from eval.running.plan import Plan
 
 METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
 
 
-def named_pairs(planned: Plan, names: list[str], classes) -> list[tuple[Sample, Pair]]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
+    parser.add_argument("--pictures", nargs="+", metavar="KEY[:CLASS]", help="default: spread over the data set")
+    parser.add_argument("--count", type=int, default=6, help="pairs, where none are named; default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("qualitative.png"), help="PNG to write; default: %(default)s")
+    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="as for run.py")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    from eval.game.protocol import Protocol
+    from eval.running.build import build_classifier, build_dataset, build_method
+    from eval.running.config import load
+    from eval.running.identity import plain
+    from eval.running.plan import plan
+    from eval.running.showcase import Shown, choose, showcase
+
+    if arguments.count < 1:
+        raise ValueError(f"--count must be at least 1, not {arguments.count}")
+    configs = [load([f"method={name}", *arguments.overrides]) for name in arguments.methods]
+    cfg = configs[0]
+    dataset = build_dataset(cfg)
+    classifier = build_classifier(cfg, dataset.classes)
+    protocol = Protocol.from_settings(plain(cfg.protocol))
+    methods = {}
+    for one in configs:
+        built = build_method(one.method, None if one.method.blind else classifier, dataset.classes)
+        methods[one.method.get("label") or one.method.name] = Shown.of(built, one.method, protocol)
+    planned = plan(dataset).scorable(classifier.outputs)
+    if arguments.pictures:
+        pairs = named_pairs(planned, arguments.pictures, dataset.classes)
+    else:
+        pairs = choose(planned, arguments.count, cfg.limit)
+    showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, arguments.out)
+    print(arguments.out)
+
+
+def named_pairs(planned: Plan, names: list[str], classes: Sequence[str]) -> list[tuple[Sample, Pair]]:
     """The pairs that KEY or KEY:CLASS name, in that order; KEY alone is the picture's first pair. ValueError else."""
     known = {sample.key: (sample, pairs) for _, sample, pairs in planned.entries}
     chosen = []
@@ -39,32 +76,4 @@ def named_pairs(planned: Plan, names: list[str], classes) -> list[tuple[Sample, 
     return chosen
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.figure qualitative", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
-    parser.add_argument("--methods", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
-    parser.add_argument("--pictures", nargs="+", metavar="KEY[:CLASS]", help="default: spread over the data set")
-    parser.add_argument("--count", type=int, default=6, help="pairs, where none are named; default: %(default)s")
-    parser.add_argument("--out", type=Path, default=Path("qualitative.png"), help="PNG to write; default: %(default)s")
-    parser.add_argument("overrides", nargs="*", metavar="SETTING=VALUE", help="as for run.py")
-    arguments = parser.parse_intermixed_args(argv)
-    if arguments.count < 1:
-        raise ValueError(f"--count must be at least 1, not {arguments.count}")
-    configs = [load([f"method={name}", *arguments.overrides]) for name in arguments.methods]
-    cfg = configs[0]
-    dataset = build_dataset(cfg)
-    classifier = build_classifier(cfg, dataset.classes)
-    protocol = Protocol.from_settings(OmegaConf.to_container(cfg.protocol, resolve=True))
-    methods = {}
-    for one in configs:
-        built = build_method(one.method, None if one.method.blind else classifier, dataset.classes)
-        methods[one.method.get("label") or one.method.name] = Shown.of(built, one.method, protocol)
-    planned = plan(dataset).scorable(classifier.outputs)
-    if arguments.pictures:
-        pairs = named_pairs(planned, arguments.pictures, dataset.classes)
-    else:
-        pairs = choose(planned, arguments.count, cfg.limit)
-    showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, arguments.out)
-    print(arguments.out)
-    return 0
+main = command(Command("scripts.figure qualitative", __doc__, add_arguments, act))

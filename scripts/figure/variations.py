@@ -6,48 +6,22 @@
 One row of cells per line of --columns; several pictures follow one another.
 """
 
+from __future__ import annotations
+
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from PIL import Image, UnidentifiedImageError
+from scripts.command import Command, command
 
-from gpnncam import variations
-from gpnncam.cam import PLAIN
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
 
 GAP = 4
 
 
-def read(path: Path, side: int, squash: bool) -> torch.Tensor:
-    """(3, H, W) in [0, 1]; shorter side `side` pixels, or both if squashed."""
-    try:
-        with Image.open(path) as image:
-            factor = side / min(image.size)
-            size = (side, side) if squash else tuple(max(side, round(s * factor)) for s in image.size)
-            pixels = np.array(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no picture {path}.") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as a picture: {error}.") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-
-
-def grid(pictures: list[torch.Tensor], columns: int) -> np.ndarray:
-    """Cells (3, H, W) of one size -> (h, w, 3) uint8, row by row, on white."""
-    _, height, width = pictures[0].shape
-    rows = -(-len(pictures) // columns)
-    canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
-    for index, picture in enumerate(pictures):
-        y, x = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
-        canvas[y : y + height, x : x + width] = (picture * 255).round().byte().permute(1, 2, 0).numpy()
-    return canvas
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.figure variations", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE")
     parser.add_argument("--out", type=Path, help="PNG to write; default: NAME-variations.png in the current folder")
     parser.add_argument("--n", type=int, default=9)
@@ -59,7 +33,15 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--noise", choices=["rgb", "grey"], default="rgb")
     parser.add_argument("--alpha", type=float, help="of the completeness score; default: gpnncam.variations' own")
     parser.add_argument("--plain", action="store_true", help="by plain distance, as in GPNN-CAM")
-    arguments = parser.parse_args(argv)
+
+
+def act(arguments: argparse.Namespace) -> None:
+    import numpy as np
+    from PIL import Image
+
+    from gpnncam import variations
+    from gpnncam.cam import PLAIN
+
     if arguments.columns < 1:
         raise ValueError(f"--columns must be at least 1, not {arguments.columns}.")
     parts = []
@@ -75,4 +57,37 @@ def main(argv: list[str]) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.concatenate(parts)).save(out)
     print(out)
-    return 0
+
+
+def read(path: Path, side: int, squash: bool) -> torch.Tensor:
+    """(3, H, W) in [0, 1]; shorter side `side` pixels, or both if squashed."""
+    import numpy as np
+    import torch
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            factor = side / min(image.size)
+            size = (side, side) if squash else tuple(max(side, round(s * factor)) for s in image.size)
+            pixels = np.array(image.convert("RGB").resize(size, Image.Resampling.BICUBIC))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no picture {path}") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
+
+
+def grid(pictures: list[torch.Tensor], columns: int) -> np.ndarray:
+    """Cells (3, H, W) of one size -> (h, w, 3) uint8, row by row, on white."""
+    import numpy as np
+
+    _, height, width = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    canvas = np.full((rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, 3), 255, np.uint8)
+    for index, picture in enumerate(pictures):
+        y, x = (index // columns) * (height + GAP), (index % columns) * (width + GAP)
+        canvas[y : y + height, x : x + width] = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    return canvas
+
+
+main = command(Command("scripts.figure variations", __doc__, add_arguments, act))

@@ -3,12 +3,10 @@
 import argparse
 import json
 import sys
-from pathlib import Path
 
+from eval.files.places import ROOT
 from scripts.command import Command, command
 from scripts.mutants import __doc__ as description
-
-ROOT = Path(__file__).parents[2]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

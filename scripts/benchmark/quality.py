@@ -10,36 +10,15 @@ values.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
-from eval.datasets.demo import Demo
 from gpnncam import patchmatch, variations
 from gpnncam.levels import unfold
 from gpnncam.patches import to_rows
 
 MEASURES = ("coherence", "completeness", "wasserstein", "gradient", "diversity")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-
-
-def resized(image: Image.Image, side: int) -> torch.Tensor:
-    """(3, side, side) in [0, 1], squashed."""
-    pixels = np.array(image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC))
-    return torch.from_numpy(pixels).permute(2, 0, 1).float() / 255
-
-
-def pictures(folder: Path | None, count: int, side: int) -> list[tuple[str, torch.Tensor]]:
-    """(name, (3, side, side)) of `count` pictures spread evenly over a folder, or of the built-in data."""
-    if folder is None:
-        data = Demo("test", count)
-        return [(data[i].key, resized(data[i].image, side)) for i in range(count)]
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise FileNotFoundError(f"There is no picture in {folder}.")
-    return [(path.stem, resized(Image.open(path), side)) for path in paths[:: max(1, len(paths) // count)][:count]]
 
 
 def _nearest(query: np.ndarray, keys: np.ndarray) -> float:

@@ -1,22 +1,10 @@
-"""Trains the built-in data's classifiers and writes eval/networks/demo_vgg16.safetensors and demo_resnet50.safetensors.
+"""The training of the built-in data's classifiers: stages, one network after another, and what is written."""
 
-    python -m scripts.train_demo                        # both, about 45 minutes, a network on each of two cores
-    python -m scripts.train_demo --network resnet50 --device cuda
-
-As the paper's networks are trained on single objects (ImageNet) and then tuned to scenes (VOC, COCO), so are these:
-first on crops with one object each (cross entropy), then on windows of the scenes and at last on whole scenes, with a
-label per class (binary cross entropy). A label says what a crop, a window or a scene shows, never where in it.
-The pictures are rendered once into --cache. After every stage the state is kept there, and a second call goes on
-behind the last finished stage. Weights are written after each stage on whole pictures, with their measured mean
-average precision on the test split, seed, command and versions in the metadata.
-"""
-
-import argparse
 import platform
 import shlex
 import sys
 import time
-from pathlib import Path
+from argparse import Namespace
 from typing import NamedTuple
 
 import cv2
@@ -30,8 +18,8 @@ from tqdm import tqdm
 
 from eval.datasets.demo import CLASSES, Demo
 from eval.networks import demo as networks
-from scripts.demo_batches import crop_batches, normalised, scene_batches
-from scripts.demo_pictures import Pictures, load
+from scripts.train_demo.batches import crop_batches, normalised, scene_batches
+from scripts.train_demo.pictures import Pictures, load
 
 
 class Stage(NamedTuple):
@@ -64,23 +52,15 @@ STAGES = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=(*STAGES, "both"), default="both")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--seed", type=int, default=0, help="of the weights and the order; the pictures keep theirs")
-    parser.add_argument("--pictures", type=int, default=None, help="training pictures, default: all of the split")
-    parser.add_argument("--effort", type=float, default=1.0, help="multiplies every stage's epochs")
-    parser.add_argument("--cache", type=Path, default=Path("results/cache"), help="rendered pictures and states")
-    parser.add_argument("--out", type=Path, default=networks.weights("vgg16").parent, help="where the weights go")
-    arguments = parser.parse_args()
+def train_all(arguments: Namespace) -> None:
+    """Train the networks that the arguments name."""
     splits = {split: load(Demo(split), arguments.cache) for split in ("test", "val")}
     splits["train"] = load(Demo("train", arguments.pictures), arguments.cache)
     for name in STAGES if arguments.network == "both" else (arguments.network,):
         train(name, splits, arguments)
 
 
-def train(name: str, splits: dict[str, Pictures], arguments: argparse.Namespace) -> None:
+def train(name: str, splits: dict[str, Pictures], arguments: Namespace) -> None:
     """All stages of one network that are not finished yet."""
     torch.manual_seed(arguments.seed)
     network = networks.VGG16(batch_norm=True) if name == "vgg16" else networks.ResNet50()
@@ -134,7 +114,7 @@ def rescale(network: nn.Module, before: Stage, after: Stage) -> None:
             last.bias.fill_(-2.5)
 
 
-def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments, label: str, seed: int) -> None:
+def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments: Namespace, label: str, seed: int) -> None:
     """One stage: AdamW, the learning rate up and down in one cycle."""
     crops = stage.name == "crops"
     batches = (crop_batches if crops else scene_batches)(pictures, stage.side, stage.batch, seed)
@@ -183,7 +163,7 @@ def precision(network: nn.Module, pictures: Pictures, device: str, batch: int = 
     return float(np.mean(values))
 
 
-def publish(name: str, network: nn.Module, splits: dict, stage: Stage, seconds: float, arguments) -> None:
+def publish(name: str, network: nn.Module, splits: dict, stage: Stage, seconds: float, arguments: Namespace) -> None:
     """Write the weights in half precision and what they are worth; measured on the very file that is written."""
     network.eval()
     plain = network.folded() if name == "vgg16" else network
@@ -209,7 +189,3 @@ def publish(name: str, network: nn.Module, splits: dict, stage: Stage, seconds: 
     }
     save_file(halves, path, metadata)
     print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {metadata}")
-
-
-if __name__ == "__main__":
-    main()

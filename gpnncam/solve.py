@@ -13,6 +13,9 @@ FUSIONS = ("sigmoid_product", "product", "sum")
 DIVISORS = ("variations", "own")
 # A prediction that small is rounding (targets are of order one); dividing by it would turn rounding into a heat map.
 ROUNDING = 1e-9
+# A channel that the others explain but for so small a share of its variance is fitted in float64: sums of float32
+# products hold the share to some 1e-7.
+COLLINEAR = 1e-4
 
 
 def fuse(maps: Sequence[Tensor], size: Sequence[int], fusion: str) -> Tensor:
@@ -45,7 +48,7 @@ def solve(
         GPNN-CAM: the unchanged picture).
     divisor: maps are divided by the highest value of the fitted pictures' ("variations"); or those of the others each
         by its own highest value ("own").
-    chunk: pictures that are converted to float64 at a time.
+    chunk: pictures whose products are summed at a time.
     """
     deep = layers[0]
     if phase1 == "average_gradient":
@@ -62,12 +65,33 @@ def solve(
 
 def _regress(layer: Tensor, target: Tensor, fitted: slice, alpha: float, chunk: int, divisor: str) -> Tensor:
     """Regress target (K,n,h,w) on the fitted pictures' activations (n,C,h,w); the maps of all pictures, normalised."""
-    sums = NormalEquations()
-    for x, y in zip(layer[fitted].split(chunk), target[:, fitted].split(chunk, 1), strict=True):
-        sums.add(x, y)
-    ridge: Ridge = sums.solve(alpha)
+    x, y = layer[fitted].split(chunk), target[:, fitted].split(chunk, 1)
+    ridge = _fit(x, y, alpha, torch.float32) if _single_may_do(layer[fitted]) else None
+    if ridge is None or ridge.least < COLLINEAR:
+        ridge = _fit(x, y, alpha, torch.float64)
     predicted = torch.cat([ridge.predict(x) for x in layer.split(chunk)], 1)
     return _normalise(torch.where(predicted > ROUNDING, predicted, 0), fitted, divisor)
+
+
+def _fit(x: Sequence[Tensor], y: Sequence[Tensor], alpha: float, dtype: torch.dtype) -> Ridge | None:
+    """The regression of y, chunks (K,n,h,w), on x, chunks (n,C,h,w); None where float32 has no solution."""
+    sums = NormalEquations(dtype)
+    for activations, targets in zip(x, y, strict=True):
+        sums.add(activations, targets)
+    try:
+        return sums.solve(alpha)
+    except ValueError:
+        if dtype == torch.float64:
+            raise
+        return None
+
+
+def _single_may_do(layer: Tensor) -> bool:
+    """Whether products in float32 may be exact enough for (n,C,h,w): on a CPU, which has no faster and coarser float32
+    unless somebody sets one, with twice as many samples as channels. Fewer make the Gram matrix singular but for
+    alpha, which is below what float32 resolves."""
+    precise = layer.device.type == "cpu" and torch.get_float32_matmul_precision() == "highest"
+    return precise and layer.dtype == torch.float32 and layer[:, 0].numel() >= 2 * layer.shape[1]
 
 
 def _normalise(raw: Tensor, fitted: slice, divisor: str) -> Tensor:

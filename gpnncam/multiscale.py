@@ -113,7 +113,8 @@ class MultiscaleCAM:
             seen.check()
             leaf = seen.leaf
             assert leaf is not None, "the first layer ran"
-            output = output.log_softmax(1) if self.score == "probability" else output
+            # A share of nearly 1 leaves a gradient that single precision rounds away.
+            output = output.double().log_softmax(1) if self.score == "probability" else output
             weights = []
             for k, target in enumerate(targets):
                 score = self.classifier.score(output, target).sum()

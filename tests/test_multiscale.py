@@ -151,3 +151,23 @@ def test_explain_gives_it_the_largest_side():
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(ValueError, match=message):
         MultiscaleCAM(classifier(), **settings)
+
+
+def test_a_network_that_is_sure_of_its_answer_has_its_map_all_the_same():
+    """With a share that rounds to 1, the gradient of its logarithm is all rounding in single precision."""
+
+    def sure():
+        net = network()
+        with torch.no_grad():
+            logits = net((image()[None] - 0.5) / 0.25)[0] - net[5].bias
+            first, second = logits.topk(2).values
+            net[5].bias.zero_()
+            net[5].weight.mul_(20 / (first - second))
+        return net, int(logits.argmax())
+
+    net, target = sure()
+    assert net((image()[None] - 0.5) / 0.25).softmax(1).max() == 1
+    found = MultiscaleCAM(classifier(net), [SIDE], depth=1, score="probability")(image(), torch.tensor([target]))[0]
+    assert found.std() > 0
+    expected = reference(sure()[0], image(), target, [SIDE], [], 1, "probability")
+    torch.testing.assert_close(found, expected.float(), rtol=1e-3, atol=1e-3)

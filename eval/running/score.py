@@ -11,7 +11,7 @@ from eval.records.rows import Rows
 from eval.running.build import bound, build_method
 from eval.running.config import load
 from eval.running.identity import plain
-from eval.running.job import prepare_classifier, prepare_dataset
+from eval.running.job import prepare_classifier, prepare_dataset, trusted_network
 from eval.running.plan import select
 from eval.running.runner import Evaluation
 from eval.running.settings import shard_of, validate
@@ -55,5 +55,8 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
         planned = planned.scorable(classifier.outputs)
     rows, pixels = Collected(), Protocol.from_settings(plain(cfg.protocol)).input
     todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes)
-    Evaluation(built, classifier, pixels, rows, dataset.classes, cfg.seed, batch_pictures=cfg.batch_pictures).run(todo)
+    with trusted_network():
+        Evaluation(built, classifier, pixels, rows, dataset.classes, cfg.seed, batch_pictures=cfg.batch_pictures).run(
+            todo
+        )
     return frame(rows.found, "score()")

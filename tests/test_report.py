@@ -250,7 +250,7 @@ def test_a_measure_s_curve_has_the_table_s_intervals(monkeypatch):
     values[0] = np.nan
     curve = SimpleNamespace(points=lambda counted: ([0, 0.5, 1], values))
     found = path(
-        SimpleNamespace(rule=SimpleNamespace(score=SimpleNamespace(curve=curve)), counted=plain), resamples=300
+        SimpleNamespace(rule=SimpleNamespace(score=SimpleNamespace(curve=curve)), counted=plain), resamples=4000
     )
     groups = kinds(plain["key"][1:], values[1:, 1])
     assert found["mean"] == pytest.approx(values[1:].mean(0), abs=1e-4)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from eval.running.config import load
+from eval.running.guard import Changed
 from eval.running.hints import hint
 from eval.running.score import score
 from eval.running.settings import validate
@@ -35,6 +36,15 @@ def backward(image, targets, classifier):
         (lambda image, targets, classifier: "heat", "returned a str of <U4 values; it must return maps"),
         (lambda image, targets, classifier: {"cat": 1}, "returned a dict of object values"),
         (lambda image, targets, classifier: torch.rand(len(targets) + 7, 5, 5), "for K="),
+        (lambda image, targets, classifier: torch.rand(len(targets), 1, 5, 5), "maps[:, 0] leaves the channel out"),
+        (
+            lambda image, targets, classifier: (torch.rand(len(targets), 5, 5), 0.5),
+            "a tuple with parts of shapes (1, 5, 5",
+        ),
+        (lambda image, targets, classifier: [[[1.0, 2.0], [3.0]] for _ in targets], "parts of shapes (2,) and (1,)"),
+        (lambda image, targets, classifier: classifier["cam"], "classifier.layers['cam'] names the layers"),
+        (lambda image, targets, classifier: classifier(image), "classifier.network(classifier.normalise(image))"),
+        (lambda image, targets, classifier: classifier.network(image), "classifier.normalise(image) makes one"),
         (lambda image, targets, classifier: torch.full((len(targets), 5, 5), torch.nan), "not finite"),
         (lambda image, targets, classifier: torch.rand(len(targets), 3, 3).requires_grad_().numpy(), "maps.detach()"),
     ],
@@ -43,6 +53,44 @@ def test_methods_of_ones_own(method, said):
     message = failing(method)
     assert message.startswith("picture test-000000 (")
     assert said in message
+
+
+def asserting(image, targets, classifier):
+    raise AssertionError
+
+
+def test_an_error_names_the_user_s_own_line():
+    line = asserting.__code__.co_firstlineno + 1
+    assert failing(asserting).endswith(f": test_messages.py, line {line}: AssertionError")
+
+
+def test_errors_of_ours_name_no_line():
+    assert ".py" not in failing(lambda image, targets, classifier: None)
+
+
+def hooking(image, targets, classifier):
+    classifier.module("layer4").register_forward_hook(lambda *_: None)
+    raise KeyError("mask")
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        (hooking, r"number of hooks on layer4 .* 0 became 1; remove\(\) the handle.* it raised KeyError: 'mask'"),
+        (lambda image, targets, classifier: classifier.network.train() and image, "eval became training; network.eval"),
+    ],
+)
+def test_what_a_method_leaves_behind_is_named_and_the_next_one_gets_another_network(method, said):
+    with pytest.raises(Changed, match=said):
+        score(method, *FEW)
+    seen = []
+
+    def later(image, targets, classifier):
+        seen.append((classifier.network.training, len(classifier.module("layer4")._forward_hooks)))
+        return torch.rand(len(targets), 3, 3)
+
+    score(later, *FEW)
+    assert seen == [(False, 0)]
 
 
 def test_a_map_without_its_first_axis():
@@ -75,15 +123,17 @@ def test_settings_without_a_value_are_named_with_what_they_want(settings, said):
     [
         ("nowhere.explain", "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),
         ("baselines.cam.CMA", "baselines.cam has no 'CMA'; near names: CAM"),
+        ("explain", "explain: name the module too, MODULE.explain"),
     ],
 )
-def test_callables_that_are_not_there(target, said):
+def test_callables_that_are_not_there(target, said, caplog):
     from eval.running.build import build_method
 
     cfg = load(["method=custom", f"method.build._target_={target}"])
     with pytest.raises(ValueError) as error:  # noqa: PT011 - what it says is compared below
         build_method(cfg.method, None, ["cat"])
     assert said in str(error.value)
+    assert not caplog.records, "one line is enough"
 
 
 def test_a_blind_method_needs_no_network():

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,9 @@ from eval.records import runs
 from eval.records.rows import Rows
 from eval.running.config import load
 from eval.tables.rules import Rule
+from eval.tables.statistics import interval, kinds
 from scripts.report.__main__ import main as report
-from scripts.report.curves import tolerance_curve
+from scripts.report.curves import path, tolerance_curve
 from scripts.report.page import script_json
 from tests.browser import CHROMIUM, Browser
 from tests.synthetic_runs import SQUASHED, rows, rows_of_maps, write_run
@@ -216,3 +218,41 @@ def test_an_aborted_trial_does_not_cut_the_gallery(site, tmp_path):
     for item in papers:
         shown = {answer["method"] for answer in item["answers"]}
         assert ("trial" in shown) == ((item["key"], item["label"]) in three)
+
+
+def test_of_several_seeds_the_gallery_shows_one_and_says_which(site, tmp_path):
+    page, content = site
+    root = page.parent
+    shutil.copytree(root / "records", tmp_path / "records")
+    some = json.loads(next(iter((root / "records").glob("*.gradcam.*/run.json"))).read_text())
+    who = some["identity"] | {"seed": 7}
+    folder = runs.folder(tmp_path, who)
+    with Rows(folder) as out:
+        for rule in ("paper", "authors"):
+            rules, counts = asdict(named_protocol(rule)), some["pairs"]
+            runs.describe(folder, who, some["config"], rules, counts, 0, some["classes"], "cpu", "GradCAM")
+        out.append([row | {"x": 0.0, "y": 0.0} for row in content["gradcam"]])
+    options = ["--gallery", "12", "--resamples", "100", "--no-recompute"]
+    assert report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html"), *options]) == 0
+    assert "GradCAM (2 seeds): heat maps and points are those of seed 0." in (tmp_path / "p.html").read_text("utf-8")
+    items = embedded(tmp_path / "p.html")["items"]
+    assert len(items) == 24
+    points = {(row["key"], row["label"]): (row["x"], row["y"]) for row in content["gradcam"]}
+    for item in items:
+        (answer,) = (each for each in item["answers"] if each["method"] == "gradcam")
+        assert (answer["x"], answer["y"]) == pytest.approx(points[item["key"], item["label"]])
+        assert answer["image"] is not None
+
+
+def test_a_measure_s_curve_has_the_table_s_intervals(monkeypatch):
+    plain = pd.DataFrame(rows(40, 0.5, seed=3))
+    values = np.random.default_rng(0).random((len(plain), 3))
+    values[0] = np.nan
+    curve = SimpleNamespace(points=lambda counted: ([0, 0.5, 1], values))
+    found = path(
+        SimpleNamespace(rule=SimpleNamespace(score=SimpleNamespace(curve=curve)), counted=plain), resamples=4000
+    )
+    groups = kinds(plain["key"][1:], values[1:, 1])
+    assert found["mean"] == pytest.approx(values[1:].mean(0), abs=1e-4)
+    assert (found["low"][1], found["high"][1]) == pytest.approx(interval(groups, resamples=4000), abs=5e-3)
+    assert all(low < mean < high for low, mean, high in zip(found["low"], found["mean"], found["high"], strict=True))

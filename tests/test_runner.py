@@ -162,7 +162,10 @@ class Unlucky(Method):
 @pytest.mark.parametrize("size", [1, 4])
 def test_any_exception_of_a_method_names_method_picture_and_classes_and_leaves_its_traceback_in_the_log(tmp_path, size):
     log = Log(tmp_path / "logs" / "a.log", "demo.fake")
-    words = r"^demo\.fake: picture p2 \(cat, dog, traffic light\): ZeroDivisionError: division by zero \(traceback in "
+    words = (
+        r"^demo\.fake: picture p2 \(cat, dog, traffic light\): test_runner\.py, line \d+: ZeroDivisionError: "
+        r"division by zero \(traceback in "
+    )
     with pytest.raises(RuntimeError, match=words) as caught:
         evaluate(tmp_path / "run", Unlucky(), batch_pictures=size, log=log)
     assert str(caught.value).endswith(f"{log.path})")

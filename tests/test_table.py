@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from eval.game.protocol import named_protocol
-from eval.records.loading import load_runs
+from eval.records.loading import differing, load_runs
 from eval.tables.layout import place
 from eval.tables.published import published, read_published
 from scripts.table import main as table
@@ -199,9 +199,28 @@ def test_variants_of_a_method_are_told_apart_by_what_differs(results, capsys):
     write_run(results, "gpnncam", rows(60, 0.85, 6), settings={"n": 20}, seed=1)
     frame = printed(results, capsys, "--protocol", "paper", "--subset", "all")
     assert set(frame.method) == {
-        "center", "gradcam", "gpnncam [n=null, seed=0]", "gpnncam [n=5, seed=0]", "gpnncam [n=20, seed=1]",
+        "center", "gradcam", "gpnncam [n=default, seed=0]", "gpnncam [n=5, seed=0]", "gpnncam [n=20, seed=1]",
     }  # fmt: skip
     assert frame[frame.method.str.startswith("gpnncam")].published.eq(0.83).all()
+
+
+def test_layers_in_a_variant_are_plain_names():
+    settings = [
+        {"model": {"layers": {"cam": layers}, "name": "x"}, "build": {"n": 5}} for layers in (["a", "b"], ["c"])
+    ]
+    assert differing(settings) == [["layers=a,b"], ["layers=c"]]
+    settings[0]["model"]["layers"]["relevance"] = ["z"]
+    assert differing(settings) == [["cam=a,b", "relevance=z"], ["cam=c", "relevance=default"]]
+    unset = differing([{"n": None, "m": 1}, {"m": 1}])
+    assert unset == [[], []], "what is not set and what is set to nothing are one thing"
+
+
+def test_a_method_has_one_line_where_some_of_its_cells_stand_for_several_seeds(tmp_path, capsys):
+    for model, seed in (("vgg16", 0), ("vgg16", 1), ("resnet50", 0)):
+        write_run(tmp_path, "gradcam", rows(20, 0.5, seed), model=model, seed=seed)
+    text = printed(tmp_path, capsys, "--protocol", "paper", "--subset", "all", form="markdown")
+    assert [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| GRADCAM")] == ["GRADCAM"]
+    assert "GRADCAM (2 seeds) Pascal VOC2007 VGG16 All:" in text
 
 
 def test_published_numbers_stand_beside_their_own_protocol_and_network(results, capsys):

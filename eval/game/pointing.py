@@ -92,8 +92,9 @@ def points_or_maps(answer: Any, count: int) -> np.ndarray:
             "and maps are real numbers"
         )
     if array.ndim not in (2, 3) or len(array) != count or (array.ndim == 2 and array.shape[1] != 2):
-        alone = "; the map of a single class is returned as map[None]" if array.ndim == 2 and count == 1 else ""
-        raise ValueError(f"expected maps (K,h,w) or points (K,2) for K={count} classes, got {array.shape}{alone}")
+        raise ValueError(
+            f"expected maps (K,h,w) or points (K,2) for K={count} classes, got {array.shape}{_remedy(array, count)}"
+        )
     if 0 in array.shape:
         raise ValueError(f"the heat map is empty: {array.shape}")
     array = array.astype(np.float64)
@@ -102,16 +103,28 @@ def points_or_maps(answer: Any, count: int) -> np.ndarray:
     return array
 
 
+def _remedy(array: np.ndarray, count: int) -> str:
+    """What to write instead, where the shape shows what was meant."""
+    if array.ndim == 2 and count == 1 and len(array) > 1:
+        return "; the map of a single class is returned as map[None]"
+    if array.ndim == 4 and array.shape[:2] == (count, 1):
+        return "; maps[:, 0] leaves the channel out"
+    if array.ndim == 4 and array.shape[:2] == (1, count):
+        return "; maps[0] leaves the batch out"
+    return ""
+
+
 def _array(answer: Any) -> np.ndarray:
     if answer is None:
         raise ValueError("the method returned None; it must return maps (K,h,w), larger = more important")
     if isinstance(answer, list | tuple):
-        try:
-            return np.stack([_array(each) for each in answer]) if len(answer) else np.empty(0)
-        except ValueError as error:
+        parts = [_array(each) for each in answer]
+        if len({part.shape for part in parts}) > 1:
+            shapes = " and ".join(dict.fromkeys(str(part.shape) for part in parts))
             raise ValueError(
-                f"the {type(answer).__name__} that the method returned is no stack of maps: {error}"
-            ) from None
+                f"the method returned a {type(answer).__name__} with parts of shapes {shapes}; maps have one shape"
+            )
+        return np.stack(parts) if parts else np.empty(0)
     if hasattr(answer, "detach"):  # a tensor; this room knows no torch
         answer = answer.detach().cpu()
         if answer.is_floating_point():  # numpy has no bfloat16

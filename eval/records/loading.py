@@ -219,7 +219,10 @@ def differing(settings: list[dict]) -> list[list[str]]:
     flat = [dict(_flat(each)) for each in settings]
     names = sorted({name for each in flat for name in each})
     unlike = [name for name in names if len({json.dumps(each.get(name)) for each in flat}) > 1]
-    return [[f"{_short(name, names)}={_value(each.get(name))}" for name in unlike] for each in flat]
+    return [
+        [f"{_short(name, names)}={_value(each[name]) if name in each else 'default'}" for name in unlike]
+        for each in flat
+    ]
 
 
 def as_words(settings: dict) -> list[str]:
@@ -239,6 +242,8 @@ def _flat(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _short(name: str, names: list[str]) -> str:
     """The shortest ending of a dotted name that no other setting of the method shares."""
     parts = name.split(".")
+    if parts[-2:-1] == ["layers"] and sum(".layers." in f".{other}" for other in names) == 1:
+        return "layers"  # a method reads those of one use, and that use bears its own name
     for count in range(1, len(parts)):
         ending = "." + ".".join(parts[-count:])
         if sum(other.endswith(ending) for other in names) == 1:
@@ -249,4 +254,6 @@ def _short(name: str, names: list[str]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, str):
         return value[:8] if re.fullmatch("[0-9a-f]{16}", value) else value  # a digest
+    if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
+        return ",".join(value)
     return json.dumps(value)

@@ -1,8 +1,8 @@
 """Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
 
-import contextlib
 import importlib
 import itertools
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -73,10 +73,19 @@ def instantiate(settings: DictConfig, **more: Any) -> Any:
 
 def _unfound(target: str) -> str | None:
     """Why there is nothing of this dotted name, in words; None where it is there."""
-    with contextlib.suppress(Exception):
-        hydra.utils.get_object(target)
-        return None
     module, _, name = target.rpartition(".")
+    if not module:
+        return f"{target}: name the module too, MODULE.{target}"
+    hydra_log = logging.getLogger("hydra.utils")  # it would tell in three lines what is told below in one
+    before, hydra_log.disabled = hydra_log.disabled, True
+    try:
+        hydra.utils.get_object(target)
+    except Exception:  # why is looked for below
+        pass
+    else:
+        return None
+    finally:
+        hydra_log.disabled = before
     try:
         owner = importlib.import_module(module)
     except ModuleNotFoundError as error:

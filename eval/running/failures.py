@@ -1,12 +1,30 @@
 """A picture that fails: one message that names it, a stop or a note, and a line among the failures."""
 
+import sysconfig
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
+from eval.files.places import ROOT
 from eval.game.sample import Pair, Sample
 from eval.records.rows import Rows
 from eval.running.guard import Changed
 from eval.running.hints import hint
 from eval.running.log import Log
+
+
+def place_of(error: BaseException) -> str:
+    """ " in FILE, line N": the last line of the user's own code that the error passed; "" where it passed none."""
+    # Ours and the libraries' lines would send him to code that he did not write.
+    rooms = ("eval", "gpnncam", "baselines", "scripts", "run.py")
+    others = (*(str(ROOT / name) for name in rooms), sysconfig.get_paths()["stdlib"], "<")
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(others)
+        and not {"site-packages", "dist-packages"} & {*Path(frame.filename).parts}
+    ]
+    return f"{Path(own[-1].filename).name}, line {own[-1].lineno}: " if own else ""
 
 
 class Failures:
@@ -25,8 +43,8 @@ class Failures:
             raise error
         what = str(error).strip().removeprefix(f"{sample.key}: ")
         if not isinstance(error, (ValueError, OSError, LookupError)) or not what or isinstance(error, KeyError):
-            what = f"{type(error).__name__}: {what}"
-        what += hint(what)
+            what = f"{type(error).__name__}: {what}" if what else type(error).__name__
+        what = f"{place_of(error)}{what}{hint(what)}"
         about = f"{self.log.title}: " if self.log.title else ""
         message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in todo)}): {what}"
         # An error that a decoding process has sent was not raised here: it says all there is.

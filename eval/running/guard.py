@@ -8,6 +8,11 @@ from eval.networks.classifier import Classifier
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_state_dict_hooks",
 )  # fmt: skip
+REMEDIES = {
+    "the number of hooks": "remove() the handle in a `finally`",
+    "the mode": "network.eval() puts it back",
+    "requires_grad": "requires_grad_(False) puts it back; a gradient can start at a layer's output instead",
+}
 EVERY = 64  # pictures between two sums over all weights
 
 
@@ -33,9 +38,10 @@ class Guard:
         self.pictures += 1
         state = self._state()
         if state != self.state:
-            name = next(name for name in sorted(state.keys() | self.state) if state.get(name) != self.state.get(name))
+            name = next(name for name in {**state, **self.state} if state.get(name) != self.state.get(name))
             before, now = self.state.get(name), state.get(name)
-            raise Changed(f"method {self.method} leaves {name} changed behind: {before} became {now}")
+            remedy = next((f"; {text}" for what, text in REMEDIES.items() if name.startswith(what)), "")
+            raise Changed(f"method {self.method} leaves {name} changed behind: {before} became {now}{remedy}")
         if values or self.pictures == 1 or self.pictures % EVERY == 0:
             sums = self._sums()
             if sums != self.sums:
@@ -55,13 +61,15 @@ class Guard:
             return state
         for name, module in self.network.named_modules():
             where = name or "the network"
-            hooks = tuple(len(getattr(module, kind, ())) for kind in HOOKS)
+            state[f"the mode of {where}"] = "training" if module.training else "eval"
+            state[f"the number of hooks on {where}"] = sum(len(getattr(module, kind, ())) for kind in HOOKS)
+            state[f"the class of {where}"] = type(module).__name__
             overwritten = tuple(sorted(key for key in vars(module) if key == "forward" or callable(vars(module)[key])))
-            state[f"the mode, hooks or class of {where}"] = (module.training, hooks, type(module).__name__, overwritten)
+            state[f"the functions set on {where}"] = overwritten
         for name, tensor in self._tensors():
-            gradient = tensor.grad is not None if tensor.is_leaf else False
-            version = 0 if tensor.is_inference() else tensor._version
-            state[f"the tensor {name}"] = (version, tensor.requires_grad, gradient)
+            state[f"requires_grad of {name}"] = tensor.requires_grad
+            state[f"a gradient of {name}"] = tensor.grad is not None if tensor.is_leaf else False
+            state[f"the count of writes into {name}"] = 0 if tensor.is_inference() else tensor._version
         return state
 
     def _tensors(self) -> list[tuple[str, torch.Tensor]]:

@@ -9,6 +9,10 @@ HINTS = {
     "`python -m scripts.layers model=...` lists names",
     "to not have been used in the graph": "no gradient comes through the layers behind it: quantised ones have none; "
     "methods without gradients (scorecam, ablationcam, eigencam, rise, occlusion) run",
+    "expected 4D input (got 3D input)": "the network takes a batch: classifier.normalise(image) makes one of a picture",
+    "'Classifier' object is not subscriptable": "classifier.layers['cam'] names the layers, classifier.module(NAME) "
+    "gives one",
+    "'Classifier' object is not callable": "classifier.network(classifier.normalise(image)) gives the output",
     "Can't call numpy() on Tensor that requires grad": "detach it first: maps.detach()",
     "a leaf Variable that requires grad is being used in an in-place operation": "take a copy first: image.clone()",
     "got an unexpected keyword argument 'classifier'": "a function is called as function(image, targets, classifier)",

@@ -1,7 +1,8 @@
 """One run from its config: what is left to do, evaluate it, append the rows."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ from eval.records.rows import Rows, read_rows
 from eval.records.schema import check
 from eval.running import build
 from eval.running.calling import Method
-from eval.running.guard import Changed
 from eval.running.identity import identity, network_identity, network_settings, plain
 from eval.running.log import Log
 from eval.running.measuring import Measuring, build_measures, requests_of, unobserved
@@ -104,17 +104,9 @@ def _evaluate(
     protocol = Protocol.from_settings(plain(cfg.protocol))
     counts = {subset: ready.planned.count(subset) for subset in SUBSETS}
     with Rows(ready.folder, shard_of(cfg.shard), cfg.sync) as rows:
-        runs.describe(
-            ready.folder,
-            ready.who,
-            plain(cfg),
-            asdict(protocol),
-            counts,
-            len(ready.planned.failed),
-            list(dataset.classes),
-            device_of(cfg.device),
-            settings.get("label"),
-        )
+        unreadable, device = len(ready.planned.failed), device_of(cfg.device)
+        label, classes = settings.get("label"), list(dataset.classes)
+        runs.describe(ready.folder, ready.who, plain(cfg), asdict(protocol), counts, unreadable, classes, device, label)
         for key, message in ready.planned.failed:
             rows.fail(key, message)
         left = remaining(cfg, ready, dataset.classes)
@@ -122,26 +114,23 @@ def _evaluate(
             return ready.folder, 0, []
         title, _, digest = ready.folder.name.rpartition(".")
         log = Path(cfg.results) / "logs" / f"{title}.{digest}{rows.part}.log"
-        try:
-            evaluation = Evaluation(
-                ready.method,
-                classifier,
-                protocol.input.of_method(plain(settings.get("input"))),
-                rows,
-                dataset.classes,
-                cfg.seed,
-                on_error=cfg.on_error,
-                workers=workers_of(cfg.workers, device_of(cfg.device)),
-                batch_pictures=cfg.batch_pictures,
-                save_maps=cfg.save_maps,
-                smoothing=smoothing_of(settings),
-                shown=protocol.input,
-                log=Log(log, title, sum(len(todo) for _, _, todo in left)),
-            )
+        evaluation = Evaluation(
+            ready.method,
+            classifier,
+            protocol.input.of_method(plain(settings.get("input"))),
+            rows,
+            dataset.classes,
+            cfg.seed,
+            on_error=cfg.on_error,
+            workers=workers_of(cfg.workers, device_of(cfg.device)),
+            batch_pictures=cfg.batch_pictures,
+            save_maps=cfg.save_maps,
+            smoothing=smoothing_of(settings),
+            shown=protocol.input,
+            log=Log(log, title, sum(len(todo) for _, _, todo in left)),
+        )
+        with trusted_network():
             failed = evaluation.run(left)
-        except Changed:
-            _memory.pop("classifier", None)  # no later job may use this network
-            raise
     return ready.folder, evaluation.evaluated, failed
 
 
@@ -174,7 +163,7 @@ def _observe(
     title = ready.folder.name.rpartition(".")[0]
     log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
     seen = Protocol.from_settings(plain(cfg.protocol)).input.of_method(plain(settings.get("input")))
-    try:
+    with trusted_network():
         count, failed = Measuring(
             ready.method,
             bool(settings.blind),
@@ -189,9 +178,6 @@ def _observe(
             shard=shard,
             log=Log(log, f"{title} {', '.join(measures)}", unobserved(requests, entries, dataset.classes, rows)),
         ).run(requests, entries, network, device)
-    except Changed:
-        _memory.pop("classifier", None)
-        raise
     print(
         f"{settings.name}: {', '.join(measures)}: {f'{count} pairs observed' if count else 'nothing left to observe'}"
     )
@@ -237,6 +223,16 @@ def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
         return classifier
 
     return _kept("classifier", settings, make)
+
+
+@contextmanager
+def trusted_network() -> Iterator[None]:
+    """After an error in the block the next job builds its network anew: what raises may leave a hook behind."""
+    try:
+        yield
+    except BaseException:
+        _memory.pop("classifier", None)
+        raise
 
 
 _memory: dict[str, tuple[str, Any]] = {}

@@ -22,7 +22,8 @@ from eval.records.schema import check
 from eval.running.calling import Caller, Method, seed_for
 from eval.running.decoding import Decoded, decoded, unopened
 from eval.running.failures import Failures
-from eval.running.guard import Guard
+from eval.running.guard import Changed, Guard
+from eval.running.hints import hint
 from eval.running.log import Log
 
 FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
@@ -98,7 +99,7 @@ class Evaluation:
             answers = caller(images, targets, seeds)
             price.stop(len(answers))
             done, group = group[: len(answers)], group[len(answers) :]
-            self._guard.check()
+            self._check(answers)
             outputs = self._outputs(images[: len(done)], [sample for sample, *_ in done])
             for number, ((sample, todo, content), answer) in enumerate(zip(done, answers, strict=True)):
                 try:
@@ -117,6 +118,17 @@ class Evaluation:
                 self.rows.append(rows)
                 self.evaluated += len(todo)
                 self._log.advance(len(todo))
+
+    def _check(self, answers: list) -> None:
+        """Whether the network is as before; a method that raised often left a hook behind for that reason alone."""
+        try:
+            self._guard.check()
+        except Changed as changed:
+            error = next((answer for answer in answers if isinstance(answer, Exception)), None)
+            if error is None:
+                raise
+            what = f"{type(error).__name__}: {error}"
+            raise Changed(f"{changed}. Before that it raised {what}{hint(what)}") from error
 
     def _input(self, sample: Sample, content: Decoded) -> Sample | Tensor:
         return sample if content.pixels is None else content.pixels.to(self._device)

@@ -12,7 +12,7 @@ from eval.records.rows import Rows
 from eval.running.build import bound, build_method
 from eval.running.config import load
 from eval.running.identity import plain
-from eval.running.job import prepare_classifier, prepare_dataset, smoothing_of
+from eval.running.job import prepare_classifier, prepare_dataset, smoothing_of, trusted_network
 from eval.running.plan import select
 from eval.running.runner import Evaluation
 from eval.running.settings import shard_of, validate
@@ -59,15 +59,16 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
     smoothing = smoothing_of(cfg.method) if named else NONE
     todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes)
     size = cfg.batch_pictures
-    Evaluation(
-        built,
-        classifier,
-        pixels,
-        rows,
-        dataset.classes,
-        cfg.seed,
-        batch_pictures=size,
-        smoothing=smoothing,
-        shown=shown,
-    ).run(todo)
+    with trusted_network():
+        Evaluation(
+            built,
+            classifier,
+            pixels,
+            rows,
+            dataset.classes,
+            cfg.seed,
+            batch_pictures=size,
+            smoothing=smoothing,
+            shown=shown,
+        ).run(todo)
     return frame(rows.rows, "score()")

@@ -96,14 +96,17 @@ def sheets(frame: pd.DataFrame) -> list[Sheet]:
                 )
             cells[where] = cell
         columns = list(dict.fromkeys(where for _, where in cells))
-        methods = dict.fromkeys(zip(part["method"], part["label"], strict=True))
+        # Of one method some cells may stand for several seeds and say so in the label: the name of the line does not.
+        methods: dict[str, str] = {}
+        for name, label in zip(part["method"], part["label"], strict=True):
+            methods[name] = min(methods.get(name, label), label, key=len)
         tables.append(
             Sheet(
                 protocol,
                 part["measure"].iloc[0],
                 part["rule"].iloc[0],
                 columns,
-                sorted(methods, key=lambda method: place(method[0])),
+                sorted(methods.items(), key=lambda method: place(method[0])),
                 cells,
             )
         )

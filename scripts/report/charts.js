@@ -8,9 +8,10 @@ const MARKS = ["circle", "square", "triangle", "diamond", "cross", "down"];
 function styles(names) {
   const found = {};
   let next = 0;
+  const own = names.find((name) => name.split(" [")[0] === "gpnncam");  // of its variants the first
   for (const name of names) {
     const plain = name.split(" [")[0];
-    if (name === "gpnncam") found[name] = { colour: "#D55E00", dash: "", mark: "circle", width: 3 };
+    if (name === own) found[name] = { colour: "#D55E00", dash: "", mark: "circle", width: 3 };
     else if (plain === "center" || plain === "random")
       found[name] = { colour: "#8A8A8A", dash: plain === "center" ? "2 4" : "1 6", mark: plain === "center" ? "cross" : "down", width: 1.6 };
     else {
@@ -54,7 +55,7 @@ function ticks(low, high, count = 5) {
 
 // Moves labels apart that would overlap; places is [{y, ...}], changed in place.
 function spread(places, gap, low, high) {
-  places.sort((a, b) => a.y - b.y);
+  places.sort((a, b) => a.y - b.y || (b.x ?? 0) - (a.x ?? 0));  // of equal ones the leftmost lowest: lines do not cross
   for (let i = 1; i < places.length; i += 1) places[i].y = Math.max(places[i].y, places[i - 1].y + gap);
   const over = places.length ? places[places.length - 1].y - high : 0;
   if (over > 0) {
@@ -69,23 +70,36 @@ function widthOf(text) {
   return pen.measureText(text).width;
 }
 
-// A label no wider than `room`: its beginning and its end, which tell variants of a method apart.
-function shortened(text, room) {
+// A label no wider than `room`: its beginning, of which `share` is kept, and its end.
+function shortened(text, room, share) {
   if (widthOf(text) <= room) return text;
   for (let kept = text.length - 1; kept > 4; kept -= 1) {
-    const head = Math.ceil(kept * 0.55), found = `${text.slice(0, head)}…${text.slice(text.length - (kept - head))}`;
+    const head = Math.ceil(kept * share), found = `${text.slice(0, head)}…${text.slice(text.length - (kept - head))}`;
     if (widthOf(found) <= room) return found;
   }
   return `${text.slice(0, 3)}…`;
 }
 
+// Labels by method, no wider than `room` and all different: variants of a method differ in the middle, too.
+function shortTexts(methods, room) {
+  const apart = (texts) => new Set(texts).size === texts.length;
+  const tries = [0.55, 0.7, 0.85, 0.4, 0.25].map((share) => methods.map((m) => shortened(m.label, room, share)));
+  const texts = tries.find(apart) ?? methods.map((m, i) => {
+    if (tries[0].filter((t) => t === tries[0][i]).length === 1) return tries[0][i];
+    const end = ` #${i + 1}`;
+    return shortened(m.label, room - widthOf(end), 1) + end;
+  });
+  return Object.fromEntries(methods.map((m, i) => [m.name, texts[i]]));
+}
+
 // The column at the right in which labels stand one below the other: {room: its width in pixels, texts by method}.
 function labelColumn(methods, width) {
   const room = Math.min(width < 480 ? 92 : 150, Math.ceil(Math.max(...methods.map((m) => widthOf(m.label)))));
-  return { room, texts: Object.fromEntries(methods.map((m) => [m.name, shortened(m.label, room)])) };
+  return { room, texts: shortTexts(methods, room) };
 }
 
 const LINE = 14;  // pixels from one label to the next
+const CROWD = 10;  // methods: with more, a label beside its point stands among other methods' lines
 const tall = (methods) => Math.max(340, methods.length * LINE + 60);  // so that every label has a place in the column
 
 function frame(holder, width, height, label) {
@@ -135,7 +149,8 @@ function curveChart(holder, view, methods, look, width) {
 function pathChart(holder, view, all, look, width) {
   const methods = all.filter((m) => m.path);
   if (!methods.length) { holder.replaceChildren("No method here has such a curve."); return; }
-  const height = 340, left = 48, right = width - (width < 420 ? 92 : 116), top = 10, bottom = height - 40;
+  const { room, texts } = labelColumn(methods, width);
+  const height = tall(methods), left = 48, right = width - room - 30, top = 10, bottom = height - 40;
   const low = methods.flatMap((m) => m.path.low), high = methods.flatMap((m) => m.path.high);
   const steps = ticks(Math.min(...low), Math.max(...high));
   const x = scale(0, 1, left, right), y = scale(steps[0], steps[steps.length - 1], bottom, top);
@@ -145,7 +160,7 @@ function pathChart(holder, view, all, look, width) {
   for (const t of [0, 0.25, 0.5, 0.75, 1]) root.append(svg("text", { x: x(t), y: bottom + 18, "text-anchor": "middle" }, percent(t)));
   root.append(svg("text", { x: (left + right) / 2, y: bottom + 36, "text-anchor": "middle" }, view.along));
   const labels = methods.map((m) => ({ m, y: y(last(m)) + 4 }));
-  spread(labels, 14, top, bottom);
+  spread(labels, LINE, top + 4, bottom);
   for (const { m, y: at } of labels) {
     const { colour, dash, mark, width: stroke } = look[m.name], { shares, mean, low: from, high: to } = m.path;
     const line = (values) => values.map((value, i) => `${x(shares[i])},${y(value)}`);
@@ -154,8 +169,8 @@ function pathChart(holder, view, all, look, width) {
     group.append(svg("path", { d: `M${[...line(to), ...line(from).reverse()].join("L")}Z`, fill: colour, opacity: 0.12 }));
     group.append(svg("path", { d: `M${line(mean).join("L")}`, fill: "none", stroke: colour, "stroke-width": stroke, "stroke-dasharray": dash, "stroke-linejoin": "round" }));
     for (const i of new Set([0, Math.round(end / 3), Math.round(2 * end / 3), end])) group.append(marker(mark, x(shares[i]), y(mean[i]), 4, colour));
-    group.append(svg("path", { d: `M${x(shares[end]) + 5},${y(mean[end])}L${right + 14},${at - 4}`, stroke: colour, fill: "none" }));
-    group.append(svg("text", { x: right + 17, y: at, class: "name strong" }, m.label));
+    group.append(svg("path", { d: `M${x(shares[end]) + 5},${y(mean[end])}L${right + 22},${at - 4}h5`, stroke: colour, "stroke-width": .8, fill: "none" }));
+    group.append(svg("text", { x: right + 29, y: at, class: "name strong" }, texts[m.name]));
     group.append(svg("title", {}, `${m.label}: ${mean[0].toFixed(3)} to ${mean[end].toFixed(3)}`));
     root.append(group);
   }
@@ -189,9 +204,9 @@ function scatterChart(holder, view, methods, look, width) {
     const box = ([dx, dy]) => ({ x0: p.x + dx - 2, x1: p.x + dx + wide + 2, y0: p.y + dy - 11, y1: p.y + dy + 3 });
     const free = (b) => b.x0 > left && b.x1 < right + 8 && b.y0 > top - 8 && b.y1 < bottom &&
       taken.every((o) => b.x1 < o.x0 || b.x0 > o.x1 || b.y1 < o.y0 || b.y0 > o.y1);
-    p.spot = spots.find((spot) => free(box(spot)));
+    p.spot = places.length > CROWD ? undefined : spots.find((spot) => free(box(spot)));
     if (p.spot) taken.push(box(p.spot));
-    else column.push({ p, y: p.y + 4 });
+    else column.push({ p, x: p.x, y: p.y + 4 });
   }
   spread(column, LINE, top + 4, bottom);
   for (const { p, y: at } of column) p.at = at;
@@ -237,7 +252,7 @@ function classChart(holder, view, methods, look, width) {
     names.forEach((name, i) => {
       const value = values[m.name][i];
       if (value === null) return;
-      const dot = marker(look[m.name].mark, x(value), top + i * row + 4 + shift, m.name === "gpnncam" ? 6 : 4.6, look[m.name].colour);
+      const dot = marker(look[m.name].mark, x(value), top + i * row + 4 + shift, look[m.name].width > 2 ? 6 : 4.6, look[m.name].colour);
       dot.append(svg("title", {}, `${name}, ${m.label}: ${distance ? value : percent(value)}`));
       group.append(dot);
     });

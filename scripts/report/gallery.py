@@ -4,6 +4,7 @@ import base64
 import io
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -36,12 +37,14 @@ class Gallery:
         self.items: list[dict] = []
         self.notes: list[str] = []
         self._samples: dict[str, dict] = {}
+        self._seeds: dict[Run, Run] = {}
 
     def add(self, groups: list[list[Cell]]) -> None:
         """The pairs of one data set and network whose maps come from the same runs.
 
         groups: for each protocol its cells, one for each method, about all pairs or a subset.
         """
+        groups = [[self._of_one_seed(cell) for cell in group] for group in groups]
         cells = [cell for group in groups for cell in group]
         runs = sorted({cell.run for cell in cells}, key=lambda run: place(run.method))
         try:
@@ -55,6 +58,17 @@ class Gallery:
             return
         for group in groups:
             self._list(sorted(group, key=lambda cell: place(cell.run.method)), chosen, samples)
+
+    def _of_one_seed(self, cell: Cell) -> Cell:
+        """The cell with the first of its run's seeds: a heat map is of one."""
+        run = cell.run
+        if not run.seeds:
+            return cell
+        if run not in self._seeds:
+            first = run.seeds[0]
+            self._seeds[run] = Run(first.folder, first.info, run.variant, run.shared_label)
+            self._note(f"{run.label}: heat maps and points are those of seed {first.info['identity']['seed']}.")
+        return replace(cell, run=self._seeds[run])
 
     def _list(self, cells: list[Cell], chosen: list[tuple[str, str]], samples: dict) -> None:
         first, by_run = cells[0], {cell.run: cell for cell in cells}

@@ -37,6 +37,7 @@
   }
 
   function legend(now) {
+    const texts = shortTexts(now.methods, 250);
     get("legend").replaceChildren(...now.methods.map((m) => {
       const { colour, dash, mark, width } = look[m.name];
       const swatch = svg("svg", { viewBox: "0 0 28 12", "aria-hidden": "true" },
@@ -44,7 +45,7 @@
       const button = Object.assign(document.createElement("button"), { type: "button" });
       button.dataset.method = m.name;
       button.setAttribute("aria-pressed", String(!off.has(m.name)));
-      button.append(swatch, Object.assign(document.createElement("span"), { textContent: m.label + (m.complete ? "" : " †"), title: m.label }));
+      button.append(swatch, Object.assign(document.createElement("span"), { textContent: texts[m.name] + (m.complete ? "" : " †"), title: m.label }));
       const item = document.createElement("li");
       item.append(button);
       return item;
@@ -111,6 +112,7 @@
     const here = data.items.filter((i) => i.protocol === now.protocol && i.dataset === now.dataset && i.model === now.model && (now.subset !== "diff" || i.difficult));
     const answer = (item, name) => item.answers.find((a) => a.method === name);
     const fits = here.filter((i) => (!hits || answer(i, hits)?.hit === true) && (!misses || answer(i, misses)?.hit === false));
+    get("filter").hidden = !here.length;
     get("shown").textContent = `${fits.length} of ${here.length} pairs`;
     get("pictures").replaceChildren(...fits.map((item) => {
       const article = document.createElement("article");

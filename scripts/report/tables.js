@@ -48,10 +48,12 @@ function tables(texts) {
     const title = frame.closest("figure")?.querySelector("h3")?.textContent ?? "Cost of each method";
     frame.setAttribute("role", "region");
     frame.setAttribute("aria-label", title);
-    frame.after(Object.assign(document.createElement("p"), { className: "swipe", textContent: "more columns to the right →" }));
+    const hint = Object.assign(document.createElement("p"), { className: "swipe", textContent: "more columns to the right →" });
+    frame.before(hint);
     const look = () => {
       const left = frame.scrollWidth - frame.clientWidth - frame.scrollLeft;
       frame.classList.toggle("more", left > 2);
+      hint.hidden = frame.scrollWidth <= frame.clientWidth + 2;
       if (frame.scrollWidth > frame.clientWidth + 2) frame.tabIndex = 0;  // the arrow keys scroll what has the focus
       else frame.removeAttribute("tabindex");
     };

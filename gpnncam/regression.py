@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-
 BLOCKS = 4
 """Of a Gram matrix's rows: each is multiplied up to its diagonal alone, which is 5/8 of the work."""
 

@@ -170,26 +170,34 @@ class GPNNCAM:
         stored: dict[str, Tensor] = {}
         gradients = None
         read = self.readers.get(next(iter(self.modules)), lambda output: output)
-        with features(self.modules, self.readers, self.repeated) as seen:
+
+        def keep(name: str, maps: Tensor) -> Tensor:
+            if name not in stored:
+                stored[name] = maps.new_empty(len(pixels), *maps.shape[1:])
+            stored[name][rows] = maps
+            return stored[name][rows]
+
+        # Of a layer that runs more than once only the last run is kept: the others' maps may have other sizes.
+        once = self.repeated == "refuse"
+        with features(self.modules, self.readers, self.repeated, keep if once else None) as seen:
             for rows in self.passes.rows(pixels):
                 seen.clear()
                 with self._timed("forward", pixels.device):
                     output = self.passes(self.classifier.normalise(pixels[rows]))
                 seen.check()
+                if not once:
+                    for name, layer in seen.layers.items():
+                        keep(name, layer)
                 leaf = seen.leaf
                 assert leaf is not None, "the first layer ran"
-                for name, layer in seen.layers.items():
-                    if name not in stored:
-                        stored[name] = layer.new_empty(len(pixels), *layer.shape[1:])
-                    stored[name][rows] = layer
                 if gradients is None:
                     channels = seen.layers[next(iter(self.modules))].shape[1]
                     gradients = leaf.new_empty(len(targets), len(pixels), channels).detach()
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
-                        keep = k + 1 < len(targets)
-                        (gradient,) = torch.autograd.grad(score, leaf, retain_graph=keep)
+                        more = k + 1 < len(targets)
+                        (gradient,) = torch.autograd.grad(score, leaf, retain_graph=more)
                         gradients[k, rows] = read(gradient).flatten(2).mean(2)
         assert gradients is not None
         return [stored[name] for name in self.modules], gradients

@@ -55,6 +55,7 @@ def features(
     layers: Mapping[str, nn.Module],
     readers: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
     repeated: str = "refuse",
+    keep: Callable[[str, Tensor], Tensor] | None = None,
 ) -> Iterator[Features]:
     """Watch the modules `layers` (name -> module) while the block runs; the first one also becomes the leaf.
 
@@ -62,8 +63,9 @@ def features(
     that requires gradients: a pass costs what it costs under no_grad, plus the head. The order in which the network
     runs the layers does not matter. repeated: "last" reads the last run of a layer that runs more than once in a pass
     (a shared activation); "refuse" raises ValueError inside the block, as does a layer that returns anything but
-    feature maps (B,C,h,w) and has no reader. readers: what makes maps of other outputs. All hooks
-    are gone afterwards, whatever happened.
+    feature maps (B,C,h,w) and has no reader. readers: what makes maps of other outputs. keep(name, maps): copies maps
+    that the network may overwrite to where they are wanted, and returns the copy; by default it clones. All hooks are
+    gone afterwards, whatever happened.
     """
     seen = Features(list(layers))
     first = seen.names[0]
@@ -79,13 +81,12 @@ def features(
                     f"layer {name!r} runs more than once in a forward pass, so its output is not one map; "
                     'repeated="last" reads its last run'
                 )
-            # The copy survives a network that goes on in place (`out += identity` behind a batch norm).
-            copy = output.detach().clone()
-            seen.layers[name] = copy if read is None else read(copy)
+            # What is kept survives a network that goes on in place (`out += identity` behind a batch norm).
+            maps = output.detach() if read is None else read(output.detach())
+            seen.layers[name] = maps.clone() if keep is None else keep(name, maps)
             if name != first:
                 return None
-            seen.leaf = copy.requires_grad_()
-            seen.layers[name] = seen.layers[name].detach()
+            seen.leaf = output.detach().clone().requires_grad_()
             return seen.leaf.clone()
 
         return hook

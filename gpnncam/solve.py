@@ -69,7 +69,7 @@ def _regress(layer: Tensor, target: Tensor, fitted: slice, alpha: float, chunk: 
     ridge = _fit(x, y, alpha, torch.float32) if _single_may_do(layer[fitted]) else None
     if ridge is None or ridge.least < COLLINEAR:
         ridge = _fit(x, y, alpha, torch.float64)
-        assert ridge is not None, "float64 always has a solution"
+        assert ridge is not None, "in float64 it raises"
     predicted = torch.cat([ridge.predict(x) for x in layer.split(chunk)], 1)
     return _normalise(torch.where(predicted > ROUNDING, predicted, 0), fitted, divisor)
 

@@ -6,6 +6,7 @@ import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
+from gpnncam import solve
 from gpnncam.regression import NormalEquations
 
 
@@ -69,3 +70,46 @@ def test_activations_that_are_not_finite_are_refused():
     x[0, 0, 0, 0] = torch.nan
     with pytest.raises(ValueError, match="finite"):
         accumulate(x, y, 7).solve(1e-4)
+
+
+def fits(monkeypatch) -> list[torch.dtype]:
+    """Filled with the precision of each regression from now on."""
+    seen, fit = [], solve._fit
+    monkeypatch.setattr(solve, "_fit", lambda *given: (seen.append(given[3]), fit(*given))[1])
+    return seen
+
+
+def maps(layer, seed=1):
+    """The maps that a layer (n,C,h,w) is regressed to."""
+    deep = torch.rand(len(layer), 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return solve.solve([deep, layer], torch.ones(2, len(layer), 3), slice(1, None))[1]
+
+
+def test_float32_gives_the_maps_of_float64(monkeypatch):
+    layer = samples(pictures=12, channels=40, side=8)[0]
+    seen = fits(monkeypatch)
+    single = maps(layer)
+    monkeypatch.setattr(solve, "_single_may_do", lambda layer: False)
+    torch.testing.assert_close(single, maps(layer), rtol=0, atol=1e-5)
+    assert seen == [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("twin", [0.0, 1e-3])
+def test_what_float32_cannot_resolve_is_fitted_in_float64(monkeypatch, twin):
+    """A channel that another one explains to a millionth of its variance, or wholly."""
+    layer = samples(pictures=12, channels=8, side=8)[0]
+    grain = torch.randn(layer[:, 3].shape, generator=torch.Generator().manual_seed(2))
+    layer[:, 5] = layer[:, 3] + twin * layer[:, 3].std() * grain
+    seen = fits(monkeypatch)
+    maps(layer)
+    assert seen == [torch.float32, torch.float64]
+
+
+def test_few_samples_half_precision_and_coarse_products_are_fitted_in_float64(monkeypatch):
+    seen = fits(monkeypatch)
+    maps(samples(pictures=3, channels=80)[0])
+    wide = samples(pictures=12, channels=8, side=8)[0]
+    maps(wide.double())
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
+    maps(wide)
+    assert seen == [torch.float64] * 3

@@ -186,7 +186,7 @@ class Occlusion:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 32):
+    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 16):
         if min(window, stride, batch) < 1 or stride > window:
             raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
         self.classifier = classifier

@@ -40,7 +40,7 @@ class RISE:
         cells: int = 7,
         keep: float = 0.5,
         probability: str = "softmax",
-        batch: int = 32,
+        batch: int = 16,
     ):
         if min(masks, cells, batch) < 1 or not 0 < keep <= 1:
             raise ValueError("RISE needs masks, cells and batch of at least 1, and 0 < keep <= 1")

@@ -1,61 +1,43 @@
 """AblationCAM: a channel weighs what the class's score loses without it."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.layered import Layered
+from baselines.refusals import at_least_one
 
 
-class AblationCAM:
+class AblationCAM(Layered):
     """Desai and Ramaswamy, Ablation-CAM, WACV 2020, eq. 3: w_k = (y - y_k) / y, y_k the score with channel k zeroed.
 
     The layers below the ablated one run once for a whole batch of ablations, and all classes share the passes.
     relative: the division by y. It turns the map of a class with a negative score upside down, as published.
-    batch: ablations per pass.
+    batch: ablations per pass. The other settings: see `baselines.layered.Layered`.
     pytorch-grad-cam replaces the layer inside the network, and ablates layers with negative values by -1e7.
     """
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        layers: Sequence[str] | str | None = None,
-        relative: bool = True,
-        batch: int = 64,
-        relu: bool = False,
-        fusion: str = "maximum",
-    ):
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, not {batch}")
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
+    def __init__(self, classifier: Classifier, relative: bool = True, batch: int = 64, **settings: Any):
+        super().__init__(classifier, **settings)
         self.relative = relative
-        self.batch = batch
-        self.relu = relu
-        self.fusion = fusion
+        self.batch = at_least_one(batch)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
         with torch.no_grad():
-            pixels = self.classifier.normalise(image)
-            with tapped(self.classifier, self.layers, gradients=False) as taps:
-                output = self.classifier.network(pixels)
-            check_reached(self.layers, taps)
+            pixels, output, layers = self.activations(image)
             whole = torch.cat([self.classifier.score(output, target) for target in targets.tolist()])
             maps = []
-            for name in self.layers:
-                channels = taps[name][0]
+            for name, (channels,) in zip(self.layers, layers, strict=True):
                 weights = whole[:, None] - self.ablated(pixels, name, len(channels), targets)
                 if self.relative:
                     weights = weights / torch.where(whole != 0, whole, torch.ones_like(whole))[:, None]
                 maps.append(torch.einsum("kc,chw->khw", weights, channels))
-            fused = fuse(maps, self.fusion, None)
-            return fused.clamp(min=0) if self.relu else fused
+            return self.fused(maps)
 
     def ablated(self, pixels: Tensor, name: str, count: int, targets: Tensor) -> Tensor:
         """Scores (K,C) of the classes with each of the layer's channels zeroed in turn."""

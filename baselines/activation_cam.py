@@ -1,43 +1,27 @@
 """Maps made of a layer's activations alone, without a gradient."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.decomposition import KernelPCA
 from torch import Tensor
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.layered import Layered
+from baselines.refusals import one_of
 
 
-class ActivationCAM:
+class ActivationCAM(Layered):
     """One forward pass; a subclass says how activations become a map (`map`), or a map for each class (`maps`).
 
-    layers, relu, fusion: as in `baselines.cam.CAM`.
+    The settings: see `baselines.layered.Layered`.
     """
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        layers: Sequence[str] | str | None = None,
-        relu: bool = False,
-        fusion: str = "maximum",
-    ):
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
-        self.relu = relu
-        self.fusion = fusion
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
         with torch.no_grad():
-            with tapped(self.classifier, self.layers, gradients=False) as taps:
-                self.classifier.network(self.classifier.normalise(image))
-            check_reached(self.layers, taps)
-            fused = fuse([self.maps(taps[name], targets) for name in self.layers], self.fusion, None)
-            return fused.clamp(min=0) if self.relu else fused
+            return self.fused([self.maps(each, targets) for each in self.activations(image)[2]])
 
     def maps(self, activations: Tensor, targets: Tensor) -> Tensor:
         """activations (1,C,h,w), targets (K,) -> (K,h,w): the same map for every class."""
@@ -61,12 +45,10 @@ class FEM(ActivationCAM):
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, k: float = 2.0, weights: str = "mean", **settings):
+    def __init__(self, classifier: Classifier, k: float = 2.0, weights: str = "mean", **settings: Any):
         super().__init__(classifier, **settings)
-        if weights not in ("mean", "library"):
-            raise ValueError(f"weights {weights!r} is neither 'mean' nor 'library'")
         self.k = k
-        self.weights = weights
+        self.weights = one_of(("mean", "library"), "weights", weights)
 
     def map(self, activations: Tensor) -> Tensor:
         """activations (1,C,h,w) -> (1,h,w)."""
@@ -91,7 +73,7 @@ class KPCACAM(ActivationCAM):
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings):
+    def __init__(self, classifier: Classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings: Any):
         super().__init__(classifier, **settings)
         self.kernel = kernel
         self.gamma = gamma

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from baselines.contract import Classifier
-from baselines.taps import activations_and_gradients, layer_names, many_activations_and_gradients
+from baselines.layered import Layered
+from baselines.refusals import one_of
+from baselines.taps import activations_and_gradients, many_activations_and_gradients
 
 # Formulas of the library that need activations and gradients only.
 FORMULAS = (
@@ -30,34 +31,10 @@ FORMULAS = (
 )
 
 
-def fuse(maps: Sequence[Tensor], fusion: str, gamma: float | None) -> Tensor:
-    """Maps (K,h,w) of several layers -> (K,h,w) on the finest grid; a single layer's map is returned untouched.
-
-    Each map is rectified and divided by its maximum, as LayerCAM's authors do before they fuse; `gamma` is the
-    factor of their tanh scaling (Jiang et al., TIP 2021). fusion: "maximum" (the authors') or "mean" (the library's).
-    """
-    if len(maps) == 1:
-        return maps[0]
-    grid = max((m.shape[-2:] for m in maps), key=lambda shape: shape[0] * shape[1])
-    scaled = []
-    for m in maps:
-        m = m.clamp(min=0)
-        top = m.amax((1, 2), keepdim=True)
-        m = m / torch.where(top > 0, top, torch.ones_like(top))
-        m = m if gamma is None else torch.tanh(gamma * m)
-        scaled.append(functional.interpolate(m[:, None], size=grid, mode="bilinear", align_corners=False)[:, 0])
-    stack = torch.stack(scaled)
-    return stack.amax(0) if fusion == "maximum" else stack.mean(0)
-
-
-class CAM:
+class CAM(Layered):
     """A method of the GradCAM family by the name of its class in pytorch-grad-cam.
 
-    layers: names of the layers read; None: the model's "cam" layers.
-    relu: the rectification that closes most of the papers' formulas. Off: where a map has no positive value the raw
-        map still tells positions apart. Where it has one, the highest cell is the same with and without it; after the
-        resize the highest pixel may differ, as negative neighbours pull a cell's flank down.
-    fusion, gamma: how the maps of several layers become one, see `fuse`.
+    formula: one of FORMULAS. gamma: see `baselines.layered.fuse`. The other settings: see `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -67,20 +44,12 @@ class CAM:
         classifier: Classifier,
         formula: str = "GradCAM",
         layers: Sequence[str] | str | None = None,
-        relu: bool = False,
-        fusion: str = "maximum",
         gamma: float | None = None,
+        **settings: Any,
     ):
-        if formula not in FORMULAS:
-            raise ValueError(f"formula {formula!r} is none of {', '.join(FORMULAS)}")
-        if fusion not in ("maximum", "mean"):
-            raise ValueError(f"fusion {fusion!r} is neither 'maximum' nor 'mean'")
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
-        self.relu = relu
-        self.fusion = fusion
-        self.gamma = gamma
-        self.formula = formula
+        super().__init__(classifier, layers, **settings)
+        self.formula = one_of(FORMULAS, "formula", formula)
+        self.scaling = gamma
 
     @functools.cached_property
     def _library(self) -> Any:
@@ -106,8 +75,7 @@ class CAM:
         return [self._maps(one) for one in read]
 
     def _maps(self, read: list[tuple[Tensor, Tensor]]) -> Tensor:
-        maps = fuse([self.map(activations, gradients) for activations, gradients in read], self.fusion, self.gamma)
-        return maps.clamp(min=0) if self.relu else maps
+        return self.fused([self.map(activations, gradients) for activations, gradients in read])
 
 
 class GradCAMPlusPlus(CAM):
@@ -124,7 +92,7 @@ class GradCAMPlusPlus(CAM):
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings):
+    def __init__(self, classifier: Classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings: Any):
         super().__init__(classifier, "GradCAMPlusPlus", **settings)
         self.normalise_alpha = normalise_alpha
         self.epsilon = epsilon

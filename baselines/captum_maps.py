@@ -11,8 +11,8 @@ from captum.attr import Saliency
 from torch import Tensor, nn
 
 from baselines.contract import Classifier
-from baselines.pixel_maps import check_channels, join
-from baselines.refusals import refuse
+from baselines.pixel_maps import CHANNELS, join
+from baselines.refusals import one_of, refuse
 from baselines.taps import full
 
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
@@ -52,7 +52,7 @@ class Gradient:
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
-        self.channels = check_channels(channels)
+        self.channels = one_of(tuple(CHANNELS), "channels", channels)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
         return Saliency(scored).attribute(pixels, abs=False)
@@ -159,12 +159,10 @@ class IntegratedGradients(Gradient):
         channels: str = "sum",
     ):
         super().__init__(classifier, channels)
-        if baseline not in ("black", "grey"):
-            raise ValueError(f"baseline {baseline!r} is neither 'black' nor 'grey'")
         if steps < 1 or batch < 1:
             raise ValueError("integrated gradients need steps and batch of at least 1")
         self.steps = steps
-        self.baseline = baseline
+        self.baseline = one_of(("black", "grey"), "baseline", baseline)
         self.batch = batch
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
@@ -186,7 +184,7 @@ class Occlusion:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 32):
+    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 16):
         if min(window, stride, batch) < 1 or stride > window:
             raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
         self.classifier = classifier

@@ -6,8 +6,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
+from baselines.layered import fuse
 from baselines.propagation import Parts, Run, propagating, start
 from baselines.refusals import refuse_for_relevance
 from baselines.taps import layer_names

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from baselines.cam import CAM
 from baselines.contract import Classifier
+from baselines.refusals import one_of
 
 
 class Compared:
@@ -59,8 +60,7 @@ class FinerCAM(CAM):
         weights: str = "probability",
         **settings,
     ):
-        if weights not in ("probability", "mean"):
-            raise ValueError(f"weights {weights!r} is neither 'probability' nor 'mean'")
+        one_of(("probability", "mean"), "weights", weights)
         if similar < 1:
             raise ValueError(f"Finer-CAM compares with at least 1 output, not {similar}")
         super().__init__(Compared(classifier, strength, similar, weights), formula, **settings)

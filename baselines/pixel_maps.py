@@ -9,12 +9,6 @@ CHANNELS = {
 }
 
 
-def check_channels(channels: str) -> str:
-    if channels not in CHANNELS:
-        raise ValueError(f"channels {channels!r} is none of {', '.join(CHANNELS)}")
-    return channels
-
-
 def join(values: Tensor, channels: str) -> Tensor:
     """values (K,3,H,W) -> maps (K,H,W).
 

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.contract import Classifier
+from baselines.refusals import one_of
 
 KINDS = ("softmax", "sigmoid")
 
@@ -17,8 +18,6 @@ def probability(classifier: Classifier, output: Tensor, target: int, kind: str) 
     the class's score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
     """
     score = classifier.score(output, target)
-    if kind == "softmax":
+    if one_of(KINDS, "probability", kind) == "softmax":
         return (score - output.flatten(1).logsumexp(1)).exp()
-    if kind != "sigmoid":
-        raise ValueError(f"probability {kind!r} is none of {', '.join(KINDS)}")
     return functional.sigmoid(score - math.log(output[0, 0].numel()))

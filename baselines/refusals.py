@@ -1,4 +1,4 @@
-"""Networks that a method's rules do not cover, refused before the first picture."""
+"""Settings without a meaning, and networks that a method's rules do not cover: refused before the first picture."""
 
 from collections.abc import Sequence
 
@@ -23,3 +23,17 @@ def refuse_for_relevance(classifier: Classifier, who: str) -> None:
         "has no rule for layer norm, GELU and attention: its rules share out what positive parts of ReLU networks "
         "contribute, and there parts are divided by all others, or negative where the input is positive",
     )
+
+
+def at_least_one(batch: int) -> int:
+    """The batch; ValueError where it holds nothing."""
+    if batch < 1:
+        raise ValueError(f"batch must be at least 1, not {batch}")
+    return batch
+
+
+def one_of(known: Sequence[str], what: str, value: str) -> str:
+    """The value of the setting `what`; ValueError that lists the known ones."""
+    if value not in known:
+        raise ValueError(f"{what} {value!r} is none of {', '.join(known)}")
+    return value

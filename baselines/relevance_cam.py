@@ -1,18 +1,18 @@
 """RelevanceCAM: channels weighted by the relevance that layer-wise relevance propagation (LRP) brings them."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
+from baselines.layered import Layered
 from baselines.propagation import Parts, propagating, start
 from baselines.refusals import refuse_for_relevance
-from baselines.taps import full, layer_names
+from baselines.taps import full
 
 
-class RelevanceCAM:
+class RelevanceCAM(Layered):
     """Lee et al., Relevance-CAM, CVPR 2021: weight of a channel = mean of its relevance; map = weighted activations.
 
     Output relevance is contrastive (CLRP, Gu et al., ACCV 2018): 1 for the class, -1/N for each other of the N outputs
@@ -20,24 +20,17 @@ class RelevanceCAM:
     and without bias; batch norm and activations pass relevance on; average pools and additions split it in proportion
     to what each part contributed; a max pool sends it to its winner. Where a class stands for several outputs, or an
     output is a map, the 1 (and each -1/N) is shared as the gradient of `classifier.score` shares it.
+    The other settings: see `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        layers: Sequence[str] | str | None = None,
-        contrastive: bool = True,
-        relu: bool = False,
-        fusion: str = "maximum",
-    ):
+    uses = ("relevance", "cam")
+
+    def __init__(self, classifier: Classifier, contrastive: bool = True, **settings: Any):
         refuse_for_relevance(classifier, "RelevanceCAM")
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "relevance", "cam")
+        super().__init__(classifier, **settings)
         self.contrastive = contrastive
-        self.relu = relu
-        self.fusion = fusion
         self.parts = Parts()
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
@@ -46,8 +39,7 @@ class RelevanceCAM:
             (relevance.mean((2, 3), keepdim=True) * activations).sum(1)
             for activations, relevance, _ in self.relevance(image, targets)
         ]
-        fused = fuse(maps, self.fusion, None)
-        return fused.clamp(min=0) if self.relu else fused
+        return self.fused(maps)
 
     def relevance(self, image: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """For each layer its activations (1,C,h,w), relevance (K,C,h,w), and the outputs' relevance (K,C'[,i,j])."""

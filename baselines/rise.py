@@ -7,6 +7,7 @@ from torch import Tensor
 
 from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
+from baselines.refusals import one_of
 
 
 def enlargement(cells: int, length: int) -> Tensor:
@@ -40,17 +41,15 @@ class RISE:
         cells: int = 7,
         keep: float = 0.5,
         probability: str = "softmax",
-        batch: int = 32,
+        batch: int = 16,
     ):
         if min(masks, cells, batch) < 1 or not 0 < keep <= 1:
             raise ValueError("RISE needs masks, cells and batch of at least 1, and 0 < keep <= 1")
-        if probability not in KINDS:
-            raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
         self.classifier = classifier
         self.masks = masks
         self.cells = cells
         self.keep = keep
-        self.probability = probability
+        self.probability = one_of(KINDS, "probability", probability)
         self.batch = batch
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:

@@ -1,18 +1,18 @@
 """ScoreCAM: each channel of a layer masks the picture, and the class's score of the masked picture is its weight."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
+from baselines.layered import Layered
 from baselines.probability import KINDS, probability
-from baselines.taps import check_reached, layer_names, tapped
+from baselines.refusals import at_least_one, one_of
 
 
-class ScoreCAM:
+class ScoreCAM(Layered):
     """Wang et al., Score-CAM, CVPR Workshops 2020, as in the authors' published program.
 
     weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
@@ -23,6 +23,7 @@ class ScoreCAM:
     skip_constant: a channel without structure masks nothing and is left out (the authors' program).
     align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
     batch: masked pictures per forward pass. The masks do not depend on the class: all classes share the passes.
+    The other settings: see `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -30,44 +31,30 @@ class ScoreCAM:
     def __init__(
         self,
         classifier: Classifier,
-        layers: Sequence[str] | str | None = None,
         weights: str = "probability",
         probability: str = "softmax",
         skip_constant: bool = True,
         align_corners: bool = False,
         batch: int = 16,
-        relu: bool = False,
-        fusion: str = "maximum",
+        **settings: Any,
     ):
-        if weights not in ("probability", "softmax_logits"):
-            raise ValueError(f"weights {weights!r} is neither 'probability' nor 'softmax_logits'")
-        if probability not in KINDS:
-            raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, not {batch}")
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
-        self.weights = weights
-        self.probability = probability
+        super().__init__(classifier, **settings)
+        self.weights = one_of(("probability", "softmax_logits"), "weights", weights)
+        self.probability = one_of(KINDS, "probability", probability)
         self.skip_constant = skip_constant
         self.align_corners = align_corners
-        self.batch = batch
-        self.relu = relu
-        self.fusion = fusion
+        self.batch = at_least_one(batch)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
         with torch.no_grad():
-            pixels = self.classifier.normalise(image)
-            with tapped(self.classifier, self.layers, gradients=False) as taps:
-                self.classifier.network(pixels)
-            check_reached(self.layers, taps)
-            maps = []
-            for name in self.layers:
-                channels = taps[name][0]
-                maps.append(torch.einsum("kc,chw->khw", self.channel_weights(pixels, channels, targets), channels))
-            fused = fuse(maps, self.fusion, None)
-            return fused.clamp(min=0) if self.relu else fused
+            pixels, _, layers = self.activations(image)
+            return self.fused(
+                [
+                    torch.einsum("kc,chw->khw", self.channel_weights(pixels, channels, targets), channels)
+                    for (channels,) in layers
+                ]
+            )
 
     def channel_weights(self, pixels: Tensor, channels: Tensor, targets: Tensor) -> Tensor:
         """pixels (1,3,H,W) normalised, so that a masked pixel is mean grey; channels (C,h,w) -> weights (K,C)."""

@@ -1,51 +1,37 @@
 """ShapleyCAM: channels weighted by Shapley values of their positions, to the second order."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from baselines.cam import fuse
 from baselines.contract import Classifier
+from baselines.layered import Layered
 from baselines.probability import KINDS
-from baselines.taps import Taps, check_reached, layer_names, tapped
+from baselines.refusals import one_of
+from baselines.taps import Taps, check_reached, tapped
 
 
-class ShapleyCAM:
+class ShapleyCAM(Layered):
     """Cai, CAMs as Shapley Value-based Explainers, 2025 (arXiv 2501.06261): w_c = mean(g_c - (H A)_c / 2).
 
     g and H are gradient and Hessian of the class's utility in the layer's activations A; the map is sum_c w_c A_c.
     utility: "rest" (residual softmax target class, the paper's): score + log probability; "score": the score alone.
         Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
     probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
-    layers, relu, fusion: as in `baselines.cam.CAM`. pytorch-grad-cam leaves the utility to its user.
+    The other settings: see `baselines.layered.Layered`. pytorch-grad-cam leaves the utility to its user.
 
     >>> maps = ShapleyCAM(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(
-        self,
-        classifier: Classifier,
-        layers: Sequence[str] | str | None = None,
-        utility: str = "rest",
-        probability: str = "softmax",
-        relu: bool = False,
-        fusion: str = "maximum",
-    ):
-        if utility not in ("rest", "score"):
-            raise ValueError(f"utility {utility!r} is neither 'rest' nor 'score'")
-        if probability not in KINDS:
-            raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
-        self.classifier = classifier
-        self.layers = layer_names(classifier, layers, "cam")
-        self.utility = utility
-        self.probability = probability
-        self.relu = relu
-        self.fusion = fusion
+    def __init__(self, classifier: Classifier, utility: str = "rest", probability: str = "softmax", **settings: Any):
+        super().__init__(classifier, **settings)
+        self.utility = one_of(("rest", "score"), "utility", utility)
+        self.probability = one_of(KINDS, "probability", probability)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
@@ -55,8 +41,7 @@ class ShapleyCAM:
             output = self.classifier.network(self.classifier.normalise(image.detach()))
             check_reached(self.layers, taps)
             rows = [self._maps(self._worth(output, target).sum(), taps) for target in targets.tolist()]
-        fused = fuse([torch.cat(maps) for maps in zip(*rows, strict=True)], self.fusion, None)
-        return fused.clamp(min=0) if self.relu else fused
+        return self.fused([torch.cat(maps) for maps in zip(*rows, strict=True)])
 
     def _worth(self, output: Tensor, target: int) -> Tensor:
         """(1,): the utility of the class, from the output (1,C) or (1,C,i,j)."""

@@ -1,9 +1,11 @@
 """Writes runs in the suite's own format without a network: seeded rows, or real rows of seeded heat maps."""
 
+import io
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from eval.game.protocol import Input, named_protocol
@@ -114,3 +116,14 @@ def rows_of_maps(dataset, folder: Path, sharpness: float, seed: int) -> list[dic
 
 
 assert set(SQUASHED) == set(Input.__dataclass_fields__)
+
+
+def printed_frame(script, results, capsys, *arguments, resamples=1000):
+    """What `scripts.table` or `scripts.compare` prints about results/records; SystemExit with its errors if it fails."""
+    capsys.readouterr()
+    records = ["--records", str(results / "records"), "--resamples", str(resamples), "--format", "csv"]
+    status = script([*arguments, *records])
+    text, errors = capsys.readouterr()
+    if status:
+        raise SystemExit(errors)
+    return pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""])

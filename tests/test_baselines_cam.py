@@ -291,7 +291,7 @@ def test_several_layers_of_a_network_are_read_in_one_pass(net, image):
         ({"layers": []}, "no layers given"),
         ({"layers": ["0.5", "0.5"]}, "named twice"),
         ({"formula": "GradCam"}, "is none of GradCAM"),
-        ({"fusion": "max"}, "neither 'maximum' nor 'mean'"),
+        ({"fusion": "max"}, "'max' is none of maximum, mean"),
     ],
 )
 def test_settings_that_make_no_sense(net, settings, message):

@@ -268,10 +268,10 @@ def test_examples_in_docstrings_run(image):
 @pytest.mark.parametrize(
     ("method", "settings", "message"),
     [
-        (FEM, {"weights": "median"}, "neither 'mean' nor 'library'"),
-        (ShapleyCAM, {"utility": "rests"}, "neither 'rest' nor 'score'"),
+        (FEM, {"weights": "median"}, "'median' is none of mean, library"),
+        (ShapleyCAM, {"utility": "rests"}, "'rests' is none of rest, score"),
         (ShapleyCAM, {"probability": "logit"}, "none of softmax, sigmoid"),
-        (FinerCAM, {"weights": "softmax"}, "neither 'probability' nor 'mean'"),
+        (FinerCAM, {"weights": "softmax"}, "'softmax' is none of probability, mean"),
         (FinerCAM, {"similar": 0}, "at least 1 output"),
         (RefineCAM, {"formula": "GradCam"}, "is none of"),
     ],

@@ -1,12 +1,10 @@
 """Two methods on the same pairs."""
 
-import io
-
 import pandas as pd
 import pytest
 
 from scripts.compare import main as compare
-from tests.synthetic_runs import rows, write_run
+from tests.synthetic_runs import printed_frame, rows, write_run
 
 
 @pytest.fixture
@@ -19,12 +17,7 @@ def results(tmp_path):
 
 
 def compared(results, capsys, *arguments) -> pd.DataFrame:
-    capsys.readouterr()
-    status = compare([*arguments, "--records", str(results / "records"), "--resamples", "1000", "--format", "csv"])
-    text, errors = capsys.readouterr()
-    if status:
-        raise SystemExit(errors)
-    return pd.read_csv(io.StringIO(text))
+    return printed_frame(compare, results, capsys, *arguments)
 
 
 def test_against_a_plain_count(results, capsys):

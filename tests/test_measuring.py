@@ -13,6 +13,7 @@ from eval.running.config import load
 from eval.running.job import evaluate_job
 from scripts.compare import main as compare
 from scripts.table import main as table
+from tests.synthetic_runs import printed_frame
 
 SETTINGS = ["method=gradcam", "limit=3", "compare=false", "sync=second", "measure=average_drop"]
 
@@ -44,14 +45,7 @@ def content(folder):
 
 
 def frame(results, capsys, *arguments, of=table) -> pd.DataFrame:
-    import io
-
-    capsys.readouterr()
-    status = of([*arguments, "--records", str(results / "records"), "--resamples", "50", "--format", "csv"])
-    text, errors = capsys.readouterr()
-    if status:
-        raise SystemExit(errors)
-    return pd.read_csv(io.StringIO(text))
+    return printed_frame(of, results, capsys, *arguments, resamples=50)
 
 
 class Mass:

@@ -22,7 +22,7 @@ from scripts.compare import main as compare
 from scripts.overview import main as overview
 from scripts.report.__main__ import main as report
 from scripts.table import main as table
-from tests.synthetic_runs import rows, write_run
+from tests.synthetic_runs import printed_frame, rows, write_run
 
 PART = {"name": "deletion", "version": 1, "build": {"_target_": "eval.measures.perturbation.Deletion", "step": 9}}
 SANITY = {"name": "randomisation", "version": 1, "build": {"_target_": "eval.measures.randomisation.Randomisation"}}
@@ -70,11 +70,7 @@ def results(tmp_path_factory):
 
 
 def frame(results, capsys, *arguments, of=table):
-    capsys.readouterr()
-    status = of([*arguments, "--records", str(results / "records"), "--resamples", "1000", "--format", "csv"])
-    text, errors = capsys.readouterr()
-    assert status == 0, errors
-    return pd.read_csv(io.StringIO(text)).set_index("method")
+    return printed_frame(of, results, capsys, *arguments).set_index("method")
 
 
 def test_who_cannot_be_told_from_the_best_is_marked(results, capsys):

@@ -2,7 +2,7 @@
 
 import pickle
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,18 @@ def read(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, Mapping) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ValueError(f"{path} holds no mapping from names to tensors")
     return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def from_hub(load: Callable[[], nn.Module], what: str) -> nn.Module:
+    """load() in eval mode, a library that downloads `what` by itself; RuntimeError says why it cannot."""
+    try:
+        return load().eval()
+    except Exception as error:  # whatever the hub's client raises
+        why = str(error).strip().partition("\n")[0]
+        raise RuntimeError(
+            f"{what} cannot be downloaded ({type(error).__name__}: {why}). Weights that you have: "
+            "model.checkpoint=FILE; random ones: model.pretrained=false"
+        ) from error
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], origin: str | Path) -> nn.Module:

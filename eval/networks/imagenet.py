@@ -58,11 +58,6 @@ def _weights(arch: str, weights: str):  # type: ignore[no-untyped-def]  # a memb
     return known[weights]
 
 
-def untrained(arch: str) -> nn.Module:
-    """torchvision's network with random weights, laid out in memory as `build` lays out trained ones: to be timed."""
-    return models.get_model(arch, weights=None).eval().to(memory_format=torch.channels_last)
-
-
 def _extra(arch: str, side: int | None) -> dict:
     # These two were trained on (x - 0.5) / 0.5 and convert the usual normalisation themselves, given transform_input.
     if arch in ("googlenet", "inception_v3"):

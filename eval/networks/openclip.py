@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from eval.files.places import near
-from eval.networks.checkpoint import fill, random_weights, read
+from eval.networks.checkpoint import fill, from_hub, random_weights, read
 from eval.networks.described import Description
 
 
@@ -36,14 +36,8 @@ def build(
             model = open_clip.create_model(arch, pretrained=None)
         model = model.eval() if checkpoint is None else fill(model, read(checkpoint), checkpoint)
     else:
-        try:
-            model = open_clip.create_model(arch, pretrained=str(pretrained)).eval()
-        except Exception as error:  # whatever the hub's client raises
-            why = str(error).strip().partition("\n")[0]
-            raise RuntimeError(
-                f"open_clip cannot get the weights {pretrained} of {arch} ({type(error).__name__}: {why}). Weights "
-                "that you have: model.checkpoint=FILE; random ones: model.pretrained=false"
-            ) from error
+        weights = f"open_clip's weights {pretrained} of {arch}"
+        model = from_hub(lambda: open_clip.create_model(arch, pretrained=str(pretrained)), weights)
     return Prompted(model, open_clip.get_tokenizer(arch), class_names, prompt)
 
 

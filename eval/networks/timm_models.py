@@ -6,7 +6,7 @@ from types import ModuleType
 from torch import nn
 
 from eval.files.places import near
-from eval.networks.checkpoint import awake, fill, random_weights, read
+from eval.networks.checkpoint import awake, fill, from_hub, random_weights, read
 
 
 def build(
@@ -35,14 +35,7 @@ def build(
         with random_weights():
             network = awake(timm.create_model(arch, pretrained=False, **options))
         return network if checkpoint is None else fill(network, read(checkpoint), checkpoint)
-    try:
-        return timm.create_model(arch, pretrained=True, **options).eval()
-    except Exception as error:  # whatever the hub's client raises
-        why = str(error).strip().partition("\n")[0]
-        raise RuntimeError(
-            f"timm cannot get the weights of {arch} ({type(error).__name__}: {why}). Weights that you have: "
-            "model.checkpoint=FILE; random ones: model.pretrained=false"
-        ) from error
+    return from_hub(lambda: timm.create_model(arch, pretrained=True, **options), f"timm's weights of {arch}")
 
 
 def side(arch: str) -> int:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
-from scripts.benchmark.networks import STAGES, classifier
+from scripts.benchmark.networks import NETWORKS, classifier
 from scripts.benchmark.pictures import discs
 from scripts.benchmark.process import device_name, memory_gb, resident_mb
 from scripts.command import Command, command
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", nargs="+", choices=list(STAGES), default=["resnet50"])
+    parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=["resnet50"])
     parser.add_argument("--n", type=int, default=20, help="variations")
     parser.add_argument("--groups", type=int, default=1)
     parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")

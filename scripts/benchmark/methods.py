@@ -24,7 +24,7 @@ from time import perf_counter, process_time
 
 from eval.files.markdown import markdown_table
 from eval.files.places import CONF, near
-from scripts.benchmark.networks import STAGES, classifier
+from scripts.benchmark.networks import NETWORKS, classifier
 from scripts.benchmark.pictures import discs
 from scripts.benchmark.process import alone, device_name, memory_gb, resident_mb
 from scripts.command import Command, command
@@ -41,7 +41,7 @@ COLUMNS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", nargs="+", choices=list(STAGES), default=["resnet50", "vgg16"])
+    parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=["resnet50", "vgg16"])
     parser.add_argument("--method", nargs="+", metavar="NAME", help="of conf/method; default: all that read a network")
     parser.add_argument("--classes", type=int, default=1, help="classes explained in the one picture")
     parser.add_argument("--side", type=int, default=224, help="pixels")

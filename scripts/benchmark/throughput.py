@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from eval.files.markdown import markdown_table
-from scripts.benchmark.networks import CLASSES, STAGES, classifier
+from scripts.benchmark.networks import CLASSES, NETWORKS, classifier
 from scripts.benchmark.pictures import photographs
 from scripts.benchmark.process import alone, device_name
 from scripts.command import Command, command
@@ -30,7 +30,7 @@ SIZES = ((500, 375),)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--network", nargs="+", choices=list(STAGES), default=["vgg16", "resnet50"])
+    parser.add_argument("--network", nargs="+", choices=list(NETWORKS), default=["vgg16", "resnet50"])
     parser.add_argument("--method", nargs="+", default=list(PAPER), metavar="NAME")
     parser.add_argument("--pictures", type=int, help="measured per method; default: 256 on a GPU, 2 without")
     parser.add_argument("--batch", type=int, help="pictures per call; default: 32 on a GPU, 1 without")

@@ -106,7 +106,8 @@ class GPNNCAM:
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.source = _resolve(source, makers)
         self.n, self.groups, self.include_self = n, groups, include_self
-        if source == "none":
+        self.alone = source == "none"
+        if self.alone:
             self.n, self.groups, self.include_self = 1, 1, False
         if divisor == "own" and self.include_self:
             raise ValueError('divisor is "own", but with include_self the picture is one of the variations')
@@ -133,7 +134,10 @@ class GPNNCAM:
         seed = int(torch.randint(2**63 - 1, ()))
         with self._timed("generation", image.device):
             made = sources.checked(self.source(image, self.n, seed), image, self.n)
-        activations, gradients = self._observe(torch.cat([image[None], made.pixels.to(image)]), targets.tolist())
+        pixels = image[None] if self.alone else torch.cat([image[None], made.pixels.to(image)])
+        activations, gradients = self._observe(pixels, targets.tolist())
+        if self.alone:  # its only variation is the picture, which need not pass twice
+            activations, gradients = [each.repeat(2, 1, 1, 1) for each in activations], gradients.repeat(1, 2, 1)
         with self._timed("regression", image.device), torch.no_grad():
             answer = votes = counts = cast(Tensor, 0)  # tensors after the first group
             for group in torch.arange(self.n).tensor_split(self.groups):

@@ -1,5 +1,7 @@
 """How many pictures pass at once where nobody says it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -87,3 +89,14 @@ def test_maps_do_not_depend_on_it_and_a_runner_can_lower_it():
     assert list(free.passes.fitting) == [(SIDE, SIDE)]
     free.batch //= 2
     assert [rows.stop - rows.start for rows in free.passes.rows(PIXELS)] == [5, 5]
+
+
+def test_the_picture_alone_passes_once():
+    model = classifier()
+    alone = GPNNCAM(model, source="none")
+    twice = GPNNCAM(model, n=1, source=lambda picture, n, seed: SimpleNamespace(pixels=picture[None]))
+    for cam, passes in ((alone, 1), (twice, 2)):
+        before = model.images_seen
+        maps = cam(image(), torch.tensor([0, 2]))
+        assert model.images_seen - before == passes
+        torch.testing.assert_close(maps, alone(image(), torch.tensor([0, 2])), rtol=1e-4, atol=1e-6)

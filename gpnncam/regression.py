@@ -32,7 +32,7 @@ class NormalEquations:
     chunk's mean, so that a large offset of a channel costs no digits.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self.offset: Tensor | None = None
 

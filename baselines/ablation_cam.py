@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.contract import Classifier
 from baselines.layered import Layered
@@ -52,7 +52,7 @@ class AblationCAM(Layered):
         count = len(chosen)
         maps = self.classifier.reader(name)
 
-        def ablate(_module, _inputs, output):
+        def ablate(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             batch = output.repeat(count // len(output), *[1] * (output.dim() - 1))
             maps(batch)[torch.arange(count), chosen] = 0  # a view; tokens before the patches stay
             return batch

@@ -5,7 +5,7 @@ and checks that A v, projected, is what the layer returned. The gradient with re
 respect to the layer's output y = (A v) W': dA = (dy W) v'.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from baselines.contract import Classifier
 from baselines.taps import full
 
 CLOSE = 1e-3  # of the largest output: kernels add in another order, and half precision has three digits
@@ -50,7 +51,7 @@ class Transformer:
     Raises ValueError where the network has none, or none between all tokens of a grid (Swin's lies within windows).
     """
 
-    def __init__(self, classifier, who: str):
+    def __init__(self, classifier: Classifier, who: str):
         self.classifier, self.who = classifier, who
         self.names = [name for name, module in classifier.network.named_modules() if _is_attention(module)]
         if not self.names:
@@ -75,7 +76,7 @@ class Transformer:
         """
         seen = Pass()
 
-        def attention(name: str):
+        def attention(name: str) -> Callable:
             def hook(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> Tensor | tuple:
                 got = output[0] if isinstance(output, tuple) else output
                 leaf = got if got.requires_grad and not apart else got.detach().requires_grad_()
@@ -84,7 +85,7 @@ class Transformer:
 
             return hook
 
-        def block(name: str):
+        def block(name: str) -> Callable:
             def hook(_module: nn.Module, _inputs: tuple, output: Tensor) -> Tensor | None:
                 if not isinstance(output, Tensor) or output.dim() != 3:
                     raise ValueError(f"{self.who} needs blocks that return tokens (B,N,C), which {name!r} does not")

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from baselines.attention import Transformer
+from baselines.contract import Classifier
 
 
 class AttentionRollout:
@@ -15,7 +16,7 @@ class AttentionRollout:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier):
+    def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.transformer = Transformer(classifier, "attention rollout")
 
@@ -37,7 +38,7 @@ class GradientRollout:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier):
+    def __init__(self, classifier: Classifier) -> None:
         self.classifier = classifier
         self.transformer = Transformer(classifier, "gradient-weighted rollout")
 
@@ -68,7 +69,7 @@ class LeGrad:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier, last: int | None = None):
+    def __init__(self, classifier: Classifier, last: int | None = None):
         if last is not None and last < 1:
             raise ValueError(f"last must be at least 1, not {last}")
         self.classifier, self.last = classifier, last

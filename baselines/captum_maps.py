@@ -30,11 +30,12 @@ class Scored(nn.Module):
         self.target = target
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """Normalised pixels (B,3,h,w) -> the class's score (B,)."""
         return self.score(self.network(pixels), self.target)
 
 
 @contextmanager
-def differentiable():
+def differentiable() -> Iterator[None]:
     """Autograd on, whatever the caller's mode, and captum's remark that it hangs hooks (it takes them off) unsaid."""
     with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
@@ -55,6 +56,7 @@ class Gradient:
         self.channels = one_of(tuple(CHANNELS), "channels", channels)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        """(1,3,H,W), one number a normalised pixel and channel."""
         return Saliency(scored).attribute(pixels, abs=False)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
@@ -99,6 +101,7 @@ class GuidedBackprop(Gradient):
         return below.clamp(min=0)
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        """(1,3,H,W), one number a normalised pixel and channel."""
         pixels.requires_grad_()
         with rectified(self.classifier.network, self.rule):
             return torch.autograd.grad(scored(pixels).sum(), pixels)[0]
@@ -108,7 +111,7 @@ class GuidedBackprop(Gradient):
 def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
     """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
 
-    def hook(_module, below, above):
+    def hook(_module: nn.Module, below: tuple[Tensor, ...], above: tuple[Tensor, ...]) -> tuple[Tensor]:
         return (rule(below[0], above[0]),)
 
     handles = [
@@ -166,6 +169,7 @@ class IntegratedGradients(Gradient):
         self.batch = batch
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
+        """(1,3,H,W), one number a normalised pixel and channel."""
         start = torch.zeros_like(pixels)
         if self.baseline == "black":
             start = self.classifier.normalise(start)
@@ -206,7 +210,7 @@ class Occlusion:
                 # the first.
                 remembered = iter(list(outputs))
 
-                def score(batch: Tensor, target=target, remembered=remembered) -> Tensor:
+                def score(batch: Tensor, target: int = target, remembered: Iterator[Tensor] = remembered) -> Tensor:
                     output = next(remembered, None)
                     if output is None:
                         output = self.classifier.network(batch)

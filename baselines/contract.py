@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor, nn
 
 
@@ -10,7 +11,7 @@ class Classifier(Protocol):
     """A frozen network in eval mode, with no activation in place, and what its outputs mean.
 
     outputs: for each class the network's outputs that stand for it. layers: names of modules by use, such as "cam".
-    images_seen: pictures that passed the network; it counts by itself.
+    images_seen: pictures that passed the network; it counts by itself. side: of a square picture that it takes.
     """
 
     network: nn.Module
@@ -18,6 +19,8 @@ class Classifier(Protocol):
     outputs: Sequence[Sequence[int]]
     layers: Mapping[str, Sequence[str]]
     images_seen: int
+    side: int
+    device: torch.device
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """(B,3,h,w) or (3,h,w) RGB in [0,1] -> (B,3,h,w) as the network takes them."""

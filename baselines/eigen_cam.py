@@ -1,5 +1,7 @@
 """EigenCAM: the activations' first principal direction, whatever the class."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ class EigenCAM(ActivationCAM):
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, centre: bool = False, **settings):
+    def __init__(self, classifier: Classifier, centre: bool = False, **settings: Any):
         super().__init__(classifier, **settings)
         self.centre = centre
 

@@ -1,5 +1,7 @@
 """Finer-CAM: the gradient of what sets a class apart from the classes that score like it."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ class Compared:
         self._classifier = classifier
         self.strength, self.similar, self.weights = strength, similar, weights
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._classifier, name)
 
     def score(self, output: Tensor, target: int) -> Tensor:
@@ -58,7 +60,7 @@ class FinerCAM(CAM):
         strength: float = 1.0,
         similar: int = 3,
         weights: str = "probability",
-        **settings,
+        **settings: Any,
     ):
         one_of(("probability", "mean"), "weights", weights)
         if similar < 1:

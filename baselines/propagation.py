@@ -6,10 +6,10 @@ the full relevance to both sides of an addition, which doubles it in every block
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ class Parts:
     opposed: the layer whose weights count with the opposite sign, if any.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.opposed: nn.Module | None = None
         self._made: dict[tuple[nn.Module, int], tuple[tuple, nn.Module]] = {}
 
@@ -67,12 +67,15 @@ class Positive(Hook):
         self.parts = parts
 
     def copy(self) -> "Positive":
+        """As zennit hangs a hook on several modules."""
         return Positive(self.parts)
 
-    def forward(self, module, inputs, output) -> None:
+    def forward(self, _module: nn.Module, inputs: tuple[Tensor, ...], _output: Tensor) -> None:
+        """Keep what the layer gets."""
         self.stored_tensors["input"] = inputs[0]
 
-    def backward(self, module, grad_input, grad_output) -> tuple[Tensor]:
+    def backward(self, module: nn.Module, _grad_input: object, grad_output: tuple[Tensor, ...]) -> tuple[Tensor]:
+        """Relevance of the output (1,C,...) -> of the input."""
         values = self.stored_tensors["input"].detach()
         signs = (1, -1) if (values < 0).any() else (1,)
         with torch.enable_grad():
@@ -86,11 +89,12 @@ class Positive(Hook):
 class Apply(nn.Module):
     """A function of one tensor as a module, which is what zennit hangs a rule on."""
 
-    def __init__(self, function):
+    def __init__(self, function: Callable[[Tensor], Tensor]):
         super().__init__()
         self.function = function
 
     def forward(self, tensor: Tensor) -> Tensor:
+        """The function's value."""
         return self.function(tensor)
 
 
@@ -110,28 +114,32 @@ class Propagation(TorchFunctionMode):
         self.last: tuple[nn.Module, Tensor] | None = None
 
     def rule(self, _context, _name: str, module: nn.Module) -> Hook | None:
+        """The hook of a module; None: its gradient is its relevance."""
         if isinstance(module, Convolution | Linear):
             return Positive(self.parts)
         if isinstance(module, Activation | BatchNorm):
             return Pass()
         return None
 
-    def enter_module(self, module, inputs) -> None:
+    def enter_module(self, module: nn.Module, inputs: tuple) -> None:
+        """A module with a rule begins; of linear ones remember the input."""
         self.depth += 1
         if isinstance(module, Convolution | Linear):
             self.last = module, inputs[0]
 
     def leave_module(self, _module, _inputs, _output) -> None:
+        """A module with a rule ends."""
         self.depth -= 1
 
-    def proportionally(self, function, tensor: Tensor) -> Tensor:
+    def proportionally(self, function: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+        """function(tensor), whose relevance goes to the parts in proportion to what they contribute."""
         module = Apply(function)
         hook = Norm(stabilizer=STABILIZER)
         hook.register(module)
         self.kept.append((module, hook))
         return module(tensor)
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", str(function))
         if self.depth == 0:

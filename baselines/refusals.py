@@ -7,7 +7,7 @@ from torch import nn
 from baselines.contract import Classifier
 
 
-def refuse(classifier, who: str, kinds: Sequence[type[nn.Module]], why: str) -> None:
+def refuse(classifier: Classifier, who: str, kinds: Sequence[type[nn.Module]], why: str) -> None:
     """ValueError naming the first layer of one of the kinds, and why the method cannot take it."""
     for name, module in classifier.network.named_modules():
         if isinstance(module, tuple(kinds)):

@@ -1,5 +1,7 @@
 """Two methods that see nothing: what a heat map has to beat."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ class Center:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __call__(self, sample, targets: Tensor) -> Tensor:
+    def __call__(self, sample: Any, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels, origin top left."""
         width, height = sample.size
         return torch.tensor([[width / 2, height / 2]], dtype=torch.float64).repeat(len(targets), 1)
@@ -28,7 +30,7 @@ class Random:
 
     version = 1  # raised when its maps change for equal settings
 
-    def __call__(self, sample, targets: Tensor) -> Tensor:
+    def __call__(self, sample: Any, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels: 0 <= x < W, 0 <= y < H."""
         seed = int(torch.randint(2**63 - 1, ()))
         drawn = [np.random.default_rng([seed, int(target)]).random(2) for target in targets]

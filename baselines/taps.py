@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.contract import Classifier
 
@@ -47,9 +47,11 @@ class Taps:
         return full(self.maps(name, self.outputs[name]))
 
     def leaf(self, name: str) -> Tensor:
+        """The output as the network made it."""
         return self.outputs[name]
 
     def maps(self, name: str, values: Tensor) -> Tensor:
+        """Values of the layer's layout as maps (B,C,h,w)."""
         return self.readers[name](values)
 
 
@@ -64,8 +66,8 @@ def tapped(classifier: Classifier, names: Sequence[str], gradients: bool = True)
     """
     taps = Taps({name: classifier.reader(name) for name in names})
 
-    def hook_for(name: str):
-        def hook(_module, _inputs, output):
+    def hook_for(name: str) -> Callable:
+        def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor | None:
             if name in taps:
                 raise ValueError(f"layer {name!r} runs more than once in a forward pass, so its output is not one map")
             if not gradients:
@@ -87,6 +89,7 @@ def tapped(classifier: Classifier, names: Sequence[str], gradients: bool = True)
 
 
 def check_reached(names: Sequence[str], taps: Taps) -> None:
+    """ValueError names a layer that the forward pass did not run."""
     missing = [name for name in names if name not in taps]
     if missing:
         raise ValueError(f"layer {missing[0]!r} takes no part in the network's forward pass")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 # Loaded on first use: numba and the compiled kernels cost a second that `import gpnncam` need not pay.
 _HOMES = {
@@ -19,7 +20,7 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gpnncam' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

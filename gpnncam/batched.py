@@ -99,7 +99,16 @@ def _random(seeds: Tensor, count: int, salt: int) -> Tensor:
     return ((bits >> 40) & 0xFFFFFF).float() / 0x1000000
 
 
-def _search(query, keys, weight, field, grid, radius, seeds, salt) -> tuple[Tensor, Tensor]:
+def _search(
+    query: Tensor,
+    keys: Tensor,
+    weight: Tensor | None,
+    field: Tensor,
+    grid: tuple[int, int],
+    radius: int,
+    seeds: Tensor,
+    salt: int,
+) -> tuple[Tensor, Tensor]:
     """One iteration of PatchMatch: field (B,L) of indices into the keys, improved, and its scores."""
     rows, columns = grid
     best = _scores(query, keys, weight, field)
@@ -180,7 +189,15 @@ def _vary(levels: list[Level], seeds: list[int], settings: Settings, device: tor
     return pixels, torch.stack([rows // columns, rows % columns], -1).int()
 
 
-def _climb(levels, indices: range, before, seeds, settings, device, attempt: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+def _climb(
+    levels: list[Level],
+    indices: range,
+    before: tuple | None,
+    seeds: list[int],
+    settings: Settings,
+    device: torch.device,
+    attempt: int = 0,
+) -> tuple[Tensor, Tensor, Tensor]:
     """Through some of the levels: variations (n,3,h,w), their fields (n,L) of indices, and the fields backwards.
 
     before: what the level below the first of them left, or None at the coarsest, where noise is drawn by `attempt`.
@@ -217,7 +234,16 @@ def _climb(levels, indices: range, before, seeds, settings, device, attempt: int
             radius = max(grid) >> (1 + step)
             salt = 4 * (index * max(settings.iterations) + step)
 
-            def nearest(query, keys, weight, field, salt, level=level, radius=radius, grid=grid):
+            def nearest(
+                query: Tensor,
+                keys: Tensor,
+                weight: Tensor | None,
+                field: Tensor,
+                salt: int,
+                level: Level = level,
+                radius: int = radius,
+                grid: tuple[int, int] = grid,
+            ) -> tuple[Tensor, Tensor]:
                 if level.exact:
                     return _exact(query, keys, weight)
                 # Scores with weights are less smooth: one iteration is not enough.

@@ -51,7 +51,16 @@ def _lay_out(levels: list[Level]) -> list[_Rows]:
     return rows
 
 
-def _weigh(query, keys, reverse, exact, step, radius, state, settings):
+def _weigh(
+    query: np.ndarray,
+    keys: np.ndarray,
+    reverse: np.ndarray,
+    exact: bool,
+    step: int,
+    radius: int,
+    state: np.ndarray,
+    settings: Settings,
+) -> np.ndarray:
     """Weight of every key by the distance to its own nearest query patch, which is searched the other way round."""
     distances = np.empty(reverse.shape, np.int32)
     if exact:

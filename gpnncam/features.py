@@ -70,8 +70,8 @@ def features(
     seen = Features(list(layers))
     first = seen.names[0]
 
-    def watch(name: str):
-        def hook(_module, _inputs, output):
+    def watch(name: str) -> Callable:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> Tensor | None:
             read = readers.get(name) if readers else None
             if not isinstance(output, Tensor) or (read is None and output.dim() != 4):
                 got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__

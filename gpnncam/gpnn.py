@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -132,7 +132,9 @@ def variations(
     return Variations(result, fields.to(image.device), seeds)
 
 
-def _make(pixels, settings, seeds, threads, device, store) -> tuple[torch.Tensor, torch.Tensor]:
+def _make(
+    pixels: np.ndarray, settings: Settings, seeds: Sequence[int], threads: int, device: torch.device, store: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels (n,H,W,3) uint8 and fields (n,H-6,W-6,2) int32, each distinct seed once."""
     if device.type == "cpu" or store:
         from gpnncam import compiled  # numba takes a second to import

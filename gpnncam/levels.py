@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class Settings:
     alpha_unit: str = "mean_square"
     alpha_side: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not (math.isfinite(self.sigma) and 0 <= self.sigma <= 100):
             raise ValueError(f"sigma must be a number from 0 to 100, not {self.sigma!r}.")
         if self.noise not in ("rgb", "grey"):
@@ -138,7 +139,7 @@ def unfold(image: np.ndarray) -> np.ndarray:
     return windows.reshape(windows.shape[0] * windows.shape[1], -1)
 
 
-def completeness(nearest, settings: Settings):
+def completeness(nearest: Any, settings: Settings) -> Any:
     """What a key's squared distances are divided by; nearest: the least of them, a sum over a patch of values 0..255.
 
     For Euclidean distances d the score d / (alpha + min d) is squared, which changes no comparison.

@@ -44,7 +44,7 @@ class NormalEquations:
     dtype: of the products of one chunk, whose sums over chunks are float64.
     """
 
-    def __init__(self, dtype: torch.dtype = torch.float64):
+    def __init__(self, dtype: torch.dtype = torch.float64) -> None:
         self.dtype = dtype
         self.count = 0
         self.offset: Tensor | None = None

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -19,10 +19,14 @@ class Varied(Protocol):
     """
 
     @property
-    def pixels(self) -> Tensor: ...
+    def pixels(self) -> Tensor:
+        """(n,3,H,W)."""
+        ...
 
     @property
-    def fields(self) -> Tensor | Sequence[Tensor | None]: ...
+    def fields(self) -> Tensor | Sequence[Tensor | None]:
+        """(n,h,w,2), or n of (h,w,2)."""
+        ...
 
 
 class Source(Protocol):
@@ -31,7 +35,9 @@ class Source(Protocol):
     They depend on the picture and the seed (0 <= seed < 2^63) alone, and the first m of n are the m of m.
     """
 
-    def __call__(self, image: Tensor, n: int, seed: int) -> Varied: ...
+    def __call__(self, image: Tensor, n: int, seed: int) -> Varied:
+        """n variations of image (3,H,W)."""
+        ...
 
 
 class Variations(NamedTuple):
@@ -91,7 +97,7 @@ def named(name: str) -> Source:
     return maker
 
 
-def gpnn(**options) -> Source:
+def gpnn(**options: Any) -> Source:
     """Realistic variations by GPNN (Granot et al., CVPR 2022); options as in `gpnncam.variations`."""
     from gpnncam import variations  # compiles kernels on import: only who generates pays for it
 

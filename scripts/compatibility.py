@@ -13,9 +13,13 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from eval.files.markdown import markdown_table
 from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    from eval.networks.classifier import Classifier
 
 RANDOM = ("model.pretrained=false", "model.class_map=null", "device=cpu")
 # name: settings that build it; a small side where the network takes one.
@@ -97,7 +101,7 @@ def column(network: str, methods: list[str]) -> dict[tuple[str, str], str]:
     return cells
 
 
-def cell(network: str, method: str, classifier, side: int) -> str:  # type: ignore[no-untyped-def]  # --help is quick
+def cell(network: str, method: str, classifier: Classifier, side: int) -> str:
     """What comes of one method for one picture and class."""
     import numpy as np
     import torch

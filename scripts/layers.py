@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scripts.command import Command, command
@@ -86,8 +87,8 @@ def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str
 
     lines: dict[str, tuple[str, str, str, int]] = {}
 
-    def watch(name: str):
-        def hook(module, _inputs, output) -> None:
+    def watch(name: str) -> Callable:
+        def hook(module: nn.Module, _inputs: object, output: object) -> None:
             runs = lines.pop(name)[3] + 1 if name in lines else 1
             shape = str(tuple(output.shape[1:])) if isinstance(output, torch.Tensor) else type(output).__name__
             lines[name] = (name, type(module).__name__, shape, runs)

@@ -119,7 +119,7 @@ assert set(SQUASHED) == set(Input.__dataclass_fields__)
 
 
 def printed_frame(script, results, capsys, *arguments, resamples=1000):
-    """What `scripts.table` or `scripts.compare` prints about results/records; SystemExit with its errors if it fails."""
+    """What `scripts.table` or `scripts.compare` prints about results/records; SystemExit holds its errors."""
     capsys.readouterr()
     records = ["--records", str(results / "records"), "--resamples", str(resamples), "--format", "csv"]
     status = script([*arguments, *records])

@@ -38,6 +38,7 @@ class Mosaic:
     side: int
 
     def __call__(self) -> Image.Image:
+        """The mosaic."""
         n = round(len(self.cells) ** 0.5)
         canvas = Image.new("RGB", (n * self.side, n * self.side))
         for number, sample in enumerate(self.cells):

@@ -104,7 +104,7 @@ class Journal:
         self._synced, self._when, self._broken = self._end, time.monotonic(), False
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         try:
             if not self._broken and self._synced < self._end:
                 self._sync()

@@ -77,7 +77,7 @@ class Lock:
             raise _explained(error, self.path) from error
         self._file = file
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self._file is not None:
             os.close(self._file)
         self._file = None

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from eval.files.places import CONF, near
 
@@ -44,7 +45,7 @@ class Input:
     spatial: bool = False
     smooth: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in ("squash", "shorter_side"):
             raise ValueError(f"protocol.input.mode must be squash or shorter_side, not {self.mode!r}")
         if self.side < 1:
@@ -98,13 +99,13 @@ class Protocol:
     tolerance: float = 15.0
     average: str = "pair"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.hit not in ("inside", "tolerance"):
             raise ValueError(f"protocol.hit must be inside or tolerance, not {self.hit!r}")
         if self.average not in ("pair", "class"):
             raise ValueError(f"protocol.average must be pair or class, not {self.average!r}")
 
-    def hits(self, inside, distance, constant) -> np.ndarray:
+    def hits(self, inside: ArrayLike, distance: ArrayLike, constant: ArrayLike) -> np.ndarray:
         """(n,) bool, which of n rows are hits: the hit rule, from the rows' fields of these names, each (n,)."""
         near = np.asarray(inside, bool) if self.hit == "inside" else np.asarray(distance, float) < self.tolerance
         return near & ~np.asarray(constant, bool)

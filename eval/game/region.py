@@ -22,12 +22,14 @@ class Region:
 
     @classmethod
     def from_boxes(cls, boxes: np.ndarray, size: tuple[int, int]) -> "Region":
+        """The union of boxes (N,4), x0 y0 x1 y1, end exclusive, on a picture of size (w,h)."""
         if len(boxes) == 0:
             raise ValueError("a region needs at least one box")
         return cls(np.asarray(boxes, dtype=np.int64), size)
 
     @classmethod
     def from_mask(cls, mask: np.ndarray) -> "Region":
+        """The true pixels of a mask (h,w)."""
         if not mask.any():
             raise ValueError("a region needs at least one pixel")
         return cls(np.zeros((0, 4), np.int64), (mask.shape[1], mask.shape[0]), mask.astype(bool))

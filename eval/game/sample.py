@@ -31,7 +31,7 @@ class Sample:
     open: Callable[[], Image.Image]
     masks: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         width, height = self.size
         if not (len(self.boxes) == len(self.labels) == len(self.hard)):
             raise ValueError(f"{self.key}: boxes, labels and hard differ in length")

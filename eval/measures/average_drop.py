@@ -47,6 +47,7 @@ class AverageDrop:
         self.probability, self.batch = check_kind(probability), batch
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         pictures, image = [cases[0].image], cases[0].image
         heats = [None if case.grid is None or (enlarged := on_input(case)).constant else enlarged for case in cases]
         for heat in heats:

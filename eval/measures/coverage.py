@@ -28,6 +28,7 @@ class Coverage:
     )
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         return [self._shares(case) for case in cases]
 
     def _shares(self, case: Case) -> dict:

@@ -24,6 +24,7 @@ class Energy:
     scores = (Score("energy", "share of the map's positive mass in the region", "share", False, _energy),)
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         return [{"energy": self._share(case)} for case in cases]
 
     @staticmethod

@@ -51,6 +51,7 @@ class GpnnDeletion:
         self.probability = check_kind(probability)
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         filled = [None if (places := ranks(case)) is None else self.filled(case, places) for case in cases]
         image, classifier, count = cases[0].image, cases[0].classifier, len(self.shares)
         pictures = [image, *(picture for each in filled if each for picture in each[1].pixels)]

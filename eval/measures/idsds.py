@@ -56,6 +56,7 @@ class IDSDS:
         self.cells, self.batch = cells, batch
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         image, classifier = cases[0].image, cases[0].classifier
         heats = [None if case.grid is None or (enlarged := on_input(case)).constant else enlarged for case in cases]
         if not any(heats):

@@ -45,7 +45,9 @@ class Again(Protocol):
     """A method, called again: picture (3,h,w) RGB in [0,1], targets, seed -> its maps (K,h',w') float64. Everything
     random in the call is drawn from the seed. ValueError for an answer that is no map."""
 
-    def __call__(self, image: Any, targets: Sequence[int], seed: int, /) -> np.ndarray: ...
+    def __call__(self, image: Any, targets: Sequence[int], seed: int, /) -> np.ndarray:
+        """Maps or points of the targets."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -85,16 +87,24 @@ class Measure(Protocol):
     of the class: tables build no measure."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """As in conf/measure."""
+        ...
 
     @property
-    def version(self) -> int: ...
+    def version(self) -> int:
+        """Of its observations."""
+        ...
 
     @property
-    def fields(self) -> tuple[str, ...]: ...
+    def fields(self) -> tuple[str, ...]:
+        """The keys of what `observe` returns."""
+        ...
 
     @property
-    def scores(self) -> tuple[Score, ...]: ...
+    def scores(self) -> tuple[Score, ...]:
+        """What tables can show."""
+        ...
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         """For the cases of one picture (one a class) the fields of each, plain values for JSON."""

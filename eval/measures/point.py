@@ -32,6 +32,7 @@ class Point:
     )  # fmt: skip
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         return [self._fields(case) for case in cases]
 
     @staticmethod

@@ -157,6 +157,7 @@ class Randomisation:
         self._drawn: tuple[Classifier, list[tuple[str, dict[str, Tensor]]]] | None = None
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         method, classifier = cases[0].method, cases[0].classifier
         if method is None or cases[0].grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]
@@ -185,7 +186,7 @@ class Randomisation:
         return [upscale(each, (width, height)).levels for each in answer]
 
     @staticmethod
-    def _curve(how, maps: list[list[np.ndarray]], number: int) -> list[float | None]:  # type: ignore[no-untyped-def]
+    def _curve(how: Callable, maps: list[list[np.ndarray]], number: int) -> list[float | None]:
         values = [how(maps[0][number], after[number]) for after in maps]
         return [None if each is None else plain(torch.tensor([each], dtype=torch.float64))[0] for each in values]
 

@@ -1,7 +1,7 @@
 """ROAD (Rong et al., ICML 2022): the class's probability after the most, and after the least important pixels were
 removed, and filled in so that neither their shape nor their colour gives away what was there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -67,7 +67,7 @@ def removals(places: Tensor, shares: Sequence[float]) -> Iterator[Tensor]:
     yield from (places >= total - cuts(share, total) for share in shares)
 
 
-def _points(field: str):  # type: ignore[no-untyped-def]  # the type of Curve.points
+def _points(field: str) -> Callable[[pd.DataFrame], tuple[np.ndarray, np.ndarray]]:
     def points(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         values = np.column_stack([rows["whole"].to_numpy(float), lines(rows, field)])
         shares = lines(rows, "shares")
@@ -77,7 +77,7 @@ def _points(field: str):  # type: ignore[no-untyped-def]  # the type of Curve.po
     return points
 
 
-def _after(field: str):  # type: ignore[no-untyped-def]
+def _after(field: str) -> Callable[[pd.DataFrame, Rules], np.ndarray]:
     def value(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
         return lines(rows, field).mean(1) if field in rows else np.full(len(rows), np.nan)
 
@@ -130,6 +130,7 @@ class ROAD:
         self.probability = check_kind(probability)
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         places = [ranks(case) for case in cases]
         stream = (
             picture

@@ -49,6 +49,7 @@ class Stability:
         self.seeds = seeds
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         first = cases[0]
         if first.method is None or first.grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]
@@ -94,6 +95,7 @@ class MaxSensitivity:
         self.radius, self.draws = radius, draws
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
+        """`fields` of each case."""
         first = cases[0]
         if first.method is None or first.grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]

@@ -25,7 +25,8 @@ class Layers(dict[str, list[str]]):
         self.read.add(use)
         return super().__getitem__(use)
 
-    def get(self, use, default=None):  # type: ignore[no-untyped-def]  # dict's overloads
+    def get(self, use: str, default: Any = None) -> Any:
+        """As of a dict."""
         self.read.add(use)
         return super().get(use, default)
 
@@ -168,6 +169,7 @@ class Script(nn.Module):
         self.eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """What the scripted network returns."""
         return self.inner(pixels)
 
 

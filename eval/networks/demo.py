@@ -72,6 +72,7 @@ class VGG16(nn.Module):
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,3,h,w) -> logits (B,20)."""
         return self.classifier(self.avgpool(self.features(x)).flatten(1))
 
     @torch.no_grad()
@@ -95,7 +96,7 @@ class ResNet50(nn.Module):
     WIDTH = 16
     DEPTHS = (3, 4, 6, 3)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, self.WIDTH, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(self.WIDTH)
@@ -113,6 +114,7 @@ class ResNet50(nn.Module):
         _initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,3,h,w) -> logits (B,20)."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.fc(self.avgpool(x).flatten(1))
@@ -134,6 +136,7 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B,3,h,w) -> logits (B,20)."""
         """(B,channels,h,w) -> (B,4 width,h / stride,w / stride)."""
         carried = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))

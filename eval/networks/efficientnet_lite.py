@@ -7,9 +7,10 @@ weights on [-1,1].) Output: (B,1000) logits in ILSVRC's order.
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from eval.networks.checkpoint import fill, random_weights, read
 from eval.networks.described import Description
@@ -51,11 +52,12 @@ class Lite(nn.Module):
         self.classifier = nn.Sequential(nn.Flatten(), made._dropout, made._fc)
         self.description = Description("EfficientNet-Lite", [0.5] * 3, [0.5] * 3, side)
 
-    def forward(self, pixels):  # type: ignore[no-untyped-def]  # (B,3,h,w) -> (B,1000)
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(B,3,h,w) -> (B,1000)."""
         return self.classifier(self.avgpool(self.features(pixels)))
 
 
-def _import(name: str):  # type: ignore[no-untyped-def]  # a package without types
+def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -51,7 +52,7 @@ def _check(arch: str) -> None:
         raise ValueError(f"torchvision has no classification network {arch!r}; near names: {near(arch, names, 5)}")
 
 
-def _weights(arch: str, weights: str):  # type: ignore[no-untyped-def]  # a member of torchvision's enum
+def _weights(arch: str, weights: str) -> Any:  # a member of torchvision's enum
     known = models.get_model_weights(arch).__members__
     if weights not in known:
         raise ValueError(f"torchvision has no weights {weights!r} for {arch}; it has {', '.join(known)}")

@@ -1,5 +1,6 @@
 """What every layer of a network returns for a grey picture: its shapes, from one forward pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ def observed(network: nn.Module, pixels: Tensor) -> Observed:
     returned: dict[str, tuple[int, ...] | str] = {}
     repeated: set[str] = set()
 
-    def watch(name: str):  # type: ignore[no-untyped-def]  # a hook
+    def watch(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(_module: nn.Module, _inputs: object, output: object) -> None:
             if returned.pop(name, None) is not None:
                 repeated.add(name)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import nn
 
@@ -43,7 +44,7 @@ def side(arch: str) -> int:
     return int(_card(_timm(), arch).input_size[1])
 
 
-def _card(timm: ModuleType, arch: str):  # type: ignore[no-untyped-def]  # timm's PretrainedCfg
+def _card(timm: ModuleType, arch: str) -> Any:  # timm's PretrainedCfg
     if not timm.is_model(arch):
         raise ValueError(f"timm has no network {arch!r}; near names: {near(arch, timm.list_models(), 5)}")
     return timm.get_pretrained_cfg(arch)

@@ -82,6 +82,7 @@ class SpatialVGG(nn.Module):
         )  # fmt: skip
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """(B,3,h,w) -> logits (B,C), or score maps (B,C,i,j) of a spatial network."""
         return self.classifier(self.features(pixels))
 
 
@@ -94,6 +95,7 @@ class SpatialResNet(nn.Module):
             self.add_module(name, nn.AvgPool2d(7, stride=1) if name == "avgpool" else module)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        """(B,3,h,w) -> logits (B,C), or score maps (B,C,i,j) of a spatial network."""
         for module in self.children():
             pixels = module(pixels)
         return pixels

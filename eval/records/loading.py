@@ -33,6 +33,7 @@ class Run:
 
     @property
     def dataset(self) -> str:
+        """The data set's name."""
         return self.info["dataset"]
 
     @property

@@ -33,6 +33,7 @@ class Observations:
 
     @property
     def name(self) -> str:
+        """The measure's name."""
         return self.info["name"]
 
     @property
@@ -52,6 +53,7 @@ class Observations:
 
     @functools.cached_property
     def failures(self) -> dict[str, str]:
+        """{picture: why it has no observation}."""
         return read_failures(self.folder)
 
 

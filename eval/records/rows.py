@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from eval.files import journal
 from eval.files.journal import Journal
@@ -67,7 +68,7 @@ class Rows:
                     "their pictures overlap; let it finish first"
                 )
 
-    def __exit__(self, *error):
+    def __exit__(self, *error: Any) -> bool | None:
         return self._opened.__exit__(*error)
 
     def append(self, rows: Iterable[dict]) -> None:

@@ -17,7 +17,9 @@ class Method(Protocol):
     A blind method (`blind: true`) gets the sample in place of pixels. Maps may have any grid; larger = more important.
     """
 
-    def __call__(self, image: Any, targets: Tensor, /) -> Any: ...
+    def __call__(self, image: Any, targets: Tensor, /) -> Any:
+        """Maps (K,h,w), or points (K,2), of the targets (K,)."""
+        ...
 
 
 def seed_for(seed: int, key: str) -> int:

@@ -5,6 +5,7 @@ import itertools
 import logging
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def callable_of(name: str) -> Any:
     return hydra.utils.get_object(name)
 
 
-def _hydra():  # type: ignore[no-untyped-def]  # hydra's context manager has no public type
+def _hydra() -> AbstractContextManager:
     return hydra.initialize_config_dir(str(CONF), version_base="1.3")
 
 

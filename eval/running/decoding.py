@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ class Decoded:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
+        """Of the pixels."""
         return None if self.pixels is None else tuple(self.pixels.shape)
 
 
@@ -85,7 +87,7 @@ def _begin() -> None:
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
 
 
-def _end_with(consumer) -> None:
+def _end_with(consumer: Any) -> None:
     consumer.join()
     os._exit(1)
 

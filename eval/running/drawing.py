@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -58,7 +59,7 @@ def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) ->
     figure.savefig(path, dpi=110, bbox_inches="tight")
 
 
-def _overlay(axis, cell: Cell, shape: tuple[int, ...]) -> None:
+def _overlay(axis: Axes, cell: Cell, shape: tuple[int, ...]) -> None:
     if cell.heat is not None:
         span = float(cell.heat.max() - cell.heat.min())
         scaled = (cell.heat - cell.heat.min()) / span if span > 0 else np.zeros_like(cell.heat)

@@ -31,12 +31,13 @@ class Log:
         self.note(f"{self.title}: {self.total} pairs to evaluate")
         return self
 
-    def __exit__(self, kind, error, _traceback):
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._bar.close()
         how = "finished" if kind is None else f"stopped ({kind.__name__})"
         self.note(f"{how}: {self._progress()}", terminal=bool(self._bar.disable and self._shown > self._started))
 
     def advance(self, pairs: int) -> None:
+        """Count pairs that are done."""
         self.done += pairs
         self._bar.update(pairs)
         now = time.monotonic()

@@ -30,6 +30,7 @@ class Plan:
         return Plan([entry for entry in kept if entry[2]], self.failed)
 
     def count(self, subset: str = "all") -> int:
+        """How many pairs of a subset, all or diff."""
         return sum(subset == "all" or pair.difficult for _, _, todo in self.entries for pair in todo)
 
 

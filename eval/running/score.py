@@ -25,6 +25,7 @@ class Collected(Rows):
         self.rows: list[dict] = []
 
     def append(self, rows: Iterable[dict]) -> None:
+        """As `Rows.append`."""
         self.rows += rows
 
 

@@ -8,7 +8,8 @@ on clusters without accounting, where submitit itself would wait for a dead job 
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import submitit
 import torch
@@ -40,7 +41,9 @@ def launch(call: Callable, arguments: dict[int, tuple], settings: dict, progress
     progress.tell()
 
 
-def _local(call, arguments, settings, tick):
+def _local(
+    call: Callable, arguments: Mapping[int, tuple], settings: Mapping[str, Any], tick: Callable[[], object]
+) -> Iterator[tuple[int, str]]:
     executor = submitit.LocalExecutor(settings["submitit_folder"], max_num_timeout=settings["max_num_timeout"])
     gpus = _gpus()
     count = min(settings.get("processes") or len(gpus) or cores(), len(arguments))
@@ -67,7 +70,9 @@ def _local(call, arguments, settings, tick):
         tick()
 
 
-def _slurm(call, arguments, settings, tick):
+def _slurm(
+    call: Callable, arguments: Mapping[int, tuple], settings: Mapping[str, Any], tick: Callable[[], object]
+) -> Iterator[tuple[int, str]]:
     executor = submitit.AutoExecutor(
         settings["submitit_folder"], cluster="slurm", slurm_max_num_timeout=settings["max_num_timeout"]
     )

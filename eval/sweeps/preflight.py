@@ -47,7 +47,7 @@ class Problems(Exception):
 class Tried:
     """Remembers what failed, so that a download is not tried again for every job, and goes on to the next check."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.failed: dict[str, str] = {}
 
     def __call__(self, problems: list[str], what: str, settings: list, make: Callable[[], Any]) -> Any:

@@ -1,5 +1,6 @@
 """From runs to the cells of a table: which rows a cell stands on, its average, interval, price and published number."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,6 +55,7 @@ class Cell:
 
     @property
     def complete(self) -> bool:
+        """Whether all pairs of the cell are counted."""
         return self.rows == self.pairs and not self.unranked and not self.unreadable
 
     @property
@@ -63,6 +65,7 @@ class Cell:
 
     @property
     def column(self) -> tuple[str, str, str]:
+        """(data set, network, subset)."""
         return self.run.dataset, self.model, self.subset
 
 
@@ -70,7 +73,7 @@ def table_cells(
     runs: list[Run],
     changes: Changes,
     rule: Rule | None = None,
-    subsets=SUBSETS,
+    subsets: Sequence[str] = SUBSETS,
     resamples: int = RESAMPLES,
 ) -> list[Cell]:
     """The cells of all runs.

@@ -6,6 +6,7 @@ as differences on the same pairs, each with its price in passes of 224 x 224.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -141,7 +142,7 @@ def effects_markdown(frame: pd.DataFrame) -> str:
     return markdown_table(lines) + "\n"
 
 
-def _difference(line) -> str:  # type: ignore[no-untyped-def]  # a row of a frame
+def _difference(line: Any) -> str:  # a row of a frame
     bounds = f"[{signed(100 * line.low, 1)}, {signed(100 * line.high, 1)}]"
     bounds = f"**{bounds}**" if line.low > 0 or line.high < 0 else bounds
     return f"{100 * line.accuracy:.1f}: {signed(100 * line.difference, 1)} {bounds}"

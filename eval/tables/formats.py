@@ -36,6 +36,7 @@ def decimals(measure: str, digits: int) -> int:
 
 
 def range_of(cell: pd.Series, digits: int) -> str:
+    """The interval, "0.71–0.78"."""
     if pd.isna(cell["low"]):
         return "–"
     digits = decimals(cell["measure"], digits)
@@ -51,6 +52,7 @@ def beside(cell: pd.Series) -> str:
 
 
 def signed(value: float, digits: int) -> str:
+    """With its sign: "+0.012", "−0.012", "±0.000"."""
     text = f"{value:+.{digits}f}"
     return "±" + text[1:] if float(text) == 0 else text.replace("-", "−")
 
@@ -177,7 +179,7 @@ def price(cell: pd.Series) -> list[str]:
 
 
 def latex(frame: pd.DataFrame, digits: int = 4) -> str:
-    """A booktabs table a protocol; needs \\usepackage{booktabs}. Best bold, second best underlined, as in the paper."""
+    r"""A booktabs table a protocol; needs \usepackage{booktabs}. Best bold, second best underlined, as in the paper."""
     return "\n\n".join(_latex_sheet(sheet, digits) for sheet in sheets(frame))
 
 

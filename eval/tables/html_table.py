@@ -14,6 +14,7 @@ def html_tables(frame: pd.DataFrame, digits: int = 4) -> str:
 
 
 def html_sheet(sheet: Sheet, digits: int = 4) -> str:
+    """One sheet as a <figure> with its notes."""
     head = "".join(
         f'<th scope="colgroup" colspan="{count}">{html.escape(named(dataset))} '
         f"<span>{html.escape(named(model))}</span></th>"

@@ -53,6 +53,7 @@ class Sheet:
 
     @property
     def title(self) -> str:
+        """Of the sheet."""
         return f"Protocol {self.protocol}: {self.rule}"
 
     @property
@@ -73,6 +74,7 @@ class Sheet:
         return f"{max(int(cell['pairs']) for cell in cells):,}"
 
     def cell(self, method: str, column: tuple[str, str, str]) -> pd.Series | None:
+        """The cell of a method and column; None: there is none."""
         return self.cells.get((method, column))
 
     def has(self, what: str) -> bool:

@@ -166,6 +166,7 @@ def _value(column: Column, method: str, digits: int) -> str:
 
 
 def decimals_of(score: Score, digits: int) -> int:
+    """`digits` of a share, one of pixels."""
     return decimals(score.name, digits)
 
 

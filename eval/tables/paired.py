@@ -1,6 +1,7 @@
 """Methods against each other on the same pairs, corrected for how many comparisons were made."""
 
 import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -48,7 +49,7 @@ def paired_table(
     names: list[str] | None,
     changes: Changes,
     rule: Rule | None = None,
-    subsets=SUBSETS,
+    subsets: Sequence[str] = SUBSETS,
     resamples: int = RESAMPLES,
     against: str | None = None,
 ) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def paired_table(
     return frame.sort_values(["protocol", "dataset", "model", "subset"], kind="stable").reset_index(drop=True)
 
 
-def _couples(methods: list[Run], reference: list[Run]):
+def _couples(methods: list[Run], reference: list[Run]) -> Iterator[tuple[Run, Run]]:
     if not reference:
         return itertools.combinations(methods, 2)
     others = [run for run in methods if run not in reference]

@@ -7,8 +7,10 @@ All functions are deterministic: same data, same seed, same result.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import sparse
 
 RESAMPLES = 10_000
@@ -49,7 +51,7 @@ def _times(weights: np.ndarray, matrix: sparse.csr_matrix) -> np.ndarray:
     return np.asarray((matrix.T @ weights.T).T)
 
 
-def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
+def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:
     """Group n pairs.
 
     pictures: (n,) which picture each belongs to, any labels. values: (n,) or (n,M) finite, one column a method.
@@ -76,7 +78,7 @@ def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
     pair = known[content[kind, place]]
     shape = (len(content), int(label.max()) + 1)
 
-    def matrix(entries):
+    def matrix(entries: np.ndarray) -> sparse.csr_matrix:
         return sparse.csr_matrix((entries, (kind, pair[:, 0].astype(int))), shape)
 
     sums = [matrix(pair[:, 1 + method]) for method in range(values.shape[1])]
@@ -145,7 +147,9 @@ def _of_few(
     return special.ndtr(bias + place / np.maximum(1 - skew * place, 1e-9))
 
 
-def interval(groups: Kinds, method: int = 0, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
+def interval(
+    groups: Kinds, method: int = 0, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[float, float]:
     """(low, high) of one method's average; (nan, nan) for a single picture.
 
     Where all values are 0 or all are 1, resampling shows no spread at all; the exact binomial interval (Clopper and
@@ -162,7 +166,7 @@ def interval(groups: Kinds, method: int = 0, level: float = LEVEL, resamples: in
     return confidence(one, lambda averages: averages[:, 0], level, resamples, seed)
 
 
-def binomial(hits: int, trials: int, share: float = 0.5):  # type: ignore[no-untyped-def]  # scipy's own class
+def binomial(hits: int, trials: int, share: float = 0.5) -> Any:
     """scipy's exact binomial test; scipy.stats takes a second to import, and a table without intervals needs none."""
     from scipy import stats
 
@@ -194,7 +198,15 @@ class Comparison:
     exchange: float
 
 
-def paired_test(pictures, a, b, classes=None, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0):
+def paired_test(
+    pictures: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    classes: ArrayLike | None = None,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Comparison:
     """Comparison of values a and b (n,) of the same n pairs; arguments as `kinds`. ValueError without pairs."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     groups = kinds(pictures, np.column_stack([a, b]), classes)
@@ -234,7 +246,7 @@ def exchange_test(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> f
     return (1 + reached) / (1 + resamples)
 
 
-def holm(p_values) -> np.ndarray:
+def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's (1979) correction: p-values adjusted for how many comparisons were made."""
     from statsmodels.stats.multitest import multipletests
 

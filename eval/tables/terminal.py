@@ -2,7 +2,7 @@
 
 import codecs
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 # What tables are set with, for a terminal that knows ASCII alone.
 ASCII = {"–": "-", "−": "-", "…": "...", "±": "+-", "†": "*", "✓": "+", "✗": "x", "·": "-", "×": "x", "≥": ">="}
@@ -26,7 +26,7 @@ def _nearest(error: UnicodeError) -> tuple[str, int]:
 
 
 def printable(text: str) -> str:
-    """The text with its control characters as \\x1b, line breaks and tabs aside."""
+    r"""The text with its control characters as \x1b, line breaks and tabs aside."""
     if text.isprintable():
         return text
     return "".join(
@@ -35,14 +35,15 @@ def printable(text: str) -> str:
 
 
 class Printable:
-    """A text stream that writes control characters as text. Progress bars write to a terminal by `\\r` themselves and
+    r"""A text stream that writes control characters as text. Progress bars write to a terminal by `\r` themselves and
     ask for the stream below (`tqdm.write` and bars use sys.stderr as it was)."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """As of the stream below."""
         return self._stream.write(printable(text))
 
-    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

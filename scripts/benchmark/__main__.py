@@ -1,3 +1,5 @@
+"""Measurements of speed and quality: `python -m scripts.benchmark NAME ...`."""
+
 import sys
 
 from scripts.dispatch import run

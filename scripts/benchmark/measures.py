@@ -15,9 +15,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from eval.files.markdown import markdown_table
 from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "idsds"]
 
@@ -51,7 +55,7 @@ def act(arguments: argparse.Namespace) -> None:
     for _, sample, pairs in plan(dataset).scorable(classifier.outputs).entries[: arguments.pictures + 1]:
         image, target, seed = pixels(sample.image).to(classifier.device), pairs[0].label, seed_for(0, sample.key)
 
-        def again(picture: torch.Tensor, targets: list[int], seed: int):  # type: ignore[no-untyped-def]
+        def again(picture: torch.Tensor, targets: list[int], seed: int) -> np.ndarray:
             return points_or_maps(call(method, picture, torch.tensor(targets), seed), len(targets))
 
         (case,) = cases_of(again(image, [target], seed), sample.size, [sample.region(target)])

@@ -1,3 +1,5 @@
+"""Pictures for people: `python -m scripts.figure NAME ...`."""
+
 import sys
 
 from scripts.dispatch import run

@@ -112,6 +112,7 @@ class Finder:
         self.change = change
 
     def find_spec(self, name: str, *_: Any) -> ModuleSpec | None:
+        """As the import system asks every finder."""
         if name != self.module:
             return None
         loader = Changed(name, str(self.path))
@@ -125,4 +126,5 @@ class Changed(SourceFileLoader):
     change: Change
 
     def get_code(self, fullname: str) -> CodeType:
+        """Of the changed tree."""
         return compile(self.change.tree(), self.path, "exec")

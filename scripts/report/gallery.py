@@ -3,7 +3,7 @@
 import base64
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -147,7 +147,7 @@ class Gallery:
                     "(kept in half precision, or computed again on other hardware or versions); points are the rows'."
                 )
 
-    def _heats(self, run: Run, chosen, samples) -> Iterable:
+    def _heats(self, run: Run, chosen: Sequence, samples: Mapping) -> Iterable:
         """((key, label), map (h,w)) as kept by save_maps, else computed again."""
         missing = []
         for key, label in chosen:

@@ -61,7 +61,7 @@ def copies(frame: pd.DataFrame) -> list[dict[str, str]]:
     return [{"csv": csv_text(part), "latex": latex(part, digits=3)} for part in parts]
 
 
-def pictures(cells: list[Cell], count: int, recompute: bool):
+def pictures(cells: list[Cell], count: int, recompute: bool) -> tuple[list, dict, list[str]]:
     """(items, images, notes) of the gallery."""
     from scripts.report.gallery import Gallery  # builds data sets and networks: not for a page without pictures
 

@@ -5,6 +5,7 @@ picture depends on (seed, split, index) alone, not on the order in which picture
 the floating-point arithmetic of another platform may move a colour by one of 256 levels, never a box.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import ClassVar
@@ -34,7 +35,7 @@ class Demo:
     seed: int = 0
     side: int = 224
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.split not in COUNTS:
             raise ValueError(f"The built-in data has the splits {', '.join(COUNTS)}, not {self.split!r}")
         if self.count is not None and self.count < 1:
@@ -46,6 +47,7 @@ class Demo:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of labels."""
         return CLASSES
 
     def __len__(self) -> int:
@@ -66,7 +68,7 @@ class Demo:
             open=partial(self.picture, index),
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 
     def scene(self, index: int) -> Scene:

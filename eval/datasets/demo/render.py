@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.random import Generator
 
 from eval.datasets.demo.scene import CLASSES, Item, Scene
+from eval.datasets.demo.silhouettes import Coverage
 from eval.datasets.demo.textures import FLOORS, GROUNDS, MATERIALS, WALLS, Surface, colour, noise, vary
 
 LUMA = np.array((0.299, 0.587, 0.114), np.float32)
@@ -40,7 +42,7 @@ def render(rng: np.random.Generator, scene: Scene) -> np.ndarray:
     return _photograph(rng, canvas)
 
 
-def _ground(rng, side: int) -> Surface:
+def _ground(rng: Generator, side: int) -> Surface:
     """One surface, or a wall above a floor that comes nearer towards the bottom."""
     base = colour(rng)
     if rng.random() < 0.6:
@@ -87,7 +89,7 @@ def _shadow(canvas: np.ndarray, item: Item, light: np.ndarray, softness: float, 
     canvas[:, max(0, top) : bottom, max(0, left) : right] *= 1 - depth * part
 
 
-def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
+def _paint(rng: Generator, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     """Put a rounded, lit, textured item on the canvas."""
     cover = item.coverage
     h, w = cover.body.shape
@@ -128,13 +130,13 @@ def _paint(rng, canvas: np.ndarray, item: Item, light: np.ndarray) -> None:
     ground += (lit - ground) * cover.body
 
 
-def _pads(cover, side: int) -> tuple[int, int, int, int]:
+def _pads(cover: Coverage, side: int) -> tuple[int, int, int, int]:
     """One pixel of border at top, bottom, left, right where the crop does not end at the picture's frame, else none."""
     h, w = cover.body.shape
     return int(cover.y > 0), int(cover.y + h < side), int(cover.x > 0), int(cover.x + w < side)
 
 
-def _unlike(rng, around: np.ndarray, hues: tuple[float, float]) -> np.ndarray:
+def _unlike(rng: Generator, around: np.ndarray, hues: tuple[float, float]) -> np.ndarray:
     """(3,) a colour of the given hues that differs from its surroundings (3,), in brightness above all."""
     best, distance = around, -1.0
     for _ in range(4):
@@ -147,7 +149,7 @@ def _unlike(rng, around: np.ndarray, hues: tuple[float, float]) -> np.ndarray:
     return best
 
 
-def _photograph(rng, canvas: np.ndarray) -> np.ndarray:
+def _photograph(rng: Generator, canvas: np.ndarray) -> np.ndarray:
     """(side,side,3) uint8: uneven light, colour cast, exposure, slight blur, noise."""
     side = canvas.shape[1]
     t = np.linspace(-1, 1, side, dtype=np.float32)

@@ -7,6 +7,7 @@ boxes (the image-centre baseline, the count of pairs) is done before the first p
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.random import Generator
 
 from eval.datasets.demo.silhouettes import LETTERS, PICTOGRAPHS, Coverage, Silhouette, pictograph, rasterise
 
@@ -37,6 +38,7 @@ class Scene:
     owner: np.ndarray
 
     def objects(self) -> list[int]:
+        """The numbers of the items that are objects."""
         return [i for i, item in enumerate(self.items) if item.label >= 0]
 
     def hard(self, i: int) -> bool:
@@ -59,7 +61,7 @@ def compose(rng: np.random.Generator, side: int) -> Scene:
         items = [item for i, item in enumerate(items) if i not in lost]
 
 
-def _objects(rng, side: int) -> list[Item]:
+def _objects(rng: Generator, side: int) -> list[Item]:
     classes = rng.permutation(len(CLASSES))[: int(rng.choice(3, p=(0.35, 0.40, 0.25))) + 1]
     count = int(rng.integers(len(classes), 6)) if len(classes) > 1 else int(rng.choice((1, 2, 3), p=(0.6, 0.3, 0.1)))
     labels = [*classes, *rng.choice(classes, count - len(classes))]
@@ -71,9 +73,9 @@ def _objects(rng, side: int) -> list[Item]:
         SMALLEST * 1.1 * (0.32 / SMALLEST) ** rng.random() if rng.random() > 0.08 else rng.uniform(0.6, 1) * SMALLEST
         for _ in labels[len(classes) :]
     ]
-    areas = np.array(areas) * min(1, 0.9 / sum(areas))
+    shares = np.array(areas) * min(1, 0.9 / sum(areas))
     placed: list[tuple[Item, tuple]] = []
-    for number, (label, area) in enumerate(zip(labels, areas, strict=True)):
+    for number, (label, area) in enumerate(zip(labels, shares, strict=True)):
         thing = _place(
             rng, int(label), area, side, [bounds for _, bounds in placed], spread=0.22 if number == 0 else 0.5
         )
@@ -84,7 +86,9 @@ def _objects(rng, side: int) -> list[Item]:
     return [placed[i][0] for i in np.argsort(depth, kind="stable")]
 
 
-def _place(rng, label: int, area: float, side: int, taken: list[tuple], spread: float):
+def _place(
+    rng: Generator, label: int, area: float, side: int, taken: list[tuple], spread: float
+) -> tuple[Item, tuple] | None:
     """One object whose box has the given share of the picture, at a place that leaves the others in sight, or None."""
     shape = _posed(rng, pictograph(*PICTOGRAPHS[CLASSES[label]]), turn=np.pi / 5)
     x0, y0, x1, y1 = shape.bounds()
@@ -113,7 +117,7 @@ def _overlap(a: tuple, b: tuple) -> float:
     return max(w, 0) * max(h, 0) / smaller
 
 
-def _posed(rng, shape: Silhouette, turn: float) -> Silhouette:
+def _posed(rng: Generator, shape: Silhouette, turn: float) -> Silhouette:
     """Mirrored or not, squeezed, slanted and turned by up to `turn` radians."""
     flip = rng.choice((-1.0, 1.0))
     squeeze = np.exp(rng.uniform(-0.2, 0.2))
@@ -125,7 +129,7 @@ def _posed(rng, shape: Silhouette, turn: float) -> Silhouette:
     return shape.transformed(np.eye(2), np.array((-(x0 + x1) / 2, -(y0 + y1) / 2)))
 
 
-def _clutter(rng, side: int, smallest: float, largest: float) -> Item | None:
+def _clutter(rng: Generator, side: int, smallest: float, largest: float) -> Item | None:
     """A pebble, leaf, stick, shard or letter; its box's area lies between two shares of the picture."""
     kind = rng.choice(("blob", "blob", "leaf", "stick", "shard", "letter"))
     shape = _posed(rng, _thing(rng, str(kind)), turn=np.pi)
@@ -137,7 +141,7 @@ def _clutter(rng, side: int, smallest: float, largest: float) -> Item | None:
     return None if coverage is None else Item(-1, coverage)
 
 
-def _thing(rng, kind: str) -> Silhouette:
+def _thing(rng: Generator, kind: str) -> Silhouette:
     if kind == "letter":
         return pictograph(ord(LETTERS[int(rng.integers(len(LETTERS)))]), "open")
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)

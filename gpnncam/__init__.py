@@ -10,6 +10,7 @@ _HOMES = {
     "fill": "gpnncam.inpaint",
     "Explanation": "gpnncam.explanation",
     "GPNNCAM": "gpnncam.cam",
+    "MultiscaleCAM": "gpnncam.multiscale",
     "explain": "gpnncam.explanation",
     "wrap": "gpnncam.classifier",
     "Variations": "gpnncam.gpnn",

@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpnncam import sources
+from gpnncam.batches import MOST, Passes
 from gpnncam.contracts import Classifier
-from gpnncam.features import REPEATED, features
+from gpnncam.features import REPEATED, features, layers_of
 from gpnncam.levels import VERSION
 from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
 from gpnncam.vote import carry_back_all
@@ -51,7 +52,8 @@ class GPNNCAM:
     copy_sigma: deviation of source "noise". smallest_crop: share of the side for source "flip_crop".
     source_vote: answer with the variations' fused maps, carried back to the picture through their fields and averaged
         with its own map, which votes once (a variant that is not in the paper); (K,H,W).
-    batch: pictures per forward pass; changes memory and speed only.
+    batch: pictures per forward pass; changes memory and speed only. None: by the largest activation
+        (`gpnncam.batches`).
 
     The seed of the variations is drawn from torch's global CPU generator, one draw per call. `seconds` holds the
     latest call's time by step (STEPS). ValueError for settings that contradict each other.
@@ -80,7 +82,7 @@ class GPNNCAM:
         smallest_crop: float = 0.6,
         source_vote: bool = False,
         repeated: str = "refuse",
-        batch: int = 11,
+        batch: int | None = None,
     ):
         makers = {
             "gpnn": lambda: sources.gpnn(sigma=sigma, noise=noise, **(PLAIN | (generator or {}))),
@@ -96,21 +98,12 @@ class GPNNCAM:
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; known are {', '.join(known)}")
-        names = list(classifier.layers.get("gpnncam", ())) if layers is None else list(layers)
-        if not names or len(set(names)) < len(names):
-            raise ValueError(f"GPNN-CAM needs one or more different layers, deep to shallow; given are {names}")
-        if depth is not None and not 1 <= depth <= len(names):
-            raise ValueError(f"depth is {depth}, but there are {len(names)} layers: {', '.join(names)}")
         if not 1 <= groups <= n:
             raise ValueError(f"{n} variations cannot be split into {groups} groups")
         if not alpha > 0:
             raise ValueError(f"the ridge penalty alpha is {alpha}; it must be positive")
-        if batch < 1:
-            raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
-        self.classifier, self.batch = classifier, batch
-        self.modules = {name: classifier.module(name) for name in names[:depth]}
-        # A classifier without `reader` has layers that return maps (B,C,h,w) themselves.
-        self.readers = {name: classifier.reader(name) for name in self.modules} if hasattr(classifier, "reader") else {}
+        self.classifier, self.passes = classifier, Passes(classifier.network, batch)
+        self.modules, self.readers = layers_of(classifier, layers, depth)
         self.source = _resolve(source, makers)
         self.n, self.groups, self.include_self = n, groups, include_self
         if source == "none":
@@ -169,7 +162,7 @@ class GPNNCAM:
         rows = slice(None) if len(group) == self.n else torch.cat([torch.zeros(1, dtype=torch.long), group + 1])
         layers = [layer[rows] for layer in activations]
         fitted = slice(0 if self.include_self else 1, None)
-        maps = solve(layers, gradients[:, rows], fitted, **self.how, chunk=self.batch)
+        maps = solve(layers, gradients[:, rows], fitted, **self.how)
         return fuse(maps, layers[-1].shape[2:], self.how["fusion"])
 
     def _observe(self, pixels: Tensor, targets: list[int]) -> tuple[list[Tensor], Tensor]:
@@ -178,11 +171,10 @@ class GPNNCAM:
         gradients = None
         read = self.readers.get(next(iter(self.modules)), lambda output: output)
         with features(self.modules, self.readers, self.repeated) as seen:
-            for start in range(0, len(pixels), self.batch):
-                rows = slice(start, start + self.batch)
+            for rows in self.passes.rows(pixels):
                 seen.clear()
                 with self._timed("forward", pixels.device):
-                    output = self.classifier.network(self.classifier.normalise(pixels[rows]))
+                    output = self.passes(self.classifier.normalise(pixels[rows]))
                 seen.check()
                 leaf = seen.leaf
                 assert leaf is not None, "the first layer ran"
@@ -201,6 +193,15 @@ class GPNNCAM:
                         gradients[k, rows] = read(gradient).flatten(2).mean(2)
         assert gradients is not None
         return [stored[name] for name in self.modules], gradients
+
+    @property
+    def batch(self) -> int:
+        """Pictures per forward pass, at most; a runner that is out of GPU memory lowers it."""
+        return self.passes.batch or MOST
+
+    @batch.setter
+    def batch(self, count: int) -> None:
+        self.passes.batch = count
 
     @contextmanager
     def _timed(self, step: str, device: torch.device) -> Iterator[None]:

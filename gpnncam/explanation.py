@@ -81,6 +81,9 @@ def _one(
     method: Callable[[Tensor, Tensor], Any], classifier: Wrapped, picture: Tensor, targets: Any, top: int, seed: int
 ) -> Explanation:
     pixels = resized(picture, classifier.side).to(classifier.device)
+    # A method that looks at larger pictures than the network was trained on says so.
+    side = getattr(method, "side", classifier.side)
+    given = pixels if side == classifier.side else resized(picture, side).to(classifier.device)
     with torch.no_grad():
         output = classifier.network(classifier.normalise(pixels))
         logits = [float(classifier.score(output, index)[0]) for index in range(len(classifier.outputs))]
@@ -92,7 +95,7 @@ def _one(
         chosen = classifier.indices(targets)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        maps = torch.as_tensor(method(pixels, torch.tensor(chosen))).detach().cpu()
+        maps = torch.as_tensor(method(given, torch.tensor(chosen))).detach().cpu()
     if maps.dim() != 3 or len(maps) != len(chosen) or not torch.isfinite(maps).all():
         raise ValueError(f"expected {len(chosen)} finite maps (K,h,w), got {tuple(maps.shape)}")
     height, width = picture.shape[1:]

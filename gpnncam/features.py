@@ -1,12 +1,28 @@
 """Activations of named layers, and gradients of the network's head alone, out of one forward pass."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from gpnncam.contracts import Classifier
+
 REPEATED = ("refuse", "last")
+
+
+def layers_of(
+    classifier: Classifier, layers: Sequence[str] | None, depth: int | None
+) -> tuple[dict[str, nn.Module], dict[str, Callable[[Tensor], Tensor]]]:
+    """({name: module}, {name: reader}) of the layers to read, deep to shallow; None: the classifier's own. A classifier
+    without `reader` has layers that return maps (B,C,h,w) themselves. ValueError where the choice cannot be meant."""
+    names = list(classifier.layers.get("gpnncam", ())) if layers is None else list(layers)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"GPNN-CAM needs one or more different layers, deep to shallow; given are {names}")
+    if depth is not None and not 1 <= depth <= len(names):
+        raise ValueError(f"depth is {depth}, but there are {len(names)} layers: {', '.join(names)}")
+    modules = {name: classifier.module(name) for name in names[:depth]}
+    return modules, {name: classifier.reader(name) for name in modules} if hasattr(classifier, "reader") else {}
 
 
 class Features:

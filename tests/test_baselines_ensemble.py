@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch.nn import functional
 
 from baselines.cam import CAM
 from baselines.captum_maps import Gradient
@@ -53,6 +54,42 @@ def test_noisy_copies(classifier, image):
             if flip:
                 maps.append(cam(copy.flip(2), TARGETS).flip(2))
         torch.testing.assert_close(found, torch.stack(maps).mean(0))
+
+
+def test_maps_of_several_sizes_are_averaged_on_the_finest_grid(classifier, image):
+    def sized(pixels, size, **more):
+        return functional.interpolate(pixels[None], size, mode="bilinear", align_corners=False, **more)[0]
+
+    cam = CAM(classifier)
+    smaller = cam(sized(image, (20, 24), antialias=True), TARGETS)
+    larger, whole = cam(sized(image, (80, 96)), TARGETS), cam(image, TARGETS)
+    grid = tuple(larger.shape[1:])
+    assert grid > tuple(smaller.shape[1:])
+    expected = (sized(smaller, grid) + larger + sized(whole, grid)) / 3
+    for scales in ([0.5, 1, 2], [2, 1, 0.5]):
+        found = Ensemble(classifier, inner(CAM), scales=scales)(image, TARGETS)
+        torch.testing.assert_close(found, expected)
+
+
+def test_crops_are_carried_back_to_their_place(classifier, image):
+    """A method whose map is the picture it sees: the mean over crops is the picture again, wherever they lie."""
+
+    def shown(image, targets, classifier):
+        return image.mean(0).expand(len(targets), -1, -1)
+
+    ramp = torch.linspace(0, 1, 48).expand(3, 40, 48) + torch.linspace(0, 1, 40)[:, None]
+    torch.manual_seed(2)
+    found = Ensemble(classifier, inner(shown), crops=6, smallest=0.5, flip=True)(ramp, TARGETS)
+    assert found.shape == (2, 40, 48)
+    assert (found - ramp.mean(0)).abs().max() < 0.03
+    torch.manual_seed(2)
+    parts = [view.part for view in Ensemble(classifier, inner(shown), crops=6, smallest=0.5).views(image)]
+    assert parts[0] == (0, 0, 40, 48)
+    assert len(set(parts)) == 7
+    for top, left, rows, columns in parts:
+        assert 20 <= rows <= rows + top <= 40
+        assert 24 <= columns <= columns + left <= 48
+        assert abs(rows / 40 - columns / 48) < 0.03, "the aspect is not kept"
 
 
 def test_smoothgrad_averages_signed_gradients(classifier, image):
@@ -116,6 +153,12 @@ def test_the_command_line_names_any_method_and_keeps_its_settings(classifier, im
         ({"inner": inner(CAM)}, "an ensemble of one picture"),
         ({"inner": inner(CAM), "n": -1}, "needs n >= 0"),
         ({"inner": inner(CAM), "n": 2, "sigma": 0}, "noise"),
+        ({"inner": inner(CAM), "scales": []}, "scales="),
+        ({"inner": inner(CAM), "scales": [1, 0]}, "scales="),
+        ({"inner": inner(CAM), "scales": [2, 2]}, "scales="),
+        ({"inner": inner(CAM), "scales": [1]}, "an ensemble of one picture"),
+        ({"inner": inner(CAM), "crops": -1}, "crops"),
+        ({"inner": inner(CAM), "crops": 3, "smallest": 0}, "smallest"),
     ],
 )
 def test_settings_that_make_no_sense(classifier, settings, message):

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -32,6 +33,30 @@ def test_the_rows_are_those_of_a_run(tmp_path):
     mine = score("gradcam", *FEW)
     same = [name for name in FIELDS if name not in TIMING]
     pd.testing.assert_frame_equal(mine[same], written[same])
+
+
+def test_a_method_with_an_input_of_its_own_answers_about_the_protocols_pairs_at_a_price_by_area(tmp_path):
+    """Rank and score say what the network answers, whatever a method looks at; a pass of four times the pixels is 4."""
+    usual = score("gradcam", *FEW)
+    own = ["method=gradcam", "+method.input.side=448", "+method.input.mode=squash", *FEW]
+    assert evaluate_job(load([*own, f"results={tmp_path}", "compare=false"])).pairs
+    (folder,) = (tmp_path / "records").iterdir()
+    found = frame_of(folder)
+    for name in ("score", "rank"):
+        np.testing.assert_allclose(found[name], usual[name], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["forwards"], 4 * usual["forwards"])
+    assert (found[["x", "y"]] != usual[["x", "y"]]).any(axis=None), "it saw the protocol's picture"
+    mine = score("gradcam", *own[1:])
+    same = [name for name in FIELDS if name not in TIMING]
+    pd.testing.assert_frame_equal(mine[same], found[same])
+
+
+def test_a_named_methods_smoothing_holds_here_too(tmp_path):
+    settings = ["method=gradient", "method.smooth=0.1", *FEW]
+    assert evaluate_job(load([*settings, f"results={tmp_path}", "compare=false"])).pairs
+    (folder,) = (tmp_path / "records").iterdir()
+    same = [name for name in FIELDS if name not in TIMING]
+    pd.testing.assert_frame_equal(score("gradient", *settings[1:])[same], frame_of(folder)[same])
 
 
 def test_a_callable_of_ones_own():

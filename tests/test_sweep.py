@@ -178,6 +178,28 @@ def test_an_error_after_the_last_job_is_the_exit_status(tmp_path, monkeypatch, c
     assert "error: the rows are damaged" in capsys.readouterr().err
 
 
+REFUSED = ["-m", "method=attention_rollout,gradcam", "dataset=demo", "limit=2", "compare=false"]
+
+
+def test_a_method_that_the_network_cannot_serve_is_left_out_and_named_where_errors_are_skipped(tmp_path, capsys):
+    assert run.main([*REFUSED, "on_error=skip", f"results={tmp_path}"]) == 1
+    told = capsys.readouterr()
+    assert "sweep of 2 jobs, 0 of them already complete, 1 left out" in told.out
+    assert "left out: method=attention_rollout" in told.out
+    assert "job 2/2 done: method=gradcam" in told.out
+    assert "failed: method=attention_rollout: " in told.err
+    assert [path.parent.name.split(".")[2] for path in tmp_path.glob("records/*/rows.jsonl")] == ["gradcam"]
+
+
+@pytest.mark.parametrize("more", [["on_error=stop"], ["method=attention_rollout", "seed=0,1", "on_error=skip"]])
+def test_without_skipping_or_without_any_other_job_nothing_starts(more, tmp_path, capsys):
+    assert run.main([*REFUSED, *more, f"results={tmp_path}"]) == 1
+    told = capsys.readouterr().err
+    assert "nothing was started" in told
+    assert "attention" in told
+    assert not (tmp_path / "records").exists()
+
+
 def test_two_sweeps_of_one_second_do_not_share_their_notes(tmp_path):
     first, second = (sweep_module._log_folder(tmp_path) for _ in range(2))
     assert first != second

@@ -81,7 +81,7 @@ class Classifier:
         self._seen: dict[int, Observed] = {}
         for name in [*self.declared, *(name for names in self.layers.values() for name in names)]:
             self.module(name)
-        self.images_seen = 0
+        self.images_seen = self.area_seen = 0
         try:
             network.register_forward_pre_hook(self._receive)
         except RuntimeError:  # not on a scripted module
@@ -89,9 +89,10 @@ class Classifier:
             network.register_forward_pre_hook(self._receive)
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
-        # The price of a method is the number of pictures that pass the network, whoever calls it.
+        # The price of a method is the number of pictures that pass the network, and their pixels, whoever calls it.
         self.images_seen += len(inputs[0])
         self.input_size = tuple(inputs[0].shape[-2:])
+        self.area_seen += len(inputs[0]) * self.input_size[0] * self.input_size[1]
         # A mask in float32 makes a picture in bfloat16 one in float32.
         return (inputs[0].to(self.dtype), *inputs[1:]) if self.dtype in HALF else inputs
 
@@ -130,10 +131,10 @@ class Classifier:
     def observed(self, height: int = 1) -> Observed:
         """What each layer returns for a grey picture, `height` times as high as `side`; the pass is counted nowhere."""
         if height not in self._seen:
-            before = self.images_seen, self.input_size
+            before = self.images_seen, self.area_seen, self.input_size
             grey = self.mean.expand(1, 3, height * self.side, self.side)
             self._seen[height] = observed(self.network, self.normalise(grey))
-            self.images_seen, self.input_size = before
+            self.images_seen, self.area_seen, self.input_size = before
         return self._seen[height]
 
     def normalise(self, pixels: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ FIELDS = {
     "score": Field(float, "of the class, the network's logit", empty=True),
     "rank": Field(int, "outputs of the network that score higher than the class; 0: top-1", 0, empty=True),
     "seconds": Field(float, "the method took for the picture, divided by its pairs", 0),
-    "forwards": Field(float, "pictures that passed the network for it, divided by its pairs", 0),
+    "forwards": Field(float, "passes of the protocol's input through the network, divided by its pairs", 0),
     "memory_mb": Field(float, "the method's own peak of GPU memory, MB; none on a CPU", 0, empty=True),
 }  # fmt: skip
 TIMING = ("seconds", "memory_mb")  # differ between two equal runs

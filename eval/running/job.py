@@ -24,6 +24,7 @@ from eval.running.measuring import Measuring, ask, build_measures, unobserved
 from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
 from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
+from eval.running.unmapped import unmapped
 
 
 @dataclass
@@ -125,6 +126,7 @@ def _evaluate(
             batch_pictures=cfg.batch_pictures,
             save_maps=cfg.save_maps,
             smoothing=smoothing_of(settings),
+            shown=protocol.input,
             log=Log(log, title, sum(len(todo) for _, _, todo in left)),
         )
         with trusted_network():
@@ -216,10 +218,8 @@ def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
         classifier = build.build_classifier(cfg, classes)
         for note in classifier.notes:
             print(f"{cfg.model.name}: {note}")
-        lost = [name for name, outputs in zip(classes, classifier.outputs, strict=True) if not outputs]
-        if lost:
-            print(f"{cfg.model.name}: no output stands for {len(lost)} of {len(classes)} classes, whose pairs are left "
-                  f"out: {', '.join(lost)}")  # fmt: skip
+        if told := unmapped(cfg, classifier, classes):
+            print(f"{cfg.model.name}: {told}")
         return classifier
 
     return _kept("classifier", settings, make)

@@ -165,7 +165,7 @@ class Measuring:
             )
 
     def _lines(self, measure: Measure, new: list[tuple[tuple[str, str], Case]]) -> list[dict]:
-        price = Price(self.classifier)
+        price = Price(self.classifier, new[0][1].image[0].numel())
         try:
             fields = measure.observe([case for _, case in new])
         except ValueError as error:

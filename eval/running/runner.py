@@ -34,10 +34,11 @@ Entry = tuple[int, Sample, list[Pair]]
 class Evaluation:
     """How the pairs of a run are evaluated.
 
-    pixels: what the network sees. smoothing: of the resized maps. on_error: "stop" raises RuntimeError at the first
-    picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead. batch_pictures:
-    pictures per call of a method that takes several. save_maps: keep the heat maps beside the rows, as the method gave
-    them. log: of all of it.
+    pixels: what the method is given. shown: the protocol's input where that is another one: the network's own answer in
+    a row, and the unit of its price, belong to it. smoothing: of the resized maps. on_error: "stop" raises RuntimeError
+    at the first picture that fails, naming it; "skip" notes it and goes on. workers: processes that decode ahead.
+    batch_pictures: pictures per call of a method that takes several. save_maps: keep the heat maps beside the rows, as
+    the method gave them. log: of all of it.
     """
 
     method: Method
@@ -52,6 +53,7 @@ class Evaluation:
     save_maps: bool = False
     log: Log | None = None
     smoothing: Smoothing = NONE
+    shown: Input | None = None
 
     def run(self, entries: list[Entry]) -> list[tuple[str, str]]:
         """Evaluate the entries in order and append their rows; returns (key, message) of the pictures that failed.
@@ -93,12 +95,12 @@ class Evaluation:
             images = [self._input(sample, content) for sample, _, content in group]
             targets = [torch.tensor([pair.label for pair in todo]) for _, todo, _ in group]
             seeds = [seed_for(self.seed, sample.key) for sample, *_ in group]
-            price = Price(self.classifier)
+            price = Price(self.classifier, self._area(group[0][0]))
             answers = caller(images, targets, seeds)
             price.stop(len(answers))
             done, group = group[: len(answers)], group[len(answers) :]
             self._check(answers)
-            outputs = self._outputs(images[: len(done)])
+            outputs = self._outputs(images[: len(done)], [sample for sample, *_ in done])
             for number, ((sample, todo, content), answer) in enumerate(zip(done, answers, strict=True)):
                 try:
                     if isinstance(answer, Exception):
@@ -131,11 +133,21 @@ class Evaluation:
     def _input(self, sample: Sample, content: Decoded) -> Sample | Tensor:
         return sample if content.pixels is None else content.pixels.to(self._device)
 
-    def _outputs(self, images: list) -> Tensor | None:
+    def _area(self, sample: Sample) -> float:
+        """Pixels of the protocol's input."""
+        width, height = (self.shown or self.pixels).size(*sample.size)
+        return width * height
+
+    def _outputs(self, images: list, samples: list[Sample]) -> Tensor | None:
+        """(B,C) or (B,C,i,j): the network's own answers about the protocol's input."""
         if self.classifier is None:
             return None
         with torch.no_grad():
-            return self.classifier.network(self.classifier.normalise(torch.stack(images)))
+            if self.shown in (None, self.pixels):
+                return self.classifier.network(self.classifier.normalise(torch.stack(images)))
+            # Pictures of one shape under the method's input may have several under the protocol's.
+            shown = [self.shown.pixels(sample.image).to(self._device) for sample in samples]
+            return torch.cat([self.classifier.network(self.classifier.normalise(each)) for each in shown])
 
     def _rows_of(
         self, sample: Sample, todo: list[Pair], answer: np.ndarray, output: Tensor | None, digest: str | None
@@ -165,11 +177,14 @@ class Evaluation:
 
 
 class Price:
-    """What a call costs: wall time, pictures that pass the network, the call's own peak of GPU memory."""
+    """What a call costs: wall time, passes of the network, the call's own peak of GPU memory.
 
-    def __init__(self, classifier: Classifier | None):
-        self.classifier = classifier
-        self.seen = classifier.images_seen if classifier else 0
+    area: pixels of the protocol's input; a pass of a picture of another size counts by its share of them.
+    """
+
+    def __init__(self, classifier: Classifier | None, area: float):
+        self.classifier, self.area = classifier, area
+        self.seen = classifier.area_seen if classifier else 0
         self.cuda = classifier.device if classifier and classifier.device.type == "cuda" else None
         if self.cuda:
             torch.cuda.reset_peak_memory_stats(self.cuda)
@@ -181,7 +196,7 @@ class Price:
         if self.cuda:
             _synchronize()
         self.seconds = (time.perf_counter() - self.started) / pictures
-        self.forwards = (self.classifier.images_seen - self.seen) / pictures if self.classifier else 0
+        self.forwards = (self.classifier.area_seen - self.seen) / self.area / pictures if self.classifier else 0
         # A process's own peak on a CPU is inherited from whatever ran in it before: no row says that.
         peak = torch.cuda.max_memory_allocated(self.cuda) - self.held if self.cuda else None
         self.memory_mb = None if peak is None else round(peak / 2**20, 1)

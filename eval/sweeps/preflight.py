@@ -1,6 +1,7 @@
 """What a sweep needs, before any of it runs: every missing data set, weights file or setting at once."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -17,7 +18,8 @@ from eval.sweeps.progress import Job
 def preflight(configs: list[tuple[str, DictConfig]]) -> tuple[list[Job], list[str]]:
     """(jobs in the order of `configs`, problems); configs: (name, composed config) of every job.
 
-    A problem is one message with the first job that has it; a job with a problem is not among the jobs.
+    A problem is one message with the first job that has it; a job with a problem is not among the jobs. Where
+    on_error is "skip", a method that the network cannot serve is no problem: its job is there, `refused`.
     """
     jobs: dict[int, Job] = {}
     problems: dict[str, list[str]] = {}
@@ -86,6 +88,8 @@ def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
     dataset, planned = prepared
     key = [cfg.method, cfg.model, cfg.dataset.domain]
     ready = tried(found, "method", key, lambda: prepare(cfg, cfg.method, classifier, dataset, planned))
+    if not ready and cfg.on_error == "skip" and len(found) == 1:
+        return Job(name, cfg.method.name, 0, (name,), refused=found[0])
     if not ready:
         raise Problems(found)
     left = tried(found, "rows", [str(ready.folder), cfg.shard], lambda: remaining(cfg, ready, dataset.classes))
@@ -108,5 +112,5 @@ def _without_repeats(jobs: list[Job]) -> list[Job]:
     for job in jobs:
         before = counted.get(job.rows, 0)
         counted[job.rows] = max(before, job.left)
-        result.append(Job(job.name, job.method, max(0, job.left - before), job.rows))
+        result.append(replace(job, left=max(0, job.left - before)))
     return result

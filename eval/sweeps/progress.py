@@ -15,12 +15,13 @@ from eval.records.rows import write_json
 @dataclass(frozen=True)
 class Job:
     """One run of a sweep. left: pairs it has to evaluate; rows: where it writes, two jobs of equal rows must not
-    run at the same moment."""
+    run at the same moment. refused: why the network cannot serve the method; such a job is left out."""
 
     name: str
     method: str
     left: int
     rows: tuple
+    refused: str | None = None
 
 
 def note(logs: Path, number: int, seconds: float, pairs: int, folders: list[str], error: str | None) -> None:
@@ -49,9 +50,11 @@ class Progress:
 
     def opening(self) -> str:
         """What there is to do, in a sentence."""
-        idle = sum(job.left == 0 for job in self.jobs)
+        refused = sum(job.refused is not None for job in self.jobs)
+        idle = sum(job.left == 0 for job in self.jobs) - refused
         total = sum(job.left for job in self.jobs)
-        return f"sweep of {len(self.jobs)} jobs, {idle} of them already complete: {total} pairs to evaluate"
+        out = f", {refused} left out" if refused else ""
+        return f"sweep of {len(self.jobs)} jobs, {idle} of them already complete{out}: {total} pairs to evaluate"
 
     def news(self) -> list[str]:
         """A line for every job that ended since the last call."""
@@ -63,7 +66,7 @@ class Progress:
                 self.ended[number] = json.loads((self.logs / str(number) / "job.json").read_text(encoding="utf-8"))
             except FileNotFoundError:
                 continue
-            result = "failed" if self.ended[number]["error"] else "done"
+            result = "left out" if job.refused else "failed" if self.ended[number]["error"] else "done"
             elapsed = time.monotonic() - self.started
             line = f"job {len(self.ended)}/{len(self.jobs)} {result}: {job.name}; {duration(elapsed)} elapsed"
             left, whole = self.left(elapsed)

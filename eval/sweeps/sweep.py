@@ -20,25 +20,34 @@ from eval.sweeps.progress import Progress, note
 
 
 def run_sweep(jobs: list[tuple[str, list[str], DictConfig]]) -> int:
-    """Run (name, overrides, config) of every job; the exit status: 1 if one failed or nothing could start."""
+    """Run (name, overrides, config) of every job; the exit status: 1 if one failed, was left out, or nothing could
+    start."""
     planned, problems = preflight([(name, cfg) for name, _, cfg in jobs])
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
-    if problems:
+    if problems or all(job.refused for job in planned):
+        for job in planned:
+            if job.refused:
+                print(f"error: {job.name}: {job.refused}", file=sys.stderr)
         print("nothing was started", file=sys.stderr)
         return 1
     configs = [cfg for *_, cfg in jobs]
     progress = Progress(_log_folder(Path(configs[0].results)), planned)
     print(progress.opening(), flush=True)
+    calls = {}
+    for number, (job, (_, overrides, _)) in enumerate(zip(planned, jobs, strict=True)):
+        if job.refused:
+            note(progress.logs, number, 0.0, 0, [], job.refused)
+        else:
+            calls[number] = (overrides, progress.logs, number)
     launcher = plain(configs[0].launcher)
     if launcher["cluster"] == "here":
-        for number, (_, overrides, _) in enumerate(jobs):
-            run_one(overrides, progress.logs, number)
+        for call in calls.values():
+            run_one(*call)
             progress.tell()
     else:
         from eval.sweeps.cluster import launch  # submitit takes a second to import
 
-        calls = {number: (overrides, progress.logs, number) for number, (_, overrides, _) in enumerate(jobs)}
         launch(run_one, calls, launcher, progress)
     print_sweep(progress.folders(), configs)
     failures = progress.failures()

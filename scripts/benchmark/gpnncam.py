@@ -21,6 +21,7 @@ import torch
 
 from eval.networks.classifier import Classifier
 from eval.networks.imagenet import untrained
+from gpnncam.batches import Passes
 from gpnncam.cam import GPNNCAM, STEPS
 
 LAYERS = {
@@ -59,7 +60,8 @@ def measure(arguments: argparse.Namespace, name: str) -> dict:
     classifier = Classifier(network, mean, std, layers, classes, device=device)
     image = picture(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
-    cam = GPNNCAM(classifier, n=arguments.n, groups=arguments.groups, source=arguments.source, batch=arguments.batch)
+    batch = arguments.batch or None
+    cam = GPNNCAM(classifier, n=arguments.n, groups=arguments.groups, source=arguments.source, batch=batch)
     before = resident_gb()
     totals, steps, floors = [], [], []
     for repetition in range(arguments.repeat + 1):
@@ -67,7 +69,7 @@ def measure(arguments: argparse.Namespace, name: str) -> dict:
         start = perf_counter()
         cam(image, targets)
         total = perf_counter() - start
-        floor = forward_passes(classifier, image, arguments.n, arguments.batch)
+        floor = forward_passes(classifier, image, arguments.n, cam.passes)
         if repetition:  # the first call compiles the generator's kernels
             totals.append(total)
             steps.append(dict(cam.seconds))
@@ -95,13 +97,13 @@ def measure(arguments: argparse.Namespace, name: str) -> dict:
     }
 
 
-def forward_passes(classifier: Classifier, image: torch.Tensor, n: int, batch: int) -> float:
-    """Seconds of n plain forward passes in batches."""
+def forward_passes(classifier: Classifier, image: torch.Tensor, n: int, passes: Passes) -> float:
+    """Seconds of n plain forward passes in the method's batches."""
     with torch.no_grad():
         pixels = classifier.normalise(image).expand(n, -1, -1, -1).contiguous()
         start = perf_counter()
-        for part in pixels.split(batch):
-            classifier.network(part)
+        for rows in passes.rows(pixels):
+            classifier.network(pixels[rows])
         if image.is_cuda:
             torch.cuda.synchronize(image.device)
         return perf_counter() - start
@@ -117,7 +119,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--classes", type=int, default=1, help="classes asked about in the one picture")
     parser.add_argument("--source", default="gpnn", choices=["gpnn", "noise", "flip_crop", "none"])
     parser.add_argument("--side", type=int, default=224, help="pixels")
-    parser.add_argument("--batch", type=int, default=11, help="pictures per forward pass")
+    parser.add_argument("--batch", type=int, default=0, help="pictures per forward pass; 0: by the largest activation")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of torch and the generator; default: torch's own choice")

@@ -77,7 +77,7 @@ def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[
     answers, cells = [], [[] for _ in targets]
     for name, method in methods.items():
         label = str(method.get("label") or method.name)
-        for row, (answer, cell) in enumerate(_answers(method, name, classifier, sample, pixels, targets, shown, cfg)):
+        for row, (answer, cell) in enumerate(_answers(method, name, classifier, sample, targets, shown, cfg)):
             answers.append({"method": label, "class": classifier.classes[targets[row]]} | answer)
             cells[row].append(cell)
             say = "has a constant map" if answer["constant"] else f"points at ({answer['x']:.0f}, {answer['y']:.0f})"
@@ -97,7 +97,6 @@ def _answers(
     name: str,
     classifier: Classifier,
     sample: Sample,
-    pixels: Tensor,
     targets: Sequence[int],
     shown: Image.Image,
     cfg: DictConfig,
@@ -105,7 +104,8 @@ def _answers(
     """For each target ({x, y, constant, map}, what is drawn); x and y in the photograph's own pixels."""
     try:
         built = build_method(method, None if method.blind else classifier, classifier.classes)
-        given = sample if method.blind else pixels
+        shown_to = Protocol.from_settings(plain(cfg.protocol)).input.of_method(plain(method.get("input")))
+        given = sample if method.blind else shown_to.pixels(sample.image).to(classifier.device)
         answer = points_or_maps(call(built, given, torch.tensor(targets), seed_for(cfg.seed, sample.key)), len(targets))
     except (ValueError, RuntimeError, LookupError, TypeError) as error:
         what = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"

@@ -1,0 +1,146 @@
+"""What a setting changes, across inputs and networks: every method under every input against one of them.
+
+A table never mixes inputs, since numbers under different ones are not one protocol's. Here they stand side by side
+as differences on the same pairs, each with its price in passes of 224 x 224.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from eval.game.protocol import Input
+from eval.records.loading import Run
+from eval.tables.cells import Scope, by_rule, selected
+from eval.tables.formats import grid, signed
+from eval.tables.layout import named, place
+from eval.tables.paired import chosen
+from eval.tables.rules import Changes, Rule
+from eval.tables.statistics import RESAMPLES, compare
+
+COLUMNS = [
+    "dataset", "model", "method", "label", "protocol", "passes", "n", "left_out", "pictures", "accuracy", "reference",
+    "difference", "low", "high", "rule",
+]  # fmt: skip
+UNIT = 224 * 224  # pixels of the pass that prices are counted in
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A method under one rule, with its runs by network."""
+
+    dataset: str
+    method: str
+    label: str
+    rule: Rule
+    runs: dict[str, Run]
+
+
+def effects(
+    runs: list[Run],
+    changes: Changes,
+    against: str,
+    protocol: str | None = None,
+    subset: str = "all",
+    resamples: int = RESAMPLES,
+) -> pd.DataFrame:
+    """A line for every arm but the reference, for each network and for all that both have together; COLUMNS.
+
+    against, protocol: the reference's method and the label of its rules; None: there is one. The pairs are those that
+    count for the reference: with changes.top_k its network's top k. Over several networks a picture's pairs of all
+    networks are resampled together. ValueError where no run, or more than one rule, is the reference's.
+    """
+    top_k, plain = changes.top_k, Changes(changes.tolerance, changes.average, changes.measure)
+    arms: list[Arm] = []
+    for rule, scored in by_rule(runs, plain):
+        for run in scored:
+            if run.model is None:
+                continue
+            found = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
+            if not found:
+                arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
+            (found or arms[-1:])[0].runs[run.model] = run
+    names = {run.method for run in chosen(runs, [against])[0]}
+    references = [arm for arm in arms if arm.method in names and protocol in (None, arm.rule.label)]
+    lines = []
+    for dataset in dict.fromkeys(arm.dataset for arm in arms):
+        here = [arm for arm in references if arm.dataset == dataset]
+        if len(here) != 1:
+            listed = "; ".join(f"{arm.method} under {arm.rule.label}" for arm in here) or "none"
+            raise ValueError(f"{dataset}: the reference must be one method under one protocol, not {listed}")
+        others = [arm for arm in arms if arm.dataset == dataset and arm is not here[0]]
+        for arm in sorted(others, key=lambda arm: (place(arm.method), _area(arm))):
+            lines += _lines(arm, here[0], subset, top_k, resamples)
+    return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def _lines(arm: Arm, reference: Arm, subset: str, top_k: int | None, resamples: int) -> list[dict]:
+    parts: dict[str, pd.DataFrame] = {}
+    left = dict.fromkeys(arm.runs, 0)
+    for model in sorted(set(arm.runs) & set(reference.runs)):
+        sides = []
+        for each, k in ((arm, None), (reference, top_k)):
+            run = each.runs[model]
+            rule = Rule(each.rule.protocol, each.rule.measure, k, each.rule.observed, each.rule.setting)
+            sides.append(selected(run, rule, subset, model, Scope(run.info["pairs"])).pairs.dropna())
+        both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
+        left[model] = len(sides[1]) - len(both)
+        if len(both):
+            parts[model] = both
+    groups = [[model] for model in parts] + ([list(parts)] if len(parts) > 1 else [])
+    return [_line(arm, models, [parts[each] for each in models], left, resamples) for models in groups]
+
+
+def _line(arm: Arm, models: Sequence[str], parts: list[pd.DataFrame], left: dict[str, int], resamples: int) -> dict:
+    both = pd.concat(parts)
+    keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
+    classes = labels if arm.rule.protocol.average == "class" else None
+    result = compare(keys, both["a"], both["b"], classes, resamples=resamples)
+    return {
+        "dataset": arm.dataset,
+        "model": models[0] if len(models) == 1 else f"all {len(models)}",
+        "method": arm.method,
+        "label": arm.label,
+        "protocol": arm.rule.label,
+        "passes": sum(_passes(arm.runs[model], arm.rule.protocol.input) for model in models) / len(models),
+        "n": len(both),
+        "left_out": sum(left[model] for model in models),
+        "pictures": keys.nunique(),
+        "accuracy": result.average_a,
+        "reference": result.average_b,
+        "difference": result.difference,
+        "low": result.low,
+        "high": result.high,
+        "rule": arm.rule.words,
+    }
+
+
+def _passes(run: Run, pixels: Input) -> float:
+    """Passes of 224 x 224 for a picture: a row counts those of the protocol's input."""
+    sizes = [pixels.size(width, height) for width, height in zip(run.rows["width"], run.rows["height"], strict=True)]
+    areas = pd.Series([width * height for width, height in sizes], run.rows.index)
+    return float((run.rows["forwards"] * areas).sum() / UNIT / max(1, run.rows["key"].nunique()))
+
+
+def _area(arm: Arm) -> tuple[int, str]:
+    return arm.rule.protocol.input.side, arm.rule.label
+
+
+def effects_markdown(frame: pd.DataFrame) -> str:
+    """A line for each arm: the difference over all networks, then by network; intervals that exclude 0 are bold."""
+    models = sorted(dict.fromkeys(frame["model"]), key=lambda model: (not model.startswith("all "), model))
+    head = ["data", "method", "protocol", "passes", "pairs", *(named(model) for model in models)]
+    lines = [head]
+    for (dataset, _, protocol), part in frame.groupby(["dataset", "method", "protocol"], sort=False):
+        by_model = {line.model: line for line in part.itertuples()}
+        widest = max(by_model.values(), key=lambda line: line.n)
+        pairs = f"{widest.n:,}" + (f" (of {widest.n + widest.left_out:,})" if widest.left_out else "")
+        cells = [_difference(by_model[model]) if model in by_model else "" for model in models]
+        lines.append([named(dataset), widest.label, protocol, f"{widest.passes:.1f}", pairs, *cells])
+    return grid(lines) + "\n"
+
+
+def _difference(line) -> str:  # type: ignore[no-untyped-def]  # a row of a frame
+    bounds = f"[{signed(100 * line.low, 1)}, {signed(100 * line.high, 1)}]"
+    bounds = f"**{bounds}**" if line.low > 0 or line.high < 0 else bounds
+    return f"{100 * line.accuracy:.1f}: {signed(100 * line.difference, 1)} {bounds}"

@@ -1,0 +1,71 @@
+"""How many pictures pass the network at once, where nobody says it: as many as one activation has room for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+# What lies beyond the processor's caches is fetched again by every layer, and the C library maps larger blocks anew for
+# each: 11 pictures of a small network take twice as long as 11 times one. The README has the measurement.
+ROOM = 14 * 2**20
+MOST = 11  # 20 variations and the picture in two passes
+
+
+class Largest:
+    """bytes: of the largest output of a module so far, for each picture of the pass."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def see(self, _module: nn.Module, _inputs: object, output: object) -> None:
+        """A forward hook."""
+        if isinstance(output, Tensor) and output.dim() > 1 and len(output):
+            self.bytes = max(self.bytes, output.numel() * output.element_size() // len(output))
+
+
+@contextmanager
+def largest(network: Callable[[Tensor], Tensor]) -> Iterator[Largest]:
+    """Watch the passes of the block. A network that is no module, or is TorchScript, shows nothing."""
+    seen = Largest()
+    modules = network.modules() if isinstance(network, nn.Module) else ()
+    handles = [each.register_forward_hook(seen.see) for each in modules if not isinstance(each, torch.jit.ScriptModule)]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Passes:
+    """Passes pictures through a network, `batch` at a time.
+
+    batch None, on a CPU: the first picture passes alone, and the largest activation of the first one of its size says
+    how many follow at once. So equal calls have equal passes. On a card: MOST.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], batch: int | None = None):
+        if batch is not None and batch < 1:
+            raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
+        self.network, self.batch = network, batch
+        self.fitting: dict[tuple[int, ...], int] = {}
+
+    def rows(self, pixels: Tensor) -> Iterator[slice]:
+        """The rows of pixels (N,3,h,w) that pass together; those after the first are known once it has passed."""
+        if self.batch is None and pixels.device.type == "cpu":
+            yield slice(0, 1)
+            start, step = 1, self.fitting.get(tuple(pixels.shape[2:]), 1)
+        else:
+            start, step = 0, self.batch or MOST
+        for begin in range(start, len(pixels), step):
+            yield slice(begin, begin + step)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """The network's output for pixels (B,3,h,w)."""
+        size = tuple(pixels.shape[2:])
+        if self.batch is not None or pixels.device.type != "cpu" or size in self.fitting:
+            return self.network(pixels)
+        with largest(self.network) as seen:
+            output = self.network(pixels)
+        self.fitting[size] = max(1, min(MOST, ROOM // seen.bytes)) if seen.bytes else MOST
+        return output

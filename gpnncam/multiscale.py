@@ -1,0 +1,146 @@
+"""GPNN-CAM's two phases on one picture at several sizes, instead of on variations of it (not in the paper).
+
+A copy of the picture at each size, and mirrored where asked for, stands where a variation stands in `gpnncam.cam`:
+
+Phase 1 at the deepest layer l1: A_v are the activations of copy v, w_v the gradients of the score, summed over
+positions; its map is ReLU(sum_k w_vk A_vk), GradCAM's formula, divided by the maximum over all copies.
+Phase 2 at each shallower layer: the copies' maps so far are fused, and the standardised activations of all copies are
+regressed on them together (ridge), as in GPNN-CAM.
+The answer: the copies' fused maps, mirrored ones turned back, resized to the finest grid and averaged.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gpnncam.contracts import Classifier
+from gpnncam.features import REPEATED, features, layers_of
+from gpnncam.regression import NormalEquations
+from gpnncam.solve import FUSIONS, ROUNDING, fuse
+
+
+class Copy(NamedTuple):
+    """layers: activations (1,C,h,w), deep to shallow. weights (K,C): the scores' gradients at the first layer."""
+
+    layers: list[Tensor]
+    weights: Tensor
+    mirrored: bool
+
+
+class MultiscaleCAM:
+    """maps = MultiscaleCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
+
+    classifier: see `gpnncam.contracts.Classifier`; its network takes pictures of any size.
+    sides: shorter sides of the copies in pixels, the longer one in proportion. A given picture that is smaller is
+        enlarged, which adds no detail: give one whose shorter side is the largest of them.
+    mirrored: the sides that are also seen mirrored left to right.
+    layers, depth, alpha, fusion, repeated: as in `gpnncam.cam.GPNNCAM`.
+    Cost: a forward pass a copy, each as the square of its side; a gradient of the network's head for each class.
+    Nothing is drawn: equal pictures have equal maps. ValueError for settings that contradict each other.
+
+    >>> cam = MultiscaleCAM(classifier, sides=[320, 448, 640])
+    >>> maps = cam(image, torch.tensor([0, 2]))
+    """
+
+    version = 1  # raised when its maps change for equal settings
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        sides: Sequence[int] = (320, 448, 640),
+        mirrored: Sequence[int] = (),
+        layers: Sequence[str] | None = None,
+        depth: int | None = None,
+        alpha: float = 1e-4,
+        fusion: str = "sigmoid_product",
+        repeated: str = "refuse",
+    ):
+        if not sides or min(sides) < 1 or len(set(sides)) < len(sides):
+            raise ValueError(f"sides are {list(sides)}: one or more different numbers of pixels")
+        if not set(mirrored) <= set(sides):
+            raise ValueError(f"mirrored is {list(mirrored)}; it names some of the sides {list(sides)}")
+        for name, value, known in (("fusion", fusion, FUSIONS), ("repeated", repeated, REPEATED)):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}; known are {', '.join(known)}")
+        if not alpha > 0:
+            raise ValueError(f"the ridge penalty alpha is {alpha}; it must be positive")
+        self.classifier, self.alpha, self.fusion, self.repeated = classifier, alpha, fusion, repeated
+        self.modules, self.readers = layers_of(classifier, layers, depth)
+        self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
+
+    @property
+    def side(self) -> int:
+        """Shorter side of the picture that it makes the most of."""
+        return max(side for side, _ in self.copies)
+
+    def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
+        """(3,H,W), (K,) int -> (K,h,w) float32 on the finest grid of the last layer; larger = more important."""
+        # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
+        with torch.inference_mode(False):
+            image = image.clone() if image.is_inference() else image
+            copies = [self._copy(image, side, mirrored, targets.tolist()) for side, mirrored in self.copies]
+            with torch.no_grad():
+                return self._answer(copies).float()
+
+    def explain(self, picture: Any, targets: Any = None, top: int = 1, seed: int = 0) -> Any:
+        """Heat maps to look at, of a picture as people have it: see `gpnncam.explanation.explain`. The classifier is
+        one that `gpnncam.wrap` made."""
+        from gpnncam.classifier import Wrapped
+        from gpnncam.explanation import explain
+
+        return explain(self, cast(Wrapped, self.classifier), picture, targets, top, seed)
+
+    def _copy(self, image: Tensor, side: int, mirrored: bool, targets: list[int]) -> Copy:
+        height, width = image.shape[1:]
+        size = [max(1, round(length * side / min(height, width))) for length in (height, width)]
+        pixels = image[None]
+        if size != [height, width]:
+            pixels = functional.interpolate(pixels, size, mode="bilinear", align_corners=False, antialias=True)
+        pixels = pixels.flip(-1) if mirrored else pixels
+        read = self.readers.get(next(iter(self.modules)), lambda output: output)
+        with features(self.modules, self.readers, self.repeated) as seen:
+            try:
+                output = self.classifier.network(self.classifier.normalise(pixels))
+            except (RuntimeError, AssertionError) as error:
+                if size == [height, width]:
+                    raise
+                raise ValueError(f"the network does not take a picture of {size[1]} x {size[0]}: {error}") from error
+            seen.check()
+            leaf = seen.leaf
+            assert leaf is not None, "the first layer ran"
+            weights = []
+            for k, target in enumerate(targets):
+                score = self.classifier.score(output, target).sum()
+                (gradient,) = torch.autograd.grad(score, leaf, retain_graph=k + 1 < len(targets))
+                weights.append(read(gradient)[0].flatten(1).sum(1))
+            return Copy([seen.layers[name] for name in self.modules], torch.stack(weights), mirrored)
+
+    def _answer(self, copies: list[Copy]) -> Tensor:
+        """(K,h,w) float64: both phases, and the mean over the copies."""
+        raw = [torch.einsum("kc,nchw->knhw", each.weights, each.layers[0]).double() for each in copies]
+        maps = [[one] for one in _together(raw)]  # by copy, then by layer
+        for depth in range(1, len(self.modules)):
+            layers = [each.layers[depth] for each in copies]
+            wanted = [fuse(found, layer.shape[2:], self.fusion) for found, layer in zip(maps, layers, strict=True)]
+            sums = NormalEquations()
+            for layer, target in zip(layers, wanted, strict=True):
+                sums.add(layer, target)
+            ridge = sums.solve(self.alpha)
+            predicted = [ridge.predict(layer) for layer in layers]
+            for found, one in zip(maps, _together([torch.where(p > ROUNDING, p, 0) for p in predicted]), strict=True):
+                found.append(one)
+        fused = [fuse(found, found[-1].shape[2:], self.fusion)[:, 0] for found in maps]
+        fused = [each.flip(-1) if copy.mirrored else each for each, copy in zip(fused, copies, strict=True)]
+        size = max((each.shape[1:] for each in fused), key=lambda size: size[0] * size[1])
+        resized = [functional.interpolate(each[None], size, mode="bilinear", align_corners=False)[0] for each in fused]
+        return torch.stack(resized).mean(0)
+
+
+def _together(raw: list[Tensor]) -> list[Tensor]:
+    """ReLU of each copy's (K,1,h,w), each class divided by its maximum over all; a class without any stays 0."""
+    positive = [each.clamp(min=0) for each in raw]
+    highest = torch.stack([each.amax((1, 2, 3), keepdim=True) for each in positive]).amax(0)
+    return [each / torch.where(highest > 0, highest, 1) for each in positive]

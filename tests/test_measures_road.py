@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage, sparse
+from scipy.sparse.linalg import splu
 
 from eval.measures.ranking import ranks
 from eval.measures.road import ROAD, linear_imputation, removals
@@ -36,11 +38,69 @@ def test_filled_pixels_are_the_means_of_their_neighbours(share):
     pixels, removed = draw.random((9, 11, 3)), draw.random((9, 11)) < share
     removed[0, 0] = True  # a corner: three neighbours
     removed[4, 4] = False
-    filled = linear_imputation(pixels, removed)
+    filled = linear_imputation(pixels, removed, tolerance=1e-12)
     assert filled == pytest.approx(dense(pixels, removed), abs=1e-9)
     assert (filled[~removed] == pixels[~removed]).all()
     hidden = np.where(removed[..., None], 7.0, pixels)
-    assert (linear_imputation(hidden, removed) == filled).all(), "what was removed is not read"
+    assert (linear_imputation(hidden, removed, tolerance=1e-12) == filled).all(), "what was removed is not read"
+
+
+def direct(pixels, removed):
+    """The same system by scipy's factorisation of a sparse matrix."""
+    weights, total = [], np.zeros(removed.size)
+    places = np.arange(removed.size).reshape(removed.shape)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            if dy or dx:
+                here = places[max(0, -dy) : removed.shape[0] - max(0, dy), max(0, -dx) : removed.shape[1] - max(0, dx)]
+                there = here + dy * removed.shape[1] + dx
+                weight = 1 / 12 if dy and dx else 1 / 6
+                weights.append(sparse.coo_matrix((np.full(here.size, weight), (here.ravel(), there.ravel())),
+                                                 (removed.size,) * 2))  # fmt: skip
+                total[here.ravel()] += weight
+    inner, flat = np.flatnonzero(removed), pixels.reshape(-1, 3)
+    means = sparse.csr_matrix(sum(weights))[inner]
+    system = sparse.diags(total[inner]) - means[:, inner]
+    filled = flat.astype(float)
+    filled[inner] = splu(system.tocsc()).solve(means @ (flat * ~removed.reshape(-1, 1)))
+    return filled.reshape(pixels.shape)
+
+
+def blobs(draw, height, width, share):
+    values = ndimage.gaussian_filter(draw.normal(size=(height, width)), 8)
+    return values < np.quantile(values, share)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "mask"),
+    [
+        (96, 121, lambda draw, *size: blobs(draw, *size, 0.2)),
+        (96, 121, lambda draw, *size: blobs(draw, *size, 0.8)),
+        (64, 47, lambda draw, *size: draw.random(size) < 0.8),
+        (64, 47, lambda draw, *size: np.indices(size).sum(0) % 2 == 0),
+        (60, 33, lambda draw, *size: np.indices(size).sum(0) != 70),
+        (61, 90, lambda draw, *size: np.indices(size)[1] > 3),
+        (1, 83, lambda draw, *size: np.arange(83)[None] % 40 > 0),
+        (70, 2, lambda draw, *size: draw.random(size) < 0.95),
+    ],
+    ids=["a fifth", "four fifths", "scattered", "checked", "a line remains", "a side remains", "a row", "two columns"],
+)
+def test_the_solver_keeps_its_tolerance_whatever_is_removed(height, width, mask):
+    draw = np.random.default_rng(2)
+    pixels, removed = draw.random((height, width, 3)), mask(draw, height, width)
+    assert linear_imputation(pixels, removed) == pytest.approx(direct(pixels, removed), abs=1.5e-7)
+
+
+def test_a_solver_that_does_not_get_there_says_so():
+    from eval.measures import multigrid, stencils
+
+    removed = np.ones((40, 40), bool)
+    removed[3, 5] = False
+    filled = linear_imputation(np.full((40, 40, 3), 0.25), removed)
+    assert filled == pytest.approx(np.full((40, 40, 3), 0.25), abs=1e-6), "one pixel remains: its colour everywhere"
+    at, rows, right = stencils.neighbour_means(np.ones((40, 40, 3)), removed, 1 / 6, 1 / 12)
+    with pytest.raises(ArithmeticError, match="1 steps of conjugate gradients do not solve a system of 1599 unknowns"):
+        multigrid.solve(at, rows, right, removed.shape, 1e-7, most=1)
 
 
 def test_another_programs_imputation_is_the_same():

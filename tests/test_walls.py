@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import imports as imports_script
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gpnncam", "baselines", "eval", "scripts", "run", "tests")
 ALLOWED = {
@@ -57,6 +59,21 @@ def test_rooms_of_eval_import_downwards_alone():
         if name.startswith("eval.") and name.split(".")[1] not in ROOMS[: place + 1]
     ]
     assert upwards == []
+
+
+def test_the_drawing_of_rooms_is_that_of_the_code(capsys):
+    assert imports_script.main([]) == 0
+    drawn = capsys.readouterr().out
+    assert f"```mermaid\n{drawn}```" in (ROOT / "eval" / "README.md").read_text(encoding="utf-8")
+    assert imports_script.main(["--files"]) == 0, "no file imports itself on any way"
+
+
+def test_circles_are_seen_and_long_ways_stand_for_short_ones(capsys, monkeypatch):
+    graph = {"a.x": {"a.y", "a.z"}, "a.y": {"a.z"}, "a.z": set(), "a.w": set()}
+    assert imports_script.mermaid(graph).splitlines() == ["graph TD", "  w", "  x --> y", "  y --> z"]
+    monkeypatch.setattr(imports_script, "of_files", lambda: graph | {"a.z": {"a.x"}})
+    assert imports_script.main(["--files"]) == 1
+    assert "imports make a circle: a." in capsys.readouterr().err
 
 
 def test_hydra_is_known_where_configs_are_made_alone():

@@ -2,11 +2,13 @@
 
 Layout: a picture is an int16 array (h, 3 w + 8), colours interleaved, the last 8 values of each row padding. The 21
 values of a patch row are then read as 16 + 8 lanes of which the last three are masked out, and squares are summed in
-32 bits. The IR is generic: LLVM turns it into pmaddwd on x86, into smlal on ARM.
+32 bits. The IR is generic: LLVM turns it into pmaddwd on x86, into smlal on ARM. `gpnncam.plain` holds the same sums as
+loops; GPNNCAM_PLAIN=1 in the environment puts them in the place of the vector code.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpnncam import plain
 from gpnncam.pyramid import PATCH
 
 PADDING = 8
+PLAIN = os.environ.get("GPNNCAM_PLAIN", "0") != "0"
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _WIDE, _TAIL = ir.VectorType(_I16, 16), ir.VectorType(_I16, 8)
 _MASK = ir.Constant(_TAIL, [-1] * (3 * PATCH - 16) + [0] * (24 - 3 * PATCH))
@@ -26,7 +30,8 @@ _MASK = ir.Constant(_TAIL, [-1] * (3 * PATCH - 16) + [0] * (24 - 3 * PATCH))
 
 # numba looks for stale machine code only in the file of the compiled function itself; what it uses from these files is
 # compiled into it all the same, so their contents go into the name under which it is kept.
-_USED = zlib.crc32(b"".join(Path(__file__).with_name(f"{n}.py").read_bytes() for n in ("patches", "pyramid", "levels")))
+_FILES = ("patches", "plain", "pyramid", "levels")
+_USED = zlib.crc32(bytes([PLAIN]) + b"".join(Path(__file__).with_name(f"{n}.py").read_bytes() for n in _FILES))
 
 
 def kernel(function):
@@ -112,13 +117,14 @@ def _distance_of_rows(first: int, last: int):
     return distance
 
 
-distance_head = _distance_of_rows(0, 3)
-distance_tail = _distance_of_rows(3, PATCH)
-distance_full = _distance_of_rows(0, PATCH)
+distance_of_rows = plain.distance_of_rows if PLAIN else _distance_of_rows
+distance_head = distance_of_rows(0, 3)
+distance_tail = distance_of_rows(3, PATCH)
+distance_full = distance_of_rows(0, PATCH)
 
 
 @intrinsic
-def add_patch(typingctx, total, at_total, values, at_values):
+def _add_patch(typingctx, total, at_total, values, at_values):
     """Add the patch of `values` at `at_values` to the picture-shaped sum `total` at `at_total`."""
 
     def codegen(context, builder, signature, arguments):
@@ -133,3 +139,6 @@ def add_patch(typingctx, total, at_total, values, at_values):
         return context.get_dummy_value()
 
     return types.void(total, types.int64, values, types.int64), codegen
+
+
+add_patch = plain.add_patch if PLAIN else _add_patch

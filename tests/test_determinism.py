@@ -60,7 +60,7 @@ def test_a_difference_would_be_seen(reference):
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(formula):
+def test_a_cam_of_several_pictures_at_once_answers_as_for_each_alone(formula):
     torch.manual_seed(3)
     classes = [str(number) for number in range(20)]
     classifier = Classifier(tiny(), [0.5] * 3, [0.2] * 3, {"cam": ["0", "1"]}, classes)

@@ -1,4 +1,4 @@
-"""What a method asks of a classifier, whatever class provides it."""
+"""What a method needs of a classifier, of whatever class."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol

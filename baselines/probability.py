@@ -1,4 +1,4 @@
-"""The probability of a class, as methods weigh masked pictures by it."""
+"""The probability of a class, with which methods weigh masked pictures."""
 
 import math
 

@@ -81,7 +81,7 @@ def _one(
     method: Callable[[Tensor, Tensor], Any], classifier: Wrapped, picture: Tensor, targets: Any, top: int, seed: int
 ) -> Explanation:
     pixels = resized(picture, classifier.side).to(classifier.device)
-    # A method that looks at larger pictures than the network was trained on says so.
+    # A method states where it reads larger pictures than the network was trained on.
     side = getattr(method, "side", classifier.side)
     given = pixels if side == classifier.side else resized(picture, side).to(classifier.device)
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """GPNN-CAM's two phases on one picture at several sizes, instead of on variations of it (not in the paper).
 
-A copy of the picture at each size, and mirrored where asked for, stands where a variation stands in `gpnncam.cam`:
+A copy of the picture at each size, and mirrored if so set, stands where a variation stands in `gpnncam.cam`:
 
 Phase 1 at the deepest layer l1: A_v are the activations of copy v, w_v the gradients of the score, summed over
 positions; its map is ReLU(sum_k w_vk A_vk), GradCAM's formula, divided by the maximum over all copies.

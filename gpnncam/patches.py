@@ -2,11 +2,13 @@
 
 Layout: a picture is an int16 array (h, 3 w + 8), colours interleaved, the last 8 values of each row padding. The 21
 values of a patch row are then read as 16 + 8 lanes of which the last three are masked out, and squares are summed in
-32 bits. The IR is generic: LLVM turns it into pmaddwd on x86, into smlal on ARM.
+32 bits. The IR is generic: LLVM turns it into pmaddwd on x86, into smlal on ARM. `gpnncam.plain` holds the same sums as
+loops; GPNNCAM_PLAIN=1 in the environment puts them in the place of the vector code.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
 from pathlib import Path
 
@@ -16,9 +18,11 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from gpnncam import plain
 from gpnncam.pyramid import PATCH
 
 PADDING = 8
+PLAIN = os.environ.get("GPNNCAM_PLAIN", "0") != "0"
 _I16, _I32 = ir.IntType(16), ir.IntType(32)
 _WIDE, _TAIL = ir.VectorType(_I16, 16), ir.VectorType(_I16, 8)
 _MASK = ir.Constant(_TAIL, [-1] * (3 * PATCH - 16) + [0] * (24 - 3 * PATCH))
@@ -26,7 +30,8 @@ _MASK = ir.Constant(_TAIL, [-1] * (3 * PATCH - 16) + [0] * (24 - 3 * PATCH))
 
 # numba looks for stale machine code only in the file of the compiled function itself; what it uses from these files is
 # compiled into it all the same, so their contents go into the name under which it is kept.
-_USED = zlib.crc32(b"".join(Path(__file__).with_name(f"{n}.py").read_bytes() for n in ("patches", "pyramid", "levels")))
+_FILES = ("patches", "plain", "pyramid", "levels")
+_USED = zlib.crc32(bytes([PLAIN]) + b"".join(Path(__file__).with_name(f"{n}.py").read_bytes() for n in _FILES))
 
 
 def kernel(function):
@@ -112,9 +117,10 @@ def _distance_of_rows(first: int, last: int):
     return distance
 
 
-distance_head = _distance_of_rows(0, 3)
-distance_tail = _distance_of_rows(3, PATCH)
-distance_full = _distance_of_rows(0, PATCH)
+distance_of_rows = plain.distance_of_rows if PLAIN else _distance_of_rows
+distance_head = distance_of_rows(0, 3)
+distance_tail = distance_of_rows(3, PATCH)
+distance_full = distance_of_rows(0, PATCH)
 
 
 def _patch_onto(operation: str):
@@ -139,8 +145,8 @@ def _patch_onto(operation: str):
     return onto
 
 
-add_patch = _patch_onto("add")
-take_patch = _patch_onto("sub")
+add_patch = plain.add_patch if PLAIN else _patch_onto("add")
+take_patch = plain.take_patch if PLAIN else _patch_onto("sub")
 
 
 BLOCK = 32
@@ -152,7 +158,7 @@ _BOUNDS = ir.VectorType(_FLOAT, BLOCK)
 
 
 @intrinsic
-def below(typingctx, terms, at, keys, block, limit):
+def _below(typingctx, terms, at, keys, block, limit):
     """Bit i of the int64 says whether key 32 block + i has a lower bound below `limit`.
 
     terms (n,13), keys (blocks,14,32) float32, both contiguous: the bound is
@@ -192,10 +198,14 @@ def below(typingctx, terms, at, keys, block, limit):
 
 
 @intrinsic
-def lowest_bit(typingctx, bits):
+def _lowest_bit(typingctx, bits):
     """The place of the lowest bit that is set; `bits` int64, not 0."""
 
     def codegen(context, builder, signature, arguments):
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), codegen
+
+
+below = plain.below if PLAIN else _below
+lowest_bit = plain.lowest_bit if PLAIN else _lowest_bit

@@ -74,7 +74,7 @@ def network_of(cfg: DictConfig, model: str | None) -> tuple[nn.Module, dict[str,
     if not isinstance(network, torch.nn.Module):
         raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
     uses = {}
-    # This script is what a user asks before any layer is named.
+    # Users run this script to find the names, so a config without any is fine.
     for use in () if unset(settings.layers) else settings.layers:
         names = settings.layers[use]
         uses[use] = [names] if isinstance(names, str) else list(names or ())

@@ -66,7 +66,7 @@ def test_each_against_one_is_corrected_for_those_alone(results, capsys):
         compared(results, capsys, "--against", "nope")
 
 
-def test_only_pairs_that_both_have_count_and_the_others_are_told(results, capsys):
+def test_only_pairs_that_both_have_count_and_the_others_are_named(results, capsys):
     content = rows(120, 0.7, 5)
     write_run(results, "scorecam", content[:100], pairs_in_all={"all": len(content), "diff": 1})
     line = compared(results, capsys, "gradcam", "scorecam", "--subset", "all").iloc[0]
@@ -75,7 +75,7 @@ def test_only_pairs_that_both_have_count_and_the_others_are_told(results, capsys
         compared(results, capsys, "gradcam", "scorecam", "--strict")
 
 
-def test_pairs_that_the_network_cannot_be_asked_about_are_not_left_out(tmp_path, capsys):
+def test_pairs_that_the_network_has_no_output_for_are_not_left_out(tmp_path, capsys):
     write_run(tmp_path, "gradcam", rows(60, 0.5, 1), unasked=("class2",))
     write_run(tmp_path, "center", rows(60, 0.4, 3, blind=True), model=None)
     for order in (("gradcam", "center"), ("center", "gradcam")):

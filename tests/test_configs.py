@@ -84,7 +84,7 @@ def test_the_tables_experiments_mean_these_runs(name):
     assert {cfg.protocol.name for _, cfg in load_sweep([f"experiment={name}"])} == {protocol}
 
 
-def test_a_part_of_an_experiment_and_its_roots_are_asked_for_on_the_command_line():
+def test_a_part_of_an_experiment_and_its_roots_stand_on_the_command_line():
     jobs = load_sweep(["experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2"])
     assert len(jobs) == 4
     assert {cfg.dataset.root for _, cfg in jobs} == {"A"}

@@ -70,7 +70,7 @@ def test_voc_without_root(monkeypatch, tmp_path):
 
 
 def test_voc_is_not_downloaded_where_it_is(devkit, monkeypatch):
-    monkeypatch.setattr(download, "open_url", lambda *_: pytest.fail("asked the web"))
+    monkeypatch.setattr(download, "open_url", lambda *_: pytest.fail("went to the web"))
     assert len(VOC(devkit.parent, download=True)) == 2
     assert not list(devkit.parent.glob("*.tar"))
 

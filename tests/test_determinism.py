@@ -60,7 +60,7 @@ def test_a_difference_would_be_seen(reference):
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
-def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(formula):
+def test_a_cam_of_several_pictures_at_once_answers_as_for_each_alone(formula):
     torch.manual_seed(3)
     classes = [str(number) for number in range(20)]
     classifier = Classifier(tiny(), [0.5] * 3, [0.2] * 3, {"cam": ["0", "1"]}, classes)
@@ -75,7 +75,7 @@ def test_a_cam_asked_about_several_pictures_at_once_answers_as_for_each_alone(fo
     assert build_method(load(["method=gradcam"]).method, classifier, classes).many
 
 
-CALM = "| gradcam | the same again | 40 | 0 | 0 | 0 |"
+CALM = ["gradcam", "the same again", "40", "0", "0", "0"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_the_script_fails_when_a_point_moves_or_a_row_that_may_not(monkeypatch, 
     monkeypatch.setattr(determinism, "measured", lambda common, pictures: iter(lines))
     assert determinism.main(["--method", "gradcam"]) == status
     shown = capsys.readouterr()
-    assert CALM in shown.out
+    assert CALM in [[cell.strip() for cell in line.split("|")[1:-1]] for line in shown.out.splitlines()]
     assert (f"error: gradcam, {variant}: {counts[0]} rows and {counts[1]} points differ" in shown.err) == bool(status)
 
 

@@ -63,14 +63,14 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.headers_of(200, Content_Length=str(1 << 40))
 
     def from_zero(self, span):
-        """Each answer to a Range request begins at byte 0, whatever was asked for."""
+        """Each answer to a Range request begins at byte 0, whatever the range."""
         if span:
             self.headers_of(206, Content_Range=f"bytes 0-{len(BODY) - 1}/{len(BODY)}", Content_Length=str(len(BODY)))
             self.write(BODY)
         else:
             self.headers_of(200, Content_Length=str(len(BODY)))
-            self.server.asked += 1
-            self.write(BODY if self.server.asked > 1 else BODY[:FIRST])
+            self.server.requests += 1
+            self.write(BODY if self.server.requests > 1 else BODY[:FIRST])
 
     def without_range(self, span):
         """Says 206 and not which part it is."""
@@ -99,7 +99,7 @@ def server(monkeypatch, certificate):
     secure.load_cert_chain(*certificate)
     served = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
     served.socket = secure.wrap_socket(served.socket, server_side=True)
-    served.over, served.asked, served.daemon_threads = threading.Event(), 0, True
+    served.over, served.requests, served.daemon_threads = threading.Event(), 0, True
     served.handle_error = lambda *_: None  # connections end in the middle here
     thread = threading.Thread(target=served.serve_forever, args=(0.01,), daemon=True)
     thread.start()

@@ -26,7 +26,7 @@ def test_same_seed_same_variations_and_prefixes_agree(source):
     assert torch.equal(source(picture(), 2, 7).pixels, first.pixels[:2])
 
 
-def test_noise_has_the_deviation_asked_for():
+def test_noise_has_its_deviation():
     grey = torch.full((3, 40, 40), 0.5)
     made = sources.noise(0.1)(grey, 20, 3)
     assert (made.pixels - grey).std() == pytest.approx(0.1, rel=0.02)

@@ -23,7 +23,7 @@ def value(measure, rows, name=None):
 
 
 def probability(net, image, target):
-    """Softmax in float64, the network asked about one picture alone."""
+    """Softmax in float64, one picture a pass."""
     with torch.no_grad():
         output = net.network(((image - 0.5) / 0.25)[None]).double().numpy()[0]
     return np.exp(output[target] - output.max()) / np.exp(output - output.max()).sum()
@@ -102,7 +102,7 @@ def test_the_scale_of_a_map_changes_nothing_even_below_zero():
         assert other["explained"] == pytest.approx(one["explained"], abs=1e-5)
 
 
-def test_asked_and_predicted_class():
+def test_annotated_and_predicted_class():
     net = classifier()
     with torch.no_grad():
         first = int(net.network(net.normalise(picture())).argmax())

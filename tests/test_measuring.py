@@ -1,4 +1,4 @@
-"""Measures of finished rows: added without touching anything else, checked against the rows, read when asked for."""
+"""Measures of finished rows: added without touching anything else, checked against the rows, read on demand."""
 
 import json
 import shutil
@@ -217,7 +217,7 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
     assert list(build_measures(load(["measure=road"]))) == ["road"], "one alone needs no brackets"
 
 
-def test_only_pairs_that_the_network_sees_can_be_asked_for(results, capsys):
+def test_only_pairs_that_the_network_sees_are_selected(results, capsys):
     rows = load_run(folder(results)).rows
     evaluate(results, "measure=idsds", "measure_top_k=1")
     observed = next(each for each in load_run(folder(results)).observations if each.name == "idsds").lines

@@ -112,7 +112,7 @@ def test_what_does_not_fit_is_named(state):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """An empty torch.hub cache; what is asked of the web is recorded and answered with b"weights"."""
+    """An empty torch.hub cache; requests to the web are recorded and answered with b"weights"."""
     requests = []
 
     def download(url, target, digest):
@@ -159,7 +159,7 @@ def test_without_a_network_the_message_names_the_setting(hub, monkeypatch):
 
 @pytest.mark.parametrize("arch", ["vgg16", "vgg16_bn", "resnet50"])
 @pytest.mark.parametrize("weights", ["IMAGENET1K_V1", "IMAGENET1K_V2"])
-def test_the_weights_asked_for_are_the_weights_fetched(arch, weights, monkeypatch):
+def test_the_named_weights_are_the_weights_fetched(arch, weights, monkeypatch):
     urls = []
     monkeypatch.setattr(imagenet, "fetch", lambda url: urls.append(url) or "here")
     monkeypatch.setattr(imagenet, "read", lambda path: {})

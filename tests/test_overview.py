@@ -1,4 +1,4 @@
-"""Methods beside each other: who can be told from the best, seeds as one line, one overview, mean curves."""
+"""Methods beside each other: who is significantly below the best, seeds as one line, one overview, mean curves."""
 
 import io
 import json

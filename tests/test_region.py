@@ -23,7 +23,7 @@ points = st.floats(0, SIDE, exclude_max=True, width=32)
 
 
 def raster(corners):
-    """Second implementation: every pixel asked one by one."""
+    """Second implementation: every pixel one by one."""
     return np.array(
         [[any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in corners) for x in range(SIDE)] for y in range(SIDE)]
     )

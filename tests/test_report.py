@@ -132,7 +132,7 @@ def test_without_pictures_neither_data_nor_network_are_needed(tmp_path, capsys):
     assert "holds no run" in capsys.readouterr().err
 
 
-def test_pictures_that_are_gone_are_told_and_the_page_is_made(tmp_path, capsys):
+def test_pictures_that_are_gone_are_named_and_the_page_is_made(tmp_path, capsys):
     config = {"dataset": {"build": {"_target_": "eval.datasets.voc.VOC", "root": str(tmp_path / "gone")}}, "model": {}}
     write_run(tmp_path, "gradcam", rows(20, 0.5), config=config)
     report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html")])

@@ -121,7 +121,7 @@ def test_batches_give_the_rows_of_single_pictures_in_the_same_order(tmp_path, mo
         assert max(method.calls) == (min(size, 12) if mode == "squash" else min(size, 4))
 
 
-def test_a_method_without_many_is_asked_about_one_picture_at_a_time(tmp_path):
+def test_a_method_without_many_gets_one_picture_at_a_time(tmp_path):
     method = Method()
     evaluate(tmp_path / "one", Single(method))
     evaluate(tmp_path / "batch", Single(method), batch_pictures=8)

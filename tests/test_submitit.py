@@ -1,4 +1,4 @@
-"""A sweep's jobs as processes of their own on this machine: what dies is told, what is stopped goes on."""
+"""A sweep's jobs as processes of their own on this machine: what dies is named, what is stopped goes on."""
 
 import itertools
 import json
@@ -51,7 +51,7 @@ def _environment(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-def test_a_job_that_is_killed_and_one_that_raises_are_told_and_the_others_run(tmp_path):
+def test_a_job_that_is_killed_and_one_that_raises_are_named_and_the_others_run(tmp_path):
     codes = ["import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "raise ValueError('broken')"]
     progress = run_all(tmp_path, [*codes, *notes(tmp_path, 1)])
     assert len(seen(tmp_path)) == 1
@@ -62,7 +62,7 @@ def test_a_job_that_is_killed_and_one_that_raises_are_told_and_the_others_run(tm
     assert "broken" in log.read_text()
 
 
-def test_no_more_processes_than_asked_for_run_at_a_time(tmp_path):
+def test_no_more_processes_than_set_run_at_a_time(tmp_path):
     run_all(tmp_path, notes(tmp_path, 3), processes=1)
     assert len(seen(tmp_path)) == 3
     assert not overlapping(seen(tmp_path))

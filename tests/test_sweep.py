@@ -183,20 +183,20 @@ REFUSED = ["-m", "method=attention_rollout,gradcam", "dataset=demo", "limit=2", 
 
 def test_a_method_that_the_network_cannot_serve_is_left_out_and_named_where_errors_are_skipped(tmp_path, capsys):
     assert run.main([*REFUSED, "on_error=skip", f"results={tmp_path}"]) == 1
-    told = capsys.readouterr()
-    assert "sweep of 2 jobs, 0 of them already complete, 1 left out" in told.out
-    assert "left out: method=attention_rollout" in told.out
-    assert "job 2/2 done: method=gradcam" in told.out
-    assert "failed: method=attention_rollout: " in told.err
+    printed = capsys.readouterr()
+    assert "sweep of 2 jobs, 0 of them already complete, 1 left out" in printed.out
+    assert "left out: method=attention_rollout" in printed.out
+    assert "job 2/2 done: method=gradcam" in printed.out
+    assert "failed: method=attention_rollout: " in printed.err
     assert [path.parent.name.split(".")[2] for path in tmp_path.glob("records/*/rows.jsonl")] == ["gradcam"]
 
 
 @pytest.mark.parametrize("more", [["on_error=stop"], ["method=attention_rollout", "seed=0,1", "on_error=skip"]])
 def test_without_skipping_or_without_any_other_job_nothing_starts(more, tmp_path, capsys):
     assert run.main([*REFUSED, *more, f"results={tmp_path}"]) == 1
-    told = capsys.readouterr().err
-    assert "nothing was started" in told
-    assert "attention" in told
+    printed = capsys.readouterr().err
+    assert "nothing was started" in printed
+    assert "attention" in printed
     assert not (tmp_path / "records").exists()
 
 

@@ -29,7 +29,7 @@ def evaluate(data, folder_, on_error="skip"):
 
 
 @pytest.mark.parametrize("make", ["coco", "voc"])
-def test_a_method_that_sees_no_picture_is_told_of_swapped_sizes(tmp_path, make):
+def test_a_method_that_sees_no_picture_is_refused_swapped_sizes(tmp_path, make):
     """The boxes lie on a picture of 40 x 60 that does not exist."""
     if make == "coco":
         data = coco(tmp_path, [entry(1, (5, 30, 20, 20))], images=[
@@ -44,7 +44,7 @@ def test_a_method_that_sees_no_picture_is_told_of_swapped_sizes(tmp_path, make):
         evaluate(data, tmp_path / "again", "stop")
 
 
-def test_a_method_that_sees_no_picture_is_told_what_is_no_picture(tmp_path):
+def test_a_method_that_sees_no_picture_is_refused_what_is_no_picture(tmp_path):
     for number in range(1, 5):
         Image.new("RGB", SIZE).save(tmp_path / f"p{number}.png")
         (tmp_path / f"p{number}.xml").write_text(voc_xml())

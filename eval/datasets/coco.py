@@ -29,7 +29,7 @@ class Coco:
     orientation: whether EXIF counts, as in `Picture`.
 
     Everything is read here but the pictures, which must exist: FileNotFoundError. ValueError for a damaged file; what
-    is wrong with one annotation is said when its sample is asked for.
+    is wrong with one annotation raises when its sample is read.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class VOC:
     download: fetch and check the official archive of VOC2007 test where it is not there.
 
     Lists and folders are checked here, before any work: FileNotFoundError. An annotation is read when its sample is
-    asked for; ValueError then names the file.
+    read; ValueError then names the file.
     """
 
     classes = CLASSES

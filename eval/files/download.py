@@ -140,7 +140,7 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
             return
         except urllib.error.HTTPError as problem:
             if problem.code == 416 and have:
-                # The part is at least as long as the file: the hash decides, or the next attempt starts anew.
+                # The part is as long as the file or longer: its hash decides, or the next attempt starts anew.
                 if size is None:
                     return
                 part.unlink()

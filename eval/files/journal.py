@@ -13,7 +13,7 @@ from contextlib import suppress
 from errno import EINVAL, ENOTSUP
 from pathlib import Path
 
-# What is not synced yet is never longer: at most PENDING and one more group.
+# Bytes written and not synced yet are at most PENDING and one more group.
 WINDOW = 8 << 20
 PENDING = 1 << 20
 SYNCS = ("picture", "second")
@@ -95,7 +95,7 @@ class Journal:
             self._end = complete(self._file, self.path)
             if self._end < os.fstat(self._file).st_size:
                 os.ftruncate(self._file, self._end)
-            # What an earlier process wrote without a sync is relied on from here on.
+            # Later calls rely on what an earlier process wrote without a sync.
             os.fsync(self._file)
             sync_folder(self.path.parent)
         except BaseException:

@@ -14,7 +14,7 @@ from eval.measures.ranking import on_input
 
 def _drop(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
     whole, part = _columns(rows)
-    # A class of probability 0 has nothing to lose: it has no share that is lost.
+    # A class of probability 0 has no drop: the share would be 0 / 0.
     return np.divide(np.maximum(0, whole - part), whole, out=np.full(len(rows), np.nan), where=whole > 0)
 
 

@@ -101,7 +101,7 @@ class _Replacement:
         ordered = [(case, place) for case, place in zip(cases, places, strict=True) if place is not None]
         if not ordered:
             return [{"curve": None} for _ in cases]
-        # One stream through all classes of the picture: a batch is filled across the end of a curve.
+        # One stream through all classes of the picture, so that batches stay full across the end of a curve.
         stream = (picture for case, place in ordered for picture in self.path(case, place))
         curves = iter(outputs(cases[0].classifier, stream, self.batch).chunk(len(ordered)))
         return [

@@ -146,6 +146,6 @@ class ROAD:
         for removed in removals(places, self.shares):
             mask = removed.cpu().numpy()
             filled = linear_imputation(pixels, mask)
-            # Drawn for every pixel: what one mask draws does not depend on how many pixels another removes.
+            # One draw a pixel, so that a mask's noise does not depend on how many pixels another mask removes.
             filled += self.noise * draw.standard_normal(filled.shape) * mask[..., None]
             yield torch.from_numpy(filled).permute(2, 0, 1).to(case.image)

@@ -76,7 +76,7 @@ def _imagenet(classes: Sequence[str], maps: dict[str, dict]) -> tuple[str, dict]
         return "class map " + next(iter(fitting)), next(iter(fitting.values()))
     own = imagenet_classes()
     known = {word: [index] for index, pair in enumerate(own.items()) for word in pair}
-    # ImageNet's own word where all classes are ImageNet's; else another vocabulary's, which means more.
+    # ImageNet's own entry where all classes are ImageNet's; else another vocabulary's, whose words are wider.
     order = (known,) if set(classes) <= set(known) else (*maps.values(), known)
     entries, strange = {}, []
     for name in classes:

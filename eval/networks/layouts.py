@@ -16,7 +16,7 @@ FIRST_TYPES = (
     nn.AvgPool2d, nn.LPPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Upsample, nn.ZeroPad2d,
 )  # fmt: skip
 LAST_TYPES = (nn.Linear, nn.LayerNorm)
-# They hand on whatever layout they get.
+# These modules keep the layout of their input.
 NEUTRAL = (
     nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.LeakyReLU, nn.ELU,
     nn.Tanh, nn.Sigmoid, nn.Softplus, nn.Mish,

@@ -6,7 +6,7 @@ import pandas as pd
 
 from eval.records.loading import Run, load_run, load_runs, tell_apart
 
-# What a frame says about the run of each row, before the columns of eval/records/schema.py.
+# The columns about the run of each row; those of eval/records/schema.py follow.
 ORIGIN = ("run", "dataset", "model", "method", "method_label", "seed")
 
 

@@ -106,7 +106,7 @@ def frame(lines: list[dict], fields: list[str], origin: object) -> pd.DataFrame:
     """Observations as a frame; ValueError names a line with other fields than a measure's `fields` and OWN."""
     names = {*OWN, *fields}
     for line in lines:
-        # Parquet gives a field back as None where it was None: present all the same.
+        # Parquet returns None for a field that was None: the field is present all the same.
         if line.keys() != names:
             odd = sorted(line.keys() ^ names)
             raise ValueError(f"{origin}: the observation of {line['key']}, {line['label']} and measure.json do not "

@@ -59,7 +59,7 @@ class Rows:
         return self
 
     def _refuse_other_divisions(self) -> None:
-        # Ours is locked by now: of two that start at once at least one sees the other.
+        # We hold our own lock by now: of two processes that start at once at least one sees the other's.
         for other in sorted(self.folder.glob(".rows*.lock")):
             division = "".join(other.name.removesuffix(".lock").partition("-of-")[1:])
             if division != self._division and is_held(other):

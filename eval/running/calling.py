@@ -92,9 +92,9 @@ class Caller:
             except Exception as error:
                 if count == 1:
                     return [error]
-                # Which picture it was only a call with each alone can tell.
+                # A call with each picture alone shows which one failed.
                 return [self._alone(*one) for one in zip(images[:count], targets, seeds, strict=False)]
-            # Not in the `except`: the error holds the frames of the failed call, and with them its memory.
+            # Outside of the `except`, whose error holds the frames of the failed call and their memory.
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
 

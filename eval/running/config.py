@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from eval.files.places import CONF, near
 
-# What a user can cause: one clear message. Anything else is a mistake of ours and shows its traceback.
+# Errors that a user can cause end in one clear message. Any other is our mistake and shows its traceback.
 EXPECTED = (ValueError, OSError, LookupError, RuntimeError, ImportError, HydraException, OmegaConfBaseException)
 
 

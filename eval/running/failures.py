@@ -47,7 +47,7 @@ class Failures:
         what = f"{place_of(error)}{what}{hint(what)}"
         about = f"{self.log.title}: " if self.log.title else ""
         message = f"{about}picture {sample.key} ({', '.join(self.classes[pair.label] for pair in todo)}): {what}"
-        # An error that a decoding process has sent was not raised here: it says all there is.
+        # An error from a decoding process has no traceback here: its message says all.
         self.log.note(message, error if error.__traceback__ else None)
         if self.on_error == "stop":
             more = f" (traceback in {self.log.path})" if self.log.path and error.__traceback__ else ""

@@ -83,6 +83,6 @@ class Guard:
             tensors = [(name, each) for name, each in self._tensors() if each.numel() and not each.is_quantized]
             if not tensors:
                 return {}
-            # Two sums in one: a permutation or two changes that cancel move the second.
+            # The second sum moves where values are permuted or two changes cancel.
             sums = torch.stack([each.float().sum() + each.float().flatten()[::7].square().sum() for _, each in tensors])
         return {name: value if value == value else 0.0 for (name, _), value in zip(tensors, sums.tolist(), strict=True)}

@@ -1,4 +1,4 @@
-"""What helps against errors that methods of one's own raise: the library's words say what broke, not what to write."""
+"""Remedies for errors of users' own methods: a library's message says what broke, not what to write."""
 
 HINTS = {
     "does not require grad": "parameters are frozen: a forward hook on a layer that returns "

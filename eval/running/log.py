@@ -1,4 +1,4 @@
-"""What a run tells while it works: a bar on a terminal, lines now and then elsewhere, and all of it in a log file."""
+"""A run's progress: a bar on a terminal, lines now and then elsewhere, and everything in a log file."""
 
 import sys
 import time

@@ -1,5 +1,5 @@
-"""Measures that need the network, for rows that exist: the method is called again, its map compared with the row's, and
-what the measures observe lies beside the rows. Nothing else of the run is touched."""
+"""Measures that need the network, for rows that exist: calls the method again, compares its map with the row's, and
+writes what the measures observe beside the rows. It changes nothing else of the run."""
 
 import contextlib
 import math

@@ -197,7 +197,7 @@ class Price:
             _synchronize()
         self.seconds = (time.perf_counter() - self.started) / pictures
         self.forwards = (self.classifier.area_seen - self.seen) / self.area / pictures if self.classifier else 0
-        # A process's own peak on a CPU is inherited from whatever ran in it before: no row says that.
+        # A process's peak on a CPU includes what ran in it before, so no row holds it.
         peak = torch.cuda.max_memory_allocated(self.cuda) - self.held if self.cuda else None
         self.memory_mb = None if peak is None else round(peak / 2**20, 1)
 
@@ -214,5 +214,5 @@ def _synchronize() -> None:
     try:
         torch.cuda.synchronize()
     except RuntimeError as error:
-        # After such an error every call fails, so that skipping would go through all pictures.
+        # After such an error every call fails: skipping would go through all pictures.
         raise RuntimeError(f"the GPU has failed and this process cannot use it any more: {error}") from error

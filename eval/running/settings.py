@@ -47,7 +47,7 @@ def workers_of(given: int | None, device: str) -> int:
     return max(1, min(4, cores() - 1)) if torch.device(device).type == "cuda" else 1
 
 
-# What a setting without a value wants; others are named alone.
+# Said of a setting without a value; of other settings the message gives the name alone.
 WANTED = {
     "model.build._target_": "a callable that returns the network, e.g. model.build._target_=mymodule.build",
     "method.folder": "the heat maps, a file DIR/<picture key>/<class name>.npy each: method.folder=DIR",

@@ -1,4 +1,4 @@
-"""The user's own code as part of a run's identity: another source, another run."""
+"""The user's own code as part of a run's identity: changed code makes another run."""
 
 import ast
 import functools

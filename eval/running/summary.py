@@ -47,7 +47,7 @@ def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> 
     dataset, planned = prepare_dataset(cfg)
     classifier = prepare_classifier(cfg, dataset.classes)
     planned = planned.scorable(classifier.outputs)
-    # A picture that could not be evaluated would fail here too, and hide what is said about it.
+    # A picture that could not be evaluated would fail here too, and its error would hide the first one.
     planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
     if not planned.entries:
         return

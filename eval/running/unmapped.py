@@ -27,7 +27,7 @@ def _begun(cfg: DictConfig, classifier: Classifier) -> bool:
     """Whether a run of this data set and network has started that leaves out the same classes."""
     begun = f"{runs.escaped(str(cfg.dataset.name))}.{runs.escaped(str(cfg.model.name))}.*/run.json"
     for path in (Path(str(cfg.results)) / "records").glob(begun):
-        # A damaged one is reported where its rows are read.
+        # Reading its rows reports a damaged run.
         with contextlib.suppress(ValueError, KeyError, TypeError):
             if runs.read(path)["identity"]["model"]["outputs"] == classifier.outputs:
                 return True

@@ -17,7 +17,7 @@ import torch
 from eval.files.places import ROOT, cores
 from eval.sweeps.progress import Progress, note, waves
 
-# Named alike for every cluster by submitit; all others are SLURM's own.
+# submitit has these names for every cluster; all others are SLURM's own.
 COMMON = ("timeout_min", "cpus_per_task", "gpus_per_node", "tasks_per_node", "mem_gb", "nodes", "name",
           "stderr_to_stdout")  # fmt: skip
 QUEUE_SECONDS = 15.0
@@ -90,7 +90,7 @@ def _slurm(
         for number, job in list(jobs.items()):
             if queued is not None:
                 absent[number] = 0 if job.job_id in queued else absent[number] + 1
-            # Twice, as a shared file system may show the result later than the queue shows the end.
+            # Twice: a shared file system may show the result later than the queue shows the end.
             if job.paths.result_pickle.exists() or absent[number] >= 2:
                 del jobs[number]
                 yield from _ending(number, job)

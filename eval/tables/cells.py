@@ -1,4 +1,4 @@
-"""From runs to the cells of a table: which rows a cell stands on, its average, interval, price and published number."""
+"""From runs to the cells of a table: the rows that a cell counts, its average, interval, price and published number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -184,7 +184,7 @@ def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Sel
     rows = counted
     if rule.observed:
         rows, _ = _within_top(of_subset(rule.rows(run, model)), rule.top_k, run, scope)
-    # Of several seeds a pair is there that each of them has.
+    # A pair counts where every seed's run has it.
     each = max(1, len(run.seeds))
     count = _pairs(there, each) - (_pairs(counted, each) - _pairs(rows, each))
     values = rule.values(rows)
@@ -240,7 +240,7 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples
         without=chosen.without,
         failed=len(run.failures),
         constant=int(rows["constant"].sum()),
-        # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
+        # Each row holds an equal part of its picture's price: the sum over a picture's rows is the whole.
         seconds=float(run.rows["seconds"].sum() / pictures),
         forwards=float(run.rows["forwards"].sum() / pictures),
         memory_mb=float(run.rows["memory_mb"].max()),

@@ -232,5 +232,5 @@ _TEX |= {character: "\\" + character for character in "&%$#_{}"} | {"^": "\\text
 
 
 def _tex(text: str) -> str:
-    # Anything that no font of the usual classes has becomes its code point in words: the document compiles.
+    # A character that usual fonts lack becomes its code point in words, so that the document compiles.
     return "".join(_TEX.get(c, c if ord(c) < 0x250 else f"[U+{ord(c):04X}]") for c in printable(text))

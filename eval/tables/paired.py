@@ -156,7 +156,7 @@ def _bootstrap_p(best: Cell, other: Cell, resamples: int) -> float:
     labels = both.index.get_level_values("label") if best.rule.protocol.average == "class" else None
     averages = bootstrap(kinds(both.index.get_level_values("key"), both.to_numpy(), labels), resamples)
     difference = averages[:, 0] - averages[:, 1]
-    # A difference of 0 speaks for neither side, and a resample that was not drawn could be on any.
+    # A difference of 0 supports neither side; each side counts one resample more than was drawn.
     return min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
 
 

@@ -1,4 +1,4 @@
-"""Every score by its name,: those of each row, and those of the measures under conf/measure."""
+"""Every score by its name: those of each row, and those of the measures under conf/measure."""
 
 import importlib
 from collections.abc import Iterable

@@ -1,10 +1,10 @@
-"""Text that any terminal can show, and that none obeys."""
+"""Text that any terminal can show, without control characters that it would obey."""
 
 import codecs
 import sys
 from typing import Any, TextIO
 
-# What tables are set with, for a terminal that knows ASCII alone.
+# Substitutes for a terminal that knows ASCII alone.
 ASCII = {"–": "-", "−": "-", "…": "...", "±": "+-", "†": "*", "✓": "+", "✗": "x", "·": "-", "×": "x", "≥": ">="}
 
 

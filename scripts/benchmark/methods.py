@@ -29,7 +29,7 @@ from scripts.benchmark.pictures import discs
 from scripts.benchmark.process import alone, device_name, memory_gb, resident_mb
 from scripts.command import Command, command
 
-# What takes minutes is measured in part; the record says so.
+# Methods that take minutes are measured with fewer passes; the record names the settings.
 SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
 # Of the README's table: its columns for each network.
 COLUMNS = {

@@ -3,7 +3,7 @@
     python -m scripts.benchmark throughput                                     the paper's methods, on the GPU if any
     python -m scripts.benchmark throughput --method gradcam --network vgg16 --pictures 8 --device cpu
 
-Full-size networks with random weights; JPEG files of 500 x 375 pixels, decoded ahead by --workers, asked about one
+Full-size networks with random weights; JPEG files of 500 x 375 pixels, decoded ahead by --workers, explained for one
 class each, --batch at a time where a method takes several, their rows written with a sync a picture: `python run.py` in
 all but the data. The first pictures warm up and do not count. One JSON line per network and method, then a table; hours
 are those of 50,000 + 4,952 pictures (ILSVRC2012 val and VOC2007 test) with one class each; Pascal has 1.4.

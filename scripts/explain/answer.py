@@ -1,4 +1,4 @@
-"""What `scripts.explain` does: ask the network about a photograph, ask the methods, draw and write."""
+"""`scripts.explain`: scores a photograph, calls the methods, draws and writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pair's perturbation curve and the pictures along it: what the network saw when the class was gone, or came back.
+"""One pair's perturbation curve and the pictures along it: what the network saw while the class went, or came back.
 
     python -m scripts.figure perturbation                                            the built-in data, GPNN deletion
     python -m scripts.figure perturbation --measure road --picture test-000002:cat method=gpnncam

@@ -121,7 +121,7 @@ def fit(network: nn.Module, stage: Stage, pictures: Pictures, arguments: Namespa
     count = len(pictures.boxes) if crops else len(pictures.pixels)
     steps = max(1, round(arguments.effort * stage.epochs * count / stage.batch))
     # Weight decay is for filters; biases and batch norm's vectors are free of it.
-    # The 49 copies of a shared weight move together: their sum, which is what counts, shall not move 49 times as far.
+    # The 49 copies of a shared weight move together: only their sum counts, and it must not move 49 times as far.
     copies = [network.classifier[0].weight] if stage.shared else []
     matrices = [p for p in network.parameters() if p.dim() > 1 and all(p is not copy for copy in copies)]
     vectors = [p for p in network.parameters() if p.dim() <= 1]

@@ -84,7 +84,7 @@ class Demo:
         return np.random.Generator(np.random.PCG64([self.seed, list(COUNTS).index(self.split), index, stage]))
 
 
-# A sample's boxes come from its scene and its picture does too, usually one soon after the other.
+# A sample's boxes and its picture come from one scene, usually soon after each other.
 @lru_cache(maxsize=16)
 def _scene(dataset: Demo, index: int) -> Scene:
     return compose(dataset.generator(index, 0), dataset.side)

@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.batches import Batched, Passes
 from baselines.cam import fuse
 from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
 from baselines.taps import check_reached, layer_names, tapped
 
 
-class ScoreCAM:
+class ScoreCAM(Batched):
     """Wang et al., Score-CAM, CVPR Workshops 2020, as in the authors' published program.
 
     weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
@@ -22,7 +23,8 @@ class ScoreCAM:
         multi-label network was trained for.
     skip_constant: a channel without structure masks nothing and is left out (the authors' program).
     align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
-    batch: masked pictures per forward pass. The masks do not depend on the class: all classes share the passes.
+    batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). The masks do not
+        depend on the class: all classes share the passes.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -35,7 +37,7 @@ class ScoreCAM:
         probability: str = "softmax",
         skip_constant: bool = True,
         align_corners: bool = False,
-        batch: int = 16,
+        batch: int | None = None,
         relu: bool = False,
         fusion: str = "maximum",
     ):
@@ -43,15 +45,13 @@ class ScoreCAM:
             raise ValueError(f"weights {weights!r} is neither 'probability' nor 'softmax_logits'")
         if probability not in KINDS:
             raise ValueError(f"probability {probability!r} is none of {', '.join(KINDS)}")
-        if batch < 1:
-            raise ValueError(f"batch must be at least 1, not {batch}")
         self.classifier = classifier
         self.layers = layer_names(classifier, layers, "cam")
         self.weights = weights
         self.probability = probability
         self.skip_constant = skip_constant
         self.align_corners = align_corners
-        self.batch = batch
+        self.passes = Passes(classifier, batch, most=16)
         self.relu = relu
         self.fusion = fusion
 
@@ -77,13 +77,13 @@ class ScoreCAM:
             live = live[highest > lowest]
         empty = 0.0 if self.weights == "probability" else -torch.inf
         scores = torch.full((len(targets), len(channels)), empty, dtype=channels.dtype, device=channels.device)
-        for chosen in live.split(self.batch):
+        for chosen in self.passes.parts(live, pixels):
             masks = functional.interpolate(
                 channels[chosen, None], pixels.shape[-2:], mode="bilinear", align_corners=self.align_corners
             )
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             spread = torch.where(high > low, high - low, torch.ones_like(high))
-            output = self.classifier.network(pixels * ((masks - low) / spread))
+            output = self.passes(pixels * masks.sub_(low).div_(spread))
             for row, target in enumerate(targets.tolist()):
                 if self.weights == "probability":
                     scores[row, chosen] = probability(self.classifier, output, target, self.probability)

@@ -19,6 +19,7 @@ import statistics
 import sys
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -67,12 +68,12 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
     classes = [str(i) for i in range(1000)]
     mean, std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
     classifier = Classifier(untrained(name), mean, std, layers, classes, device=device)
-    settings = SHORT.get(method_name, [])
+    settings = [*SHORT.get(method_name, []), *arguments.setting]
     cfg = load([f"method={method_name}", *settings])
     method = build_method(cfg.method, classifier, classes)
     image = picture(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
-    batch = int(cfg.method.build.get("batch", 1)) if method_name != "ablationcam" else 1
+    batch = at_once(method, classifier, image) if method_name != "ablationcam" else 1
 
     def synchronise() -> None:
         if device.type == "cuda":
@@ -125,6 +126,16 @@ def measure(name: str, method_name: str, arguments: argparse.Namespace) -> dict:
         "cpu_ratio": round(cpu / plain_cpu, 2),
         "memory_gb": round(memory, 3),
     }
+
+
+def at_once(method: Any, classifier: Classifier, image: torch.Tensor) -> int:
+    """Pictures (3,h,w) that the method passes through the network together."""
+    passes = getattr(method, "passes", None)
+    if passes is None or passes.batch is not None:
+        return getattr(method, "batch", 1)
+    with torch.no_grad():
+        passes(classifier.normalise(image))
+    return next(iter(passes.fitting.values()), method.batch)
 
 
 def markdown(lines: list[str]) -> str:
@@ -186,6 +197,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--calls", type=int, default=9, help="most calls of a method")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of torch; default: torch's own choice")
+    parser.add_argument("--setting", nargs="*", default=[], help="of the methods, e.g. method.build.masks=40")
     parser.add_argument("--markdown", metavar="FILE", help="print the table of a file of records instead")
     arguments = parser.parse_args(argv)
     if arguments.markdown:

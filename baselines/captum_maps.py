@@ -10,6 +10,7 @@ from captum.attr import Occlusion as CaptumOcclusion
 from captum.attr import Saliency
 from torch import Tensor, nn
 
+from baselines.batches import Batched, Passes
 from baselines.contract import Classifier
 from baselines.pixel_maps import CHANNELS, join
 from baselines.refusals import one_of, refuse
@@ -178,23 +179,23 @@ class IntegratedGradients(Gradient):
         )
 
 
-class Occlusion:
+class Occlusion(Batched):
     """Zeiler and Fergus, Visualizing and Understanding CNNs, ECCV 2014: what the score loses behind a grey square.
 
     window, stride: of the square, in pixels of the network's input. A pixel's value is the mean loss over the squares
-    that cover it. batch: squares per pass; the occluded pictures do not depend on the class, all classes share them.
-    The map has steps of the stride's size.
+    that cover it. batch: squares per pass; None: by the largest activation (`baselines.batches`). The occluded pictures
+    do not depend on the class: all classes share them. The map has steps of the stride's size.
     """
 
     version = 1  # raised when its maps change for equal settings
 
-    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int = 16):
-        if min(window, stride, batch) < 1 or stride > window:
-            raise ValueError("occlusion needs window, stride and batch of at least 1, and a stride within the window")
+    def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int | None = None):
+        if min(window, stride) < 1 or stride > window:
+            raise ValueError("occlusion needs window and stride of at least 1, and a stride within the window")
         self.classifier = classifier
         self.window = window
         self.stride = stride
-        self.batch = batch
+        self.passes = Passes(classifier, batch, most=32)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W). ValueError if the window exceeds the picture."""
@@ -205,6 +206,7 @@ class Occlusion:
         values = []
         with torch.no_grad():
             pixels = self.classifier.normalise(image)
+            count = self.passes.at_once(pixels)
             for target in targets.tolist():
                 # captum asks for the same pictures in the same order for every class: later classes get the outputs of
                 # the first.
@@ -222,7 +224,7 @@ class Occlusion:
                         pixels,
                         sliding_window_shapes=(3, self.window, self.window),
                         strides=(3, self.stride, self.stride),
-                        perturbations_per_eval=self.batch,
+                        perturbations_per_eval=count,
                     )
                 )
         # The squares cover all colours, so the three channels carry the same number.

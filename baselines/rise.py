@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from baselines.batches import Batched, Passes
 from baselines.contract import Classifier
 from baselines.probability import KINDS, probability
 from baselines.refusals import one_of
@@ -22,14 +23,15 @@ def enlargement(cells: int, length: int) -> Tensor:
     return (1 - (place[:, None] - torch.arange(cells, dtype=torch.float64)).abs()).clamp(min=0)
 
 
-class RISE:
+class RISE(Batched):
     """Petsiuk et al., RISE, BMVC 2018, eq. 6: S = sum_i p(picture * M_i) M_i / (N E[M]).
 
     masks: N; the authors used 4000 for VGG16 and 8000 for ResNet50.
     cells: the masks are random binary grids of cells x cells, enlarged bilinearly (`enlargement`) to one cell more than
         the picture and shifted by a random part of a cell; keep: the probability that a cell is kept.
     probability: "softmax" over classes, or "sigmoid" for a multi-label network.
-    batch: masked pictures per forward pass. All classes share the passes, and the batch changes no mask.
+    batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). All classes share
+        the passes, and the batch changes no mask.
     """
 
     version = 2  # raised when its rows change for equal settings; 2: ranks and prices belong to the protocol's input
@@ -41,16 +43,16 @@ class RISE:
         cells: int = 7,
         keep: float = 0.5,
         probability: str = "softmax",
-        batch: int = 16,
+        batch: int | None = None,
     ):
-        if min(masks, cells, batch) < 1 or not 0 < keep <= 1:
-            raise ValueError("RISE needs masks, cells and batch of at least 1, and 0 < keep <= 1")
+        if min(masks, cells) < 1 or not 0 < keep <= 1:
+            raise ValueError("RISE needs masks and cells of at least 1, and 0 < keep <= 1")
         self.classifier = classifier
         self.masks = masks
         self.cells = cells
         self.keep = keep
         self.probability = one_of(KINDS, "probability", probability)
-        self.batch = batch
+        self.passes = Passes(classifier, batch, most=32)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W). Masks follow torch's global CPU generator."""
@@ -63,14 +65,12 @@ class RISE:
         total = image.new_zeros(len(targets), height, width)
         with torch.no_grad():
             pixels = self.classifier.normalise(image)
-            for chosen in torch.arange(self.masks).split(self.batch):
-                masks = torch.stack(
-                    [
-                        down[rows[i] : rows[i] + height] @ grids[i] @ across[columns[i] : columns[i] + width].T
-                        for i in chosen.tolist()
-                    ]
-                )
-                output = self.classifier.network(pixels * masks[:, None])
+            for chosen in self.passes.parts(torch.arange(self.masks), pixels):
+                masks = image.new_empty(len(chosen), height, width)
+                for mask, i in zip(masks, chosen.tolist(), strict=True):
+                    part = down[rows[i] : rows[i] + height] @ grids[i]
+                    torch.mm(part, across[columns[i] : columns[i] + width].T, out=mask)
+                output = self.passes(pixels * masks[:, None])
                 for position, target in enumerate(targets.tolist()):
                     weights = probability(self.classifier, output, target, self.probability)
                     total[position] += torch.einsum("n,nhw->hw", weights, masks)

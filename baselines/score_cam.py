@@ -6,13 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from baselines.batches import Batched, Passes
 from baselines.contract import Classifier
 from baselines.layered import Layered
 from baselines.probability import KINDS, probability
-from baselines.refusals import at_least_one, one_of
+from baselines.refusals import one_of
 
 
-class ScoreCAM(Layered):
+class ScoreCAM(Layered, Batched):
     """Wang et al., Score-CAM, CVPR Workshops 2020, as in the authors' published program.
 
     weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
@@ -22,8 +23,8 @@ class ScoreCAM(Layered):
         multi-label network was trained for.
     skip_constant: a channel without structure masks nothing and is left out (the authors' program).
     align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
-    batch: masked pictures per forward pass. The masks do not depend on the class: all classes share the passes.
-    The other settings: see `baselines.layered.Layered`.
+    batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). The masks do not
+        depend on the class: all classes share the passes. The other settings: see `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -35,7 +36,7 @@ class ScoreCAM(Layered):
         probability: str = "softmax",
         skip_constant: bool = True,
         align_corners: bool = False,
-        batch: int = 16,
+        batch: int | None = None,
         **settings: Any,
     ):
         super().__init__(classifier, **settings)
@@ -43,7 +44,7 @@ class ScoreCAM(Layered):
         self.probability = one_of(KINDS, "probability", probability)
         self.skip_constant = skip_constant
         self.align_corners = align_corners
-        self.batch = at_least_one(batch)
+        self.passes = Passes(classifier, batch, most=16)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> raw maps (K,h,w) on the grid of the (finest) layer."""
@@ -64,13 +65,13 @@ class ScoreCAM(Layered):
             live = live[highest > lowest]
         empty = 0.0 if self.weights == "probability" else -torch.inf
         scores = torch.full((len(targets), len(channels)), empty, dtype=channels.dtype, device=channels.device)
-        for chosen in live.split(self.batch):
+        for chosen in self.passes.parts(live, pixels):
             masks = functional.interpolate(
                 channels[chosen, None], pixels.shape[-2:], mode="bilinear", align_corners=self.align_corners
             )
             low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
             spread = torch.where(high > low, high - low, torch.ones_like(high))
-            output = self.classifier.network(pixels * ((masks - low) / spread))
+            output = self.passes(pixels * masks.sub_(low).div_(spread))
             for row, target in enumerate(targets.tolist()):
                 if self.weights == "probability":
                     scores[row, chosen] = probability(self.classifier, output, target, self.probability)

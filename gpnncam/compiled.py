@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpnncam import patchmatch
+from gpnncam import averages, patchmatch
 from gpnncam.levels import (
     FEW_CHANGES,
     ROW,
@@ -100,17 +100,17 @@ class _Search:
         start = noisy_start(here.level, self.seed, settings, attempt)
         self.field = first_field(start, here.level, settings)
         self.reverse = np.zeros_like(self.field)
-        patchmatch.average(self.field, here.values, self.total, query)
+        averages.average(self.field, here.values, self.total, query)
         self._improve(here, query, range(1, here.level.iterations), first=True)
 
     def _climb(self, here: _Rows) -> None:
         query, grid = np.zeros_like(here.values), here.level.grid
-        patchmatch.enlarge(self.result, *here.taps, self.line, query)
+        averages.enlarge(self.result, *here.taps, self.line, query)
         coarser, self.field = self.field, np.empty(grid, np.int32)
-        patchmatch.enlarge_field(coarser, *here.scale, self.field)
+        averages.enlarge_field(coarser, *here.scale, self.field)
         if here.level.complete:
             coarser, self.reverse = self.reverse, np.empty(grid, np.int32)
-            patchmatch.enlarge_field(coarser, *here.scale, self.reverse)
+            averages.enlarge_field(coarser, *here.scale, self.reverse)
         self._improve(here, query, range(here.level.iterations))
 
     def _improve(self, here: _Rows, query: np.ndarray, steps: range, first: bool = False) -> None:
@@ -131,10 +131,10 @@ class _Search:
                         query, keys, weight, self.field, scores, step % 2 == 0, radius, self.state
                     )
             if averaged is None:
-                patchmatch.average(self.field, here.values, self.total, query)
+                averages.average(self.field, here.values, self.total, query)
                 averaged = self.field.copy()
             elif changed:
-                patchmatch.average_again(averaged, self.field, here.values, self.total, query)
+                averages.average_again(averaged, self.field, here.values, self.total, query)
                 averaged[:] = self.field
             if step and changed < FEW_CHANGES * h * w:
                 break
@@ -145,7 +145,7 @@ def render(pixels: np.ndarray, field: np.ndarray) -> np.ndarray:
     """The variation (H, W, 3) uint8 of the picture `pixels` (H, W, 3) uint8 whose field (H - 6, W - 6, 2) is given."""
     values = to_rows(pixels)
     total, result = np.empty_like(values), np.empty_like(values)
-    patchmatch.average((field[..., 0] * ROW + field[..., 1]).astype(np.int32), values, total, result)
+    averages.average((field[..., 0] * ROW + field[..., 1]).astype(np.int32), values, total, result)
     return from_rows(result)
 
 

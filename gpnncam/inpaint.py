@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gpnncam import masked, patchmatch
+from gpnncam import averages, masked
 from gpnncam.gpnn import checked
 from gpnncam.levels import EXACT_PATCHES, FEW_CHANGES, MIDDLE_SIDE, ROW, Settings
 from gpnncam.patches import PADDING, from_rows, to_rows
@@ -183,7 +183,7 @@ class _Climb:
             return to_rows(_smooth(level.image, level.share))
         (h, w), (h0, w0) = level.share.shape, _size(self.result)
         line, query = np.empty(self.result.shape[1] + 16, np.float32), to_rows(np.zeros((h, w, 3)))
-        patchmatch.enlarge(self.result, *taps(h0, h), *taps(w0, w), line, query)
+        averages.enlarge(self.result, *taps(h0, h), *taps(w0, w), line, query)
         return query
 
     def _search(self, level: _Level, hole: np.ndarray, coarse: np.ndarray, query: np.ndarray) -> None:
@@ -198,7 +198,7 @@ class _Climb:
         else:
             coarser, self.field = self.field, np.empty(touched.shape, np.int32)
             scale = (new / (old + PATCH - 1) for new, old in zip(hole.shape, coarser.shape, strict=True))
-            patchmatch.enlarge_field(coarser, *scale, self.field)
+            averages.enlarge_field(coarser, *scale, self.field)
         masked.settle(self.field, touched)
         values, total, removed = to_rows(level.image), np.empty_like(query), hole.view(np.int8)
         for step in range(ITERATIONS[0] if first or min(hole.shape) <= MIDDLE_SIDE else ITERATIONS[1]):

@@ -61,7 +61,7 @@ class NormalEquations:
         x = x - self.offset[:, None]
         y = y - self.shift[:, None]
         self.count += x.shape[1]
-        self.x += x.sum(1, dtype=torch.float64)
+        self.x += x.sum(1).double()
         self.y += y.sum(1)
         start = 0
         for rows in x.chunk(BLOCKS):

@@ -10,7 +10,7 @@ from scripts.benchmark.methods import markdown, measure, seeing
 
 @pytest.fixture(scope="module")
 def record():
-    arguments = argparse.Namespace(threads=None, device="cpu", side=64, classes=2, budget=0.0, calls=1)
+    arguments = argparse.Namespace(threads=None, device="cpu", side=64, classes=2, budget=0.0, calls=1, setting=[])
     return measure("mobilenet_v2", "occlusion", arguments)
 
 

@@ -126,7 +126,7 @@ def test_no_lower_bound_rules_the_nearest_key_out(contrast):
 
 
 def test_an_average_is_mended_where_sources_changed():
-    from gpnncam import patchmatch
+    from gpnncam import averages
     from gpnncam.patches import to_rows
 
     rng = np.random.default_rng(1)
@@ -134,9 +134,9 @@ def test_an_average_is_mended_where_sources_changed():
     before = (rng.integers(0, 14, (9, 11)) * ROW + rng.integers(0, 15, (9, 11))).astype(np.int32)
     after = np.where(rng.random((9, 11)) < 0.3, before[::-1], before)
     total, mended, whole = (np.zeros((20, values.shape[1]), np.int16) for _ in range(3))
-    patchmatch.average(before, values, total, mended)
-    patchmatch.average_again(before, after, values, total, mended)
-    patchmatch.average(after, values, total, whole)
+    averages.average(before, values, total, mended)
+    averages.average_again(before, after, values, total, mended)
+    averages.average(after, values, total, whole)
     assert np.array_equal(mended, whole)
     assert not np.array_equal(before, after)
 

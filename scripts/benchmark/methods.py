@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
 
 from eval.files.markdown import markdown_table
 from eval.files.places import CONF, near
@@ -28,6 +29,11 @@ from scripts.benchmark.networks import NETWORKS, classifier
 from scripts.benchmark.pictures import discs
 from scripts.benchmark.process import alone, device_name, memory_gb, resident_mb
 from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from eval.networks.classifier import Classifier
 
 # Methods that take minutes are measured with fewer passes; the record names the settings.
 SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
@@ -49,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calls", type=int, default=9, help="most calls of a method")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, help="of torch; default: torch's own choice")
+    parser.add_argument("--setting", nargs="*", default=[], help="of the methods, e.g. method.build.masks=40")
     parser.add_argument("--markdown", metavar="FILE", help="print the table of a file of records instead")
 
 
@@ -89,12 +96,12 @@ def measure(network: str, name: str, arguments: argparse.Namespace) -> dict:
         torch.set_num_threads(arguments.threads)
     built = classifier(network, arguments.device)
     device = built.device
-    settings = SHORT.get(name, [])
+    settings = [*SHORT.get(name, []), *arguments.setting]
     cfg = load([f"method={name}", *settings])
     method = build_method(cfg.method, built, built.classes)
     image = discs(arguments.side).to(device)
     targets = torch.arange(arguments.classes)
-    batch = int(cfg.method.build.get("batch", 1)) if name != "ablationcam" else 1
+    batch = at_once(method, built, image) if name != "ablationcam" else 1
 
     def synchronise() -> None:
         if device.type == "cuda":
@@ -145,6 +152,12 @@ def measure(network: str, name: str, arguments: argparse.Namespace) -> dict:
         "cpu_ratio": round(cpu / plain_cpu, 2),
         "memory_gb": round(memory_gb(device, before), 3),
     }
+
+
+def at_once(method: Any, classifier: Classifier, image: Tensor) -> int:
+    """Pictures (3,h,w) that the method passes through the network together."""
+    passes = getattr(method, "passes", None)
+    return getattr(method, "batch", 1) if passes is None else passes.at_once(classifier.normalise(image))
 
 
 def markdown(lines: list[str]) -> str:

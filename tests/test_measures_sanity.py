@@ -133,7 +133,7 @@ def test_gradcam_passes_and_guided_backprop_fails(tmp_path):
 
     found = {}
     for method in ("gradcam", "guided_backprop"):
-        settings = ["measure=randomisation", "measure.randomisation.most=4", "limit=2", "compare=false"]
+        settings = ["measure=randomisation", "measure.randomisation.most=4", "limit=1", "compare=false"]
         outcome = evaluate_job(load([f"method={method}", *settings, f"results={tmp_path}"]))
         (observed,) = load_run(outcome.folders[0]).observations
         found[method] = float(np.mean(value(Randomisation(), observed.lines.to_dict("records"))))

@@ -192,7 +192,11 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
     text = page.read_text(encoding="utf-8")
     (view,) = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["views"]
     assert view["along"] == "share of pixels deleted, the most important first"
+    assert view["unit"] == "share"
     assert "How near is near enough" not in text
+    assert "Does the highest point" not in text, "the page is about another question"
+    means = pd.DataFrame(view["classes"]["values"]).mean(axis=1)
+    assert means.is_monotonic_increasing, "the best class on top: of a deletion the lowest"
     path = next(method["path"] for method in view["methods"] if method["name"] == "gradcam")
     runs, _ = load_runs(results / "records")
     lines = next(run for run in runs if run.method == "gradcam").observations[0].lines
@@ -203,6 +207,7 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
     assert report([*arguments, "--subset", "all"]) == 0
     (view,) = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])["views"]
     assert view["along"] is None
+    assert pd.DataFrame(view["classes"]["values"]).mean(axis=1).is_monotonic_decreasing
 
 
 def test_verdicts_stand_below_the_table(results, capsys):

@@ -175,6 +175,19 @@ def test_the_overview_ranks_in_the_direction_that_is_better(results):
     assert "randomisation: below 0.7 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text
 
 
+def test_of_pairs_that_the_network_sees_a_method_that_lacks_some_is_not_ranked(tmp_path):
+    content = rows(60, 0.5, 1)
+    every = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
+    write_run(tmp_path, "gradcam", content)
+    write_run(tmp_path, "layercam", content)
+    write_run(tmp_path, "scorecam", content[:6], pairs_in_all=every)
+    runs, _ = load_runs(tmp_path / "records")
+    for top_k in (None, 3):
+        (found,) = overviews(runs, named_protocol("paper"), measures=("hit",), resamples=50, top_k=top_k)
+        assert found.columns[0].incomplete == {"scorecam"}
+        assert found.columns[0].ranks.dropna().index.tolist() == ["gradcam", "layercam"]
+
+
 def test_the_command_prints_it_and_says_what_is_missing(results, tmp_path, capsys):
     records = ["--records", str(results / "records")]
     assert overview([*records, "--resamples", "100", "--method", "gradcam", "gpnncam"]) == 0

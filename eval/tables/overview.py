@@ -97,7 +97,7 @@ def overviews(
                     SCORES[name],
                     values,
                     frozenset(cell.run.method for cell in group if id(cell) in alike),
-                    frozenset(cell.run.method for cell in group if not cell.complete and top_k is None),
+                    frozenset(cell.run.method for cell in group if not cell.complete),
                 )
             )
     found = []

@@ -223,6 +223,19 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
     assert pd.DataFrame(view["classes"]["values"]).mean(axis=1).is_monotonic_decreasing
 
 
+def test_a_method_whose_interval_holds_the_limit_is_undecided(tmp_path, capsys):
+    content = rows(40, 0.6, 1)
+    folder = write_run(tmp_path, "gradcam", content)
+    observe(folder, content, SANITY, lambda row: similarity(0.35 if hash_of(row) % 2 else 1.0)(row))
+    runs, _ = load_runs(tmp_path / "records")
+    (found,) = overviews(runs, named_protocol("paper"), measures=("randomisation",), resamples=500)
+    assert found.columns[0].undecided == {"gradcam"}
+    expected = "below 0.7 passes. Undecided, since the 95 % interval holds it: GRADCAM."
+    assert expected in overview_markdown(found)
+    table(["--records", str(tmp_path / "records"), "--measure", "randomisation", "--resamples", "500"])
+    assert "All is undecided, since its 95 % interval holds the limit: 0." in capsys.readouterr().out
+
+
 def test_verdicts_stand_below_the_table(results, capsys):
     table(["--records", str(results / "records"), "--subset", "all", "--measure", "randomisation", "--resamples", "50"])
     text = capsys.readouterr().out

@@ -170,7 +170,8 @@ class _Climb:
         self.touched = np.empty((hole.shape[0] - PATCH + 1, hole.shape[1] - PATCH + 1), np.int8)
         whole = masked.touch(hole.view(np.int8), self.touched)
         coarse = self._enlarged(level)
-        query = to_rows(_complete(coarse[:, :-PADDING].reshape(*hole.shape, 3), level, hole))
+        query = np.zeros_like(coarse)
+        masked.complete(coarse, level.image, level.share, hole, query)
         self.searched = max(FEWEST, ENOUGH * self.touched.size) <= whole < self.touched.size
         if self.searched:
             self._search(level, hole, coarse, query)
@@ -213,15 +214,6 @@ class _Climb:
             masked.average(self.field, touched, removed, values, total, query)
             if step and changed < FEW_CHANGES * touched.sum():
                 break
-
-
-def _complete(coarse: np.ndarray, level: _Level, hole: np.ndarray) -> np.ndarray:
-    """(h, w, 3): what remains of the level; in the hole (h, w) what is enlarged, by the remaining share the level's."""
-    image = np.where(hole[..., None], coarse, level.image)
-    partly = hole & (level.share > 0)
-    share = level.share[partly][:, None]
-    image[partly] = np.rint(image[partly] + share * (level.image[partly] - image[partly]))
-    return image
 
 
 def _places(touched: np.ndarray) -> np.ndarray:

@@ -41,6 +41,19 @@ def shrink(image, rows, columns, result):
 
 
 @kernel
+def complete(coarse, image, share, hole, result):
+    """What remains of `image` (h, w, 3); in the hole (h, w) what is enlarged, by the remaining share the image's."""
+    for y in range(hole.shape[0]):
+        for x in range(hole.shape[1]):
+            for k in range(3):
+                value = np.float64(image[y, x, k])
+                if hole[y, x]:
+                    enlarged = np.float64(coarse[y, 3 * x + k])
+                    value = np.rint(enlarged + share[y, x] * (value - enlarged))
+                result[y, 3 * x + k] = np.int16(value)
+
+
+@kernel
 def touch(hole, touched):
     """Mark the patches of `hole` (H, W) that hold a removed pixel; returns how many are whole."""
     h, w = touched.shape

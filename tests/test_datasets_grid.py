@@ -119,10 +119,10 @@ def test_mosaics_are_drawn_evenly_and_from_the_seed():
 
 
 def test_candidates_show_one_class_and_every_network_is_sure_of_it():
-    configs = [load([f"model={name}", "dataset.build.count=12"]) for name in ("resnet50", "vgg16")]
+    configs = [load([f"model={name}", "dataset.build.count=8"]) for name in ("resnet50", "vgg16")]
     sure, _ = candidates(configs, 0.9)
     all_of_one, _ = candidates(configs[:1], 0.0)
-    demo = Demo(count=12)
+    demo = Demo(count=8)
     for key, label in all_of_one:
         sample = next(each for each in demo if each.key == key)
         assert {demo.classes[each] for each in sample.labels} == {label}

@@ -10,6 +10,7 @@ import torch
 from eval.measures.gpnn_deletion import GpnnDeletion
 from eval.measures.ranking import ranks
 from eval.measures.road import removals
+from eval.records.loading import as_words
 from eval.running.config import instantiate, load
 from tests.measure_cases import cases, heat, picture
 from tests.small_network import classifier
@@ -28,6 +29,11 @@ def test_the_configs_measure_fills_from_what_remains():
         assert not torch.equal(pixels[:, mask], case.image[:, mask])
     again = measure.filled(case, ranks(case))[1]
     assert torch.equal(again.pixels, result.pixels), "drawn from the picture's seed"
+
+
+def test_a_table_names_the_generator_and_not_how_it_is_built():
+    build = {"fill": {"_target_": "gpnncam.fill", "_partial_": True, "sigma": 3.0}, "shares": [0.2]}
+    assert as_words(build) == ["fill=gpnncam.fill", "sigma=3.0", "shares=[0.2]"]
 
 
 def test_probabilities_and_origins_of_a_filling_that_is_known():

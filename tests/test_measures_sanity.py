@@ -126,6 +126,10 @@ def test_scores_are_of_the_upper_half_of_the_stages():
     assert value(Randomisation(), rows) == pytest.approx([0.4, 0.2, np.nan], nan_ok=True)
     assert value(Randomisation(), rows, "randomisation_signed") == pytest.approx([-0.1, 0.2, np.nan], nan_ok=True)
     assert not any(score.ranked for score in Randomisation.scores)
+    shares, drawn = Randomisation.scores[0].curve.points(pd.DataFrame(rows))
+    assert shares.tolist() == [0, 0.25, 0.5, 0.75, 1]
+    assert drawn[:2].tolist() == [[1, 0.5, 0.3, 0.9, 0.9], [1, 0, 0.4, 0, 0]], "the page draws what the score counts"
+    assert np.isnan(drawn[2]).all()
 
 
 def test_gradcam_passes_and_guided_backprop_fails(tmp_path):
@@ -133,7 +137,7 @@ def test_gradcam_passes_and_guided_backprop_fails(tmp_path):
 
     actual = {}
     for method in ("gradcam", "guided_backprop"):
-        settings = ["measure=randomisation", "measure.randomisation.most=4", "limit=2", "compare=false"]
+        settings = ["measure=randomisation", "measure.randomisation.most=4", "limit=1", "compare=false"]
         outcome = evaluate_job(load([f"method={method}", *settings, f"results={tmp_path}"]))
         (observed,) = load_run(outcome.folders[0]).observations
         actual[method] = float(np.mean(value(Randomisation(), observed.lines.to_dict("records"))))

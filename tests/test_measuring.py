@@ -219,14 +219,14 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
 
 def test_only_pairs_that_the_network_sees_are_selected(results, capsys):
     rows = load_run(folder(results)).rows
-    evaluate(results, "measure=idsds", "measure_top_k=1")
-    observed = next(each for each in load_run(folder(results)).observations if each.name == "idsds").lines
+    evaluate(results, "measure=insertion", "measure.insertion.step=50176", "measure_top_k=1")
+    observed = next(each for each in load_run(folder(results)).observations if each.name == "insertion").lines
     seen = rows[rows["rank"] < 1]
     assert sorted(zip(observed.key, observed.label, strict=True)) == sorted(zip(seen.key, seen.label, strict=True))
     assert 0 < len(seen) < len(rows)
-    top = frame(results, capsys, "--measure", "idsds", "--subset", "all", "--top-k", "1")
+    top = frame(results, capsys, "--measure", "insertion", "--subset", "all", "--top-k", "1")
     assert (top.n[0], top.rows[0]) == (len(seen), len(rows)), "none of the pairs that count is missing"
-    whole = frame(results, capsys, "--measure", "idsds", "--subset", "all")
+    whole = frame(results, capsys, "--measure", "insertion", "--subset", "all")
     assert (whole.n[0], whole.rows[0]) == (len(seen), len(seen))
     with pytest.raises(ValueError, match="measure_top_k must be a whole number of at least 1, not 0"):
         evaluate(results, "measure_top_k=0")

@@ -171,6 +171,19 @@ def test_the_overview_ranks_in_the_direction_that_is_better(results):
     assert "randomisation: below 0.7 passes. Passed: GRADCAM, LAYERCAM. Failed: GPNNCAM." in text
 
 
+def test_of_pairs_that_the_network_sees_a_method_that_lacks_some_is_not_ranked(tmp_path):
+    content = rows(60, 0.5, 1)
+    every = {"all": len(content), "diff": sum(row["difficult"] for row in content)}
+    write_run(tmp_path, "gradcam", content)
+    write_run(tmp_path, "layercam", content)
+    write_run(tmp_path, "scorecam", content[:6], pairs_in_all=every)
+    runs, _ = load_runs(tmp_path / "records")
+    for top_k in (None, 3):
+        (found,) = overviews(runs, named_protocol("paper"), measures=("hit",), resamples=50, top_k=top_k)
+        assert found.columns[0].incomplete == {"scorecam"}
+        assert found.columns[0].ranks.dropna().index.tolist() == ["gradcam", "layercam"]
+
+
 def test_the_command_prints_it_and_says_what_is_missing(results, tmp_path, capsys):
     records = ["--records", str(results / "records")]
     assert overview([*records, "--resamples", "100", "--method", "gradcam", "gpnncam"]) == 0
@@ -188,7 +201,11 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
     text = page.read_text(encoding="utf-8")
     (view,) = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])["views"]
     assert view["along"] == "share of pixels deleted, the most important first"
+    assert view["unit"] == "share"
     assert "How near is near enough" not in text
+    assert "Does the highest point" not in text, "the page is about another question"
+    means = pd.DataFrame(view["classes"]["values"]).mean(axis=1)
+    assert means.is_monotonic_increasing, "the best class on top: of a deletion the lowest"
     path = next(method["path"] for method in view["methods"] if method["name"] == "gradcam")
     runs, _ = load_runs(results / "records")
     lines = next(run for run in runs if run.method == "gradcam").observations[0].lines
@@ -199,6 +216,20 @@ def test_the_page_draws_mean_curves_with_their_intervals(results, tmp_path, caps
     assert report([*arguments, "--subset", "all"]) == 0
     (view,) = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])["views"]
     assert view["along"] is None
+    assert pd.DataFrame(view["classes"]["values"]).mean(axis=1).is_monotonic_decreasing
+
+
+def test_a_method_whose_interval_holds_the_limit_is_undecided(tmp_path, capsys):
+    content = rows(40, 0.6, 1)
+    folder = write_run(tmp_path, "gradcam", content)
+    observe(folder, content, SANITY, lambda row: similarity(0.35 if hash_of(row) % 2 else 1.0)(row))
+    runs, _ = load_runs(tmp_path / "records")
+    (found,) = overviews(runs, named_protocol("paper"), measures=("randomisation",), resamples=500)
+    assert found.columns[0].undecided == {"gradcam"}
+    expected = "below 0.7 passes. Undecided, since the 95 % interval holds it: GRADCAM."
+    assert expected in overview_markdown(found)
+    table(["--records", str(tmp_path / "records"), "--measure", "randomisation", "--resamples", "500"])
+    assert "All is undecided, since its 95 % interval holds the limit: 0." in capsys.readouterr().out
 
 
 def test_verdicts_stand_below_the_table(results, capsys):

@@ -227,8 +227,9 @@ def differing(settings: list[dict]) -> list[list[str]]:
 
 
 def as_words(settings: dict) -> list[str]:
-    """All of nested settings as "name=value", the names as short as they are clear."""
-    flat = dict(_flat(settings))
+    """All of nested settings as "name=value", the names as short as they are clear; a callable by its name alone."""
+    named = {name.removesuffix("._target_"): value for name, value in _flat(settings)}
+    flat = {name: value for name, value in named.items() if not name.endswith(("_partial_", "_convert_"))}
     return [f"{_short(name, list(flat))}={_value(value)}" for name, value in flat.items()]
 
 

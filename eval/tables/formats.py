@@ -94,6 +94,8 @@ def notes(sheet: Sheet) -> list[str]:
         for (_, where), cell in sheet.cells.items():
             if pd.notna(cell["accuracy"]):
                 verdict = "passes" if cell["accuracy"] < limit else "fails"
+                if cell["low"] < limit <= cell["high"]:
+                    verdict = "is undecided, since its 95 % interval holds the limit"
                 who = " ".join(filter(None, (cell["label"], *map(named, where))))
                 lines.append(f"{who} {verdict}: {cell['accuracy']:.2f}, and below {limit:g} passes.")
     failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}

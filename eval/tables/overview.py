@@ -2,7 +2,7 @@
 disagree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,15 @@ MEASURES = (
 @dataclass(frozen=True)
 class Column:
     """One measure. name: of the score, with the settings that tell it from another column of the same. values: a number
-    a method, NaN where it has none. alike: not significantly below the best. incomplete: methods that lack pairs."""
+    a method, NaN where it has none. alike: not significantly below the best. incomplete: methods that lack pairs.
+    undecided: methods whose 95 % interval holds the value below which a test is passed."""
 
     name: str
     score: Score
     values: pd.Series
     alike: frozenset[str]
     incomplete: frozenset[str]
+    undecided: frozenset[str] = frozenset()
 
     @property
     def ranks(self) -> pd.Series:
@@ -82,7 +84,9 @@ def overviews(
     columns: dict[tuple[str, str], list[Column]] = {}
     labels: dict[tuple[str, str], dict[str, str]] = {}
     for name in measures:
-        cells = table_cells(runs, Changes(), Rule(protocol, name, top_k), (subset,), resamples=0)
+        limit = SCORES[name].passes_below
+        drawn = 0 if limit is None else resamples  # only a verdict needs an interval
+        cells = table_cells(runs, Changes(), Rule(protocol, name, top_k), (subset,), resamples=drawn)
         alike = {id(cell) for cell in like_the_best(cells, resamples)}
         groups: dict[tuple[str, str, str], list] = {}
         for cell in cells:
@@ -98,13 +102,14 @@ def overviews(
                     SCORES[name],
                     values,
                     frozenset(cell.run.method for cell in group if id(cell) in alike),
-                    frozenset(cell.run.method for cell in group if not cell.complete and top_k is None),
+                    frozenset(cell.run.method for cell in group if not cell.complete),
+                    frozenset(cell.run.method for cell in group if limit is not None and cell.low < limit <= cell.high),
                 )
             )
     summaries = []
     for (dataset, model), group in columns.items():
         names = sorted(labels[dataset, model], key=place)
-        aligned = [Column(c.name, c.score, c.values.reindex(names), c.alike, c.incomplete) for c in group]
+        aligned = [replace(column, values=column.values.reindex(names)) for column in group]
         summaries.append(
             Overview(dataset, model, subset, {name: labels[dataset, model][name] for name in names}, aligned)
         )
@@ -147,11 +152,14 @@ def arrow(score: Score) -> str:
 
 
 def verdicts(column: Column, labels: dict[str, str]) -> str:
-    """Which methods pass a test and which fail it."""
+    """Which methods pass a test, which fail it, and which the interval leaves open."""
     known = column.values.dropna()
     limit = column.score.passes_below
-    passed, failed = ([labels[name] for name in known.index[known.lt(limit) == which]] for which in (True, False))
-    return f"below {limit:g} passes. Passed: {', '.join(passed) or 'none'}. Failed: {', '.join(failed) or 'none'}."
+    groups: dict[str, list[str]] = {"Passed": [], "Failed": [], "Undecided, since the 95 % interval holds it": []}
+    for name, value in known.items():
+        groups[list(groups)[2 if name in column.undecided else 0 if value < limit else 1]].append(labels[name])
+    sentences = " ".join(f"{what}: {', '.join(who)}." for what, who in groups.items() if who)
+    return f"below {limit:g} passes. {sentences}"
 
 
 def _value(column: Column, method: str, digits: int) -> str:

@@ -145,14 +145,21 @@ function curveChart(holder, view, methods, look, width) {
   }
 }
 
+// How a value of the view's score is written.
+function inUnit(view) {
+  if (view.unit === "share") return percent;
+  return view.unit === "px" ? (v) => `${+v.toFixed(1)} px` : (v) => String(+v.toFixed(3));
+}
+
 // Mean curves of a measure with their intervals, one a method that has them.
 function pathChart(holder, view, all, look, width) {
   const methods = all.filter((m) => m.path);
   if (!methods.length) { holder.replaceChildren("No method here has such a curve."); return; }
   const { room, texts } = labelColumn(methods, width);
   const height = tall(methods), left = 48, right = width - room - 30, top = 10, bottom = height - 40;
-  const low = methods.flatMap((m) => m.path.low), high = methods.flatMap((m) => m.path.high);
-  const steps = ticks(Math.min(...low), Math.max(...high));
+  // One picture alone has no interval, and its curve may leave everybody else's.
+  const reached = methods.flatMap((m) => [...m.path.low, ...m.path.mean, ...m.path.high]).filter((v) => v !== null);
+  const steps = ticks(Math.min(...reached), Math.max(...reached));
   const x = scale(0, 1, left, right), y = scale(steps[0], steps[steps.length - 1], bottom, top);
   const last = (m) => m.path.mean[m.path.mean.length - 1];
   const root = frame(holder, width, height, `${view.along}. At the end: ${described(methods, (m) => last(m).toFixed(3))}`);
@@ -166,7 +173,7 @@ function pathChart(holder, view, all, look, width) {
     const line = (values) => values.map((value, i) => `${x(shares[i])},${y(value)}`);
     const end = shares.length - 1;
     const group = svg("g", { class: "series", "data-method": m.name });
-    group.append(svg("path", { d: `M${[...line(to), ...line(from).reverse()].join("L")}Z`, fill: colour, opacity: 0.12 }));
+    if (![...from, ...to].includes(null)) group.append(svg("path", { d: `M${[...line(to), ...line(from).reverse()].join("L")}Z`, fill: colour, opacity: 0.12 }));
     group.append(svg("path", { d: `M${line(mean).join("L")}`, fill: "none", stroke: colour, "stroke-width": stroke, "stroke-dasharray": dash, "stroke-linejoin": "round" }));
     for (const i of new Set([0, Math.round(end / 3), Math.round(2 * end / 3), end])) group.append(marker(mark, x(shares[i]), y(mean[i]), 4, colour));
     group.append(svg("path", { d: `M${x(shares[end]) + 5},${y(mean[end])}L${right + 22},${at - 4}h5`, stroke: colour, "stroke-width": .8, fill: "none" }));
@@ -179,7 +186,7 @@ function pathChart(holder, view, all, look, width) {
 function scatterChart(holder, view, methods, look, width) {
   const { room, texts } = labelColumn(methods, width);
   const height = tall(methods), left = 48, right = width - room - 18, top = 10, bottom = height - 40;
-  const text = view.measure === "distance" ? (v) => `${+v.toFixed(1)} px` : percent;
+  const text = inUnit(view);
   const lows = methods.map((m) => m.low ?? m.value), highs = methods.map((m) => m.high ?? m.value);
   const steps = ticks(Math.min(...lows), Math.max(...highs));
   const seconds = methods.map((m) => Math.log10(Math.max(m.seconds, 1e-6)));
@@ -229,14 +236,14 @@ function classChart(holder, view, methods, look, width) {
   const { names, n, values } = view.classes;
   const row = 30, top = 30, left = Math.min(170, 30 + 7 * Math.max(...names.map((name, i) => `${name} ${n[i]}`.length)));
   const right = width - 20, bottom = top + names.length * row, height = bottom + 12;
-  const distance = view.measure === "distance";
+  const text = inUnit(view);
   const all = methods.flatMap((m) => values[m.name].filter((v) => v !== null));
-  const steps = distance ? ticks(0, Math.max(...all)) : [0, 0.25, 0.5, 0.75, 1];
+  const steps = view.unit === "share" ? [0, 0.25, 0.5, 0.75, 1] : ticks(Math.min(0, ...all), Math.max(0, ...all));
   const x = scale(steps[0], steps[steps.length - 1], left, right);
   const root = frame(holder, width, height, "Result of each method for each class");
   for (const value of steps) {
     root.append(svg("line", { x1: x(value), x2: x(value), y1: top - 8, y2: bottom - 8, class: "grid" }));
-    root.append(svg("text", { x: x(value), y: 10, "text-anchor": "middle" }, distance ? `${value} px` : percent(value)));
+    root.append(svg("text", { x: x(value), y: 10, "text-anchor": "middle" }, text(value)));
   }
   names.forEach((name, i) => {
     const y = top + i * row + 4;
@@ -253,7 +260,7 @@ function classChart(holder, view, methods, look, width) {
       const value = values[m.name][i];
       if (value === null) return;
       const dot = marker(look[m.name].mark, x(value), top + i * row + 4 + shift, look[m.name].width > 2 ? 6 : 4.6, look[m.name].colour);
-      dot.append(svg("title", {}, `${name}, ${m.label}: ${distance ? value : percent(value)}`));
+      dot.append(svg("title", {}, `${name}, ${m.label}: ${text(value)}`));
       group.append(dot);
     });
     root.append(group);
@@ -267,7 +274,7 @@ function costTable(table, view, methods) {
     row.append(...texts.map((text, i) => cell(i ? tag : "th", text)));
     return row;
   };
-  const value = (m) => (view.measure === "distance" ? `${m.value.toFixed(1)} px` : m.value.toFixed(3));
+  const value = (m) => (view.unit === "px" ? inUnit(view)(m.value) : m.value.toFixed(3));
   const count = (number) => (number === null ? "–" : number.toLocaleString("en"));
   const head = document.createElement("thead"), body = document.createElement("tbody");
   head.append(line("th", ["Per picture", "result", "seconds", "forward passes", "peak memory, MB"]));

@@ -29,6 +29,7 @@ def views(cells: list[Cell]) -> list[dict]:
                 "protocol": protocol,
                 "rule": group[0].rule.words,
                 "measure": group[0].rule.measure,
+                "unit": group[0].rule.score.unit,
                 "lessIsBetter": group[0].rule.score.less_is_better,
                 "data": " · ".join(filter(None, (named(dataset), named(model)))),
                 "dataset": dataset,
@@ -89,7 +90,7 @@ def tolerance_curve(rows: pd.DataFrame, rule: Rule) -> np.ndarray:
 
 
 def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
-    """Accuracy of each method for each class, the classes by their mean; of many those that differ most."""
+    """Accuracy of each method for each class, the classes by their mean, best first; of many those that differ most."""
     columns = {}
     for cell, part in zip(cells, rows, strict=True):
         values = pd.Series(cell.values, part["label"].to_numpy())
@@ -99,7 +100,8 @@ def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
     total = len(table)
     if total > CLASSES:
         table = table.loc[(table.max(axis=1) - table.min(axis=1)).nlargest(CLASSES).index]
-    table = table.loc[table.mean(axis=1).sort_values(ascending=False, kind="stable").index]
+    less = cells[0].rule.score.less_is_better
+    table = table.loc[table.mean(axis=1).sort_values(ascending=less, kind="stable").index]
     return {
         "total": total,
         "names": list(table.index),

@@ -71,7 +71,7 @@
     costTable(get("cost"), now, methods);
     const { total, names } = now.classes;
     get("class-note").textContent = (names.length < total ? `The ${names.length} of ${total} classes in which the methods differ most` : "All classes") +
-      ", the best understood on top; beside each name its number of pairs.";
+      ", the best on top; beside each name its number of pairs.";
   }
 
   function tile(url, size, boxes, answer, title) {

@@ -43,6 +43,7 @@ def page(arguments: argparse.Namespace) -> str:
         title=arguments.title,
         made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
+        measure_name=arguments.measure,
         curves=SCORES[arguments.measure].curve is not None,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),

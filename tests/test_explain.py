@@ -96,7 +96,6 @@ def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
         (["--top", "21"], "--top must be a whole number from 1 to 20"),
         (["--scene", "340"], "--scene must be a whole number from 0 to 339"),
         (OWN[:4], "nobody knows how its pixels are normalised"),
-        (["model.class_map=imagenet"], "leave model.class_map out"),
         (["photo.png", "--model", "torchvision:convnext_tny"], "no classification network 'convnext_tny'; near"),
         (["photo.png", "--model", "nowhere:build"], "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),
         (["photo.png", "--model", "mynetwork:biuld"], "mynetwork has no 'biuld'; near names: build"),

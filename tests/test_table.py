@@ -211,7 +211,9 @@ def test_layers_in_a_variant_are_plain_names():
     assert differing(settings) == [["layers=a,b"], ["layers=c"]]
     settings[0]["model"]["layers"]["relevance"] = ["z"]
     assert differing(settings) == [["cam=a,b", "relevance=z"], ["cam=c", "relevance=default"]]
-    assert differing([{"n": None, "m": 1}, {"m": 1}]) == [[], []], "what is not set and what is set to nothing are one thing"
+    assert differing([{"n": None, "m": 1}, {"m": 1}]) == [[], []], (
+        "what is not set and what is set to nothing are one thing"
+    )
 
 
 def test_a_method_has_one_line_where_some_of_its_cells_stand_for_several_seeds(tmp_path, capsys):

@@ -169,6 +169,8 @@ def asked(
 def photograph(path: Path) -> Sample:
     """A picture file without annotations, upright as its EXIF orientation says: a photograph as one sees it."""
     path = path.expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name one of its pictures")
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
     image = ImageOps.exif_transpose(Picture(path.resolve().parent, path.resolve().name)())

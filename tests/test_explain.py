@@ -152,5 +152,11 @@ def test_layers_are_listed_with_shapes_and_uses(capsys, folder):
     assert "(12, 28, 28)" in capsys.readouterr().out, "at the protocol's side"
     assert layers(["model=custom"]) == 1
     assert "model.build._target_ is not set: a callable that returns the network" in capsys.readouterr().err
+    assert layers(["--model", "mynetwork:build", "protocol.input.side=32", "--depth", "1"]) == 0
+    assert "<- cam, gpnncam" in capsys.readouterr().out, "the rule's"
+    assert layers(["--model", "torchvision:vgg11", "--depth", "1"]) == 0
+    marked = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "gpnncam" in line]
+    assert len(marked) == 3
+    assert all(name.startswith("features.") for name in marked), "deeper than --depth, but marked"
     assert layers(["--model", "torchvision:resnet5"]) == 1
     assert "near names: resnet50" in capsys.readouterr().err

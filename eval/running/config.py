@@ -241,7 +241,7 @@ def _names_in(group: str, overrides: list[str]) -> list[str]:
     while left:
         name, settings = left.pop()
         if isinstance(settings, dict):
-            left += [(f"{name}.{key}", value) for key, value in settings.items()]
+            left += [(f"{name}.{key!s}", value) for key, value in settings.items()]
         else:
             found.append(name)
     return found

@@ -3,10 +3,12 @@
   python -m scripts.layers                                        the built-in ResNet50
   python -m scripts.layers model=vgg16 dataset=pascal --depth 2
   python -m scripts.layers model=custom model.build._target_=mymodule.build
-  python -m scripts.layers --model torchvision:convnext_tiny      without weights: shapes need none
+  python -m scripts.layers --model torchvision:convnext_tiny      without weights: shapes need none; timm:ARCH too
+  python -m scripts.layers --model mymodule:build
 
 These are the names that model.layers.cam, model.layers.gpnncam (deep to shallow), method.build.layers and
-classifier.module(NAME) take. A layer that GradCAM or GPNN-CAM read returns (channels, height, width).
+classifier.module(NAME) take. An arrow marks the layers of the config or, where it names none, of the rule. A layer that
+GradCAM or GPNN-CAM read returns (channels, height, width).
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("settings", nargs="*", metavar="NAME=VALUE", help="as for run.py, e.g. model=vgg16")
-    parser.add_argument("--model", metavar="torchvision:ARCH", help="one of torchvision's networks")
-    parser.add_argument("--depth", type=int, default=2, metavar="D", help="names of at most D parts; default: 2")
+    parser.add_argument("--model", metavar="NAME", help="torchvision:ARCH, timm:ARCH, module:callable, or a model=NAME")
+    parser.add_argument(
+        "--depth", type=int, default=2, metavar="D", help="names of at most D parts, and marked ones; default: 2"
+    )
 
 
 def act(arguments: argparse.Namespace) -> None:
@@ -35,31 +39,27 @@ def act(arguments: argparse.Namespace) -> None:
 
     from eval.running.config import load
 
-    cfg = load(arguments.settings)
+    settings = list(arguments.settings)
+    if arguments.model:
+        from scripts.explain.network import settings_of
+
+        settings = [*settings_of(arguments.model, None, None, None), *settings]
+        if arguments.model.partition(":")[0] in ("torchvision", "timm"):
+            settings.insert(2, "model.pretrained=false")
+    cfg = load(settings)
     side = cfg.protocol.input.side
-    network, uses = network_of(cfg, arguments.model)
+    network, uses = network_of(cfg)
     listed = shapes(network, torch.zeros(1, 3, side, side))
     marked = {name: ", ".join(use for use, names in uses.items() if name in names) for name, *_ in listed}
     width = max(len(name) for name, *_ in listed)
     for name, kind, shape, runs in listed:
-        if name.count(".") < arguments.depth:
+        if name.count(".") < arguments.depth or marked[name]:
             more = "".join([f"  runs {runs} times" if runs > 1 else "", f"  <- {marked[name]}" if marked[name] else ""])
             print(f"{name:<{width}}  {kind:<22} {shape}{more}".rstrip())
 
 
-def network_of(cfg: DictConfig, model: str | None) -> tuple[nn.Module, dict[str, list[str]]]:
-    """(network, the layers that the config names by use) of the config, or of torchvision:ARCH with random weights."""
-    if model is not None:
-        from torchvision import models
-
-        from eval.files.places import near
-
-        library, _, arch = model.partition(":")
-        names = models.list_models(module=models)
-        if library != "torchvision" or arch not in names:
-            raise ValueError(f"--model takes torchvision:ARCH, not {model!r}; near names: {near(arch or model, names)}")
-        extra = {"init_weights": False} if arch in ("googlenet", "inception_v3") else {}
-        return models.get_model(arch, weights=None, **extra).eval(), {}
+def network_of(cfg: DictConfig) -> tuple[nn.Module, dict[str, list[str]]]:
+    """(network, its layers by use: those of the config, else the rule's)."""
     import torch
     from omegaconf import OmegaConf
 
@@ -73,12 +73,28 @@ def network_of(cfg: DictConfig, model: str | None) -> tuple[nn.Module, dict[str,
     network = instantiate(settings.build)
     if not isinstance(network, torch.nn.Module):
         raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
-    uses = {}
     # Users run this script to find the names, so a config without any is fine.
-    for use in () if unset(settings.layers) else settings.layers:
-        names = settings.layers[use]
-        uses[use] = [names] if isinstance(names, str) else list(names or ())
-    return network.eval(), uses
+    named = {} if unset(settings.layers) else {use: settings.layers[use] for use in settings.layers}
+    uses = {use: [names] if isinstance(names, str) else list(names) for use, names in named.items() if names is not None}
+    return network.eval(), uses or by_rule(network, cfg)
+
+
+def by_rule(network: nn.Module, cfg: DictConfig) -> dict[str, list[str]]:
+    """The layers that the rule takes where nobody names any; none where it finds none."""
+    from eval.networks.classifier import Classifier
+    from eval.networks.stages import layers_by_rule
+    from eval.running.identity import plain
+
+    try:
+        return layers_by_rule(
+            Classifier(
+                network, mean=[0, 0, 0], std=[1, 1, 1], layers={}, classes=(), outputs=[], device="cpu",
+                side=cfg.protocol.input.side, layouts=plain(cfg.model.get("layouts")),
+            )
+        )  # fmt: skip
+    except ValueError as error:
+        print(f"the rule takes no layers: {error}", file=sys.stderr)
+        return {}
 
 
 def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str, int]]:

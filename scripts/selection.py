@@ -56,6 +56,8 @@ def selection(
     from eval.tables.rules import Changes
 
     runs, bad = load_runs(arguments.records)
+    _known("data set", arguments.data, {run.dataset for run in runs}, arguments.records)
+    _known("network", arguments.model, {run.model for run in runs if run.model}, arguments.records)
     runs = [
         run
         for run in runs
@@ -78,6 +80,14 @@ def selection(
     changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
     rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
     return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
+
+
+def _known(what: str, asked: list[str] | None, there: set[str], records: Path) -> None:
+    from eval.files.places import near
+
+    for name in asked or ():
+        if name not in there:
+            raise ValueError(f"{records} holds no run of the {what} {name!r}; near names: {near(name, there)}")
 
 
 def _observed(runs: list[Run], score: str) -> list[Run]:

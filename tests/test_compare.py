@@ -103,8 +103,8 @@ def test_variants_against_each_other(results, capsys):
     frame = compared(results, capsys, "gpnncam", "gradcam", "--subset", "all")
     actual = {frozenset(pair) for pair in zip(frame.method_a, frame.method_b, strict=True)}
     assert actual == {
-        frozenset({"gpnncam [n=null]", "gpnncam [n=5]"}),
-        frozenset({"gpnncam [n=null]", "gradcam"}),
+        frozenset({"gpnncam [n=default]", "gpnncam [n=5]"}),
+        frozenset({"gpnncam [n=default]", "gradcam"}),
         frozenset({"gpnncam [n=5]", "gradcam"}),
     }
     assert len(compared(results, capsys, "gpnncam[n=5]", "gradcam", "--subset", "all")) == 1

@@ -1,16 +1,19 @@
 """scripts.explain: the points are those of a run, photographs stand upright, and mistakes are one line."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from eval.networks.class_map import imagenet_classes
 from eval.records.frame import frame_of
 from eval.running.config import load
 from eval.running.job import evaluate_job
 from scripts.explain.__main__ import main as explain
 from scripts.explain.answer import photograph
+from scripts.explain.network import meaning
 from scripts.layers import main as layers
 
 
@@ -71,6 +74,29 @@ def test_ones_own_network_method_and_classes(folder, capsys):
     assert (folder / "photo-explained.png").exists()
 
 
+def test_a_word_of_a_class_map_is_a_class_of_several_outputs(folder, capsys):
+    (folder / "map.json").write_text('{"pet": [1, 3], "fish": 4}')
+    (folder / "names.txt").write_text("ant\nbee\ncat\ndog\neel\n")
+    options = ["model.class_map=map.json", "--classes", "names.txt", "--method", "gradcam", "--json", "x.json"]
+    assert explain([*OWN, *options, "--class", "pet", "dog"]) == 0
+    assert "of 5, the best of 2 outputs" in capsys.readouterr().out
+    pet, dog = json.loads((folder / "x.json").read_text())["classes"]
+    assert (pet["class"], pet["index"], dog["index"]) == ("pet", 5, 3)
+    assert pet["rank"] <= dog["rank"]
+    assert pet["score"] > dog["score"], "the logarithm of the sum of two exponentials"
+    assert explain([*OWN, *options, "--class", "pat"]) == 1
+    assert "there is no class 'pat'" in capsys.readouterr().err
+
+
+def test_imagenet_s_networks_know_the_words_of_voc_and_coco():
+    names = tuple(imagenet_classes().values())
+    dogs = meaning(SimpleNamespace(classes=names, outputs=[[i] for i in range(1000)]), "dog", None)
+    assert {names[index] for index in dogs} >= {"beagle", "pug", "Siberian husky"}
+    other = SimpleNamespace(classes=names[:5], outputs=[[i] for i in range(5)])
+    assert meaning(other, "dog", None) is None
+    assert meaning(SimpleNamespace(classes=names, outputs=[[0]] * 1000), "dgo", None) is None
+
+
 def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
@@ -88,6 +114,7 @@ def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
     ("arguments", "said"),
     [
         (["gone.jpg"], "there is no picture gone.jpg"),
+        (["."], ". is a folder: name one of its pictures"),
         (["mynetwork.py"], "is no picture in a known format"),
         (["photo.png", "photo.png"], "one photograph at a time"),
         (["--method", "gradcm"], "there is no method=gradcm; near names: gradcam"),
@@ -96,7 +123,6 @@ def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
         (["--top", "21"], "--top must be a whole number from 1 to 20"),
         (["--scene", "340"], "--scene must be a whole number from 0 to 339"),
         (OWN[:4], "nobody knows how its pixels are normalised"),
-        (["model.class_map=imagenet"], "leave model.class_map out"),
         (["photo.png", "--model", "torchvision:convnext_tny"], "no classification network 'convnext_tny'; near"),
         (["photo.png", "--model", "nowhere:build"], "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),
         (["photo.png", "--model", "mynetwork:biuld"], "mynetwork has no 'biuld'; near names: build"),
@@ -126,5 +152,11 @@ def test_layers_are_listed_with_shapes_and_uses(capsys, folder):
     assert "(12, 28, 28)" in capsys.readouterr().out, "at the protocol's side"
     assert layers(["model=custom"]) == 1
     assert "model.build._target_ is not set: a callable that returns the network" in capsys.readouterr().err
+    assert layers(["--model", "mynetwork:build", "protocol.input.side=32", "--depth", "1"]) == 0
+    assert "<- cam, gpnncam" in capsys.readouterr().out, "the rule's"
+    assert layers(["--model", "torchvision:vgg11", "--depth", "1"]) == 0
+    marked = [line.split()[0] for line in capsys.readouterr().out.splitlines() if "gpnncam" in line]
+    assert len(marked) == 3
+    assert all(name.startswith("features.") for name in marked), "deeper than --depth, but marked"
     assert layers(["--model", "torchvision:resnet5"]) == 1
     assert "near names: resnet50" in capsys.readouterr().err

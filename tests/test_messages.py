@@ -136,5 +136,29 @@ def test_callables_that_are_not_there(target, said, caplog):
     assert not caplog.records, "one line is enough"
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["metod=gradcam"], "there is no setting 'metod'; near names: method"),
+        (["method=gradcm"], "there is no method=gradcm; near names: gradcam"),
+        (["experiment=paper_tabel"], "there is no experiment=paper_tabel; near names: paper_table"),
+        (["model.chekpoint=x"], "there is no setting 'model.chekpoint'; near names: model.checkpoint"),
+        (["dataset=pascal", "dataset.rot=x"], "there is no setting 'dataset.rot'; near names: dataset.root"),
+        (["method.buidl.n=3"], "near names: method.build.n, method.build.noise"),
+        (
+            ["method.build.sigm=3"],
+            "an argument of the code that it names: +method.build.sigm=3",
+        ),
+        (["method=custom", "method.build.cells=7"], "takes such an argument: +method.build.cells=7"),
+        (["model.layers.cam=layer4"], "model.variants.KIND.layers.cam"),
+        (["dataset.root=a=b"], "quoted twice"),
+    ],
+)
+def test_misspelled_settings_name_near_ones(settings, said):
+    with pytest.raises(ValueError) as error:  # noqa: PT011 - what it says is compared below
+        load(settings)
+    assert said in str(error.value)
+
+
 def test_a_blind_method_needs_no_network():
     validate(load(["method=center", "model=custom"]))

@@ -12,15 +12,18 @@ from tests.synthetic_runs import rows, write_run
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: apt-get install chromium)")
 LONG = {"generator": {"sigma": 0.75, "noise": "grey"}, "layers": ["layer4", "layer3", "layer2"], "fusion": "product"}
+ENDLESS = "a_name_of_seventy_characters_that_" + "x" * 36
+METHODS = 33
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    """Runs of thirty methods, most of which tie in result and cost, and two variants with long names."""
+    """Runs of METHODS methods, most of which tie in result and cost; variants and one more have long names."""
     root = tmp_path_factory.mktemp("ties")
     for number in range(28):
         write_run(root, f"method{number:02d}", rows(30, 0.5, seed=number // 10), model="vgg16")
-    for more in ({}, LONG):
+    write_run(root, ENDLESS, rows(30, 0.5), model="vgg16")
+    for more in ({}, LONG, LONG | {"fusion": "sum"}, LONG | {"layers": ["layer4", "layer2"]}):
         write_run(root, "gpnncam", rows(30, 0.7), settings=more)
     return root / "records"
 
@@ -37,7 +40,7 @@ def sized(browser, width):
     browser.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
     browser.wait(f"window.innerWidth === {width}")
     # Charts are drawn again after the resize.
-    browser.wait("document.querySelectorAll('#scatter .name').length === 30")
+    browser.wait(f"document.querySelectorAll('#scatter .name').length === {METHODS}")
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -51,7 +54,7 @@ def test_no_label_overprints_another_or_leaves_its_chart(browser, chart, width):
     _, _, wide, high = map(
         float, browser.ask(f"document.querySelector('#{chart} svg').getAttribute('viewBox')").split()
     )
-    assert len(boxes) == 30
+    assert len(boxes) == METHODS
     for x0, y0, x1, y1, _ in boxes:
         assert x0 >= 0
         assert x1 <= wide + 1
@@ -62,7 +65,7 @@ def test_no_label_overprints_another_or_leaves_its_chart(browser, chart, width):
     over = [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and min(a[3], b[3]) - max(a[1], b[1]) > 3]
     assert over == []
     texts = [text for *_, text in boxes if text.startswith("GPNN")]
-    assert len(set(texts)) == 2, "shortened variants stay apart"
+    assert len(set(texts)) == len(texts) == 4, "shortened variants stay apart"
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -74,6 +77,7 @@ def test_a_long_name_hides_no_number_and_widens_no_page(browser, width):
         "row.cells[1].querySelector('.value').getBoundingClientRect().left + 1).length"
     )
     assert hidden == 0
+    assert browser.ask("document.querySelector('#charts .swipe').nextElementSibling.className").startswith("scroll")
     swipe = "getComputedStyle(document.querySelector('#charts .swipe')).display !== 'none'"
     over = (
         "(() => { const f = document.querySelector('#charts .scroll'); return f.scrollWidth > f.clientWidth + 2; })()"
@@ -98,7 +102,7 @@ def test_tables_are_copied_as_csv_and_latex(browser, records):
     browser.click("#charts .copies button:nth-of-type(1)")
     browser.wait("window.clip.startsWith('Per picture')")
     lines = browser.ask("window.clip").splitlines()
-    assert len(lines) == 31
+    assert len(lines) == METHODS + 1
     assert lines[0] == 'Per picture,result,seconds,forward passes,"peak memory, MB"'
     assert '"GPNNCAM [' in "\n".join(lines), "commas in a name are quoted"
     browser.click("#charts .copies button:nth-of-type(2)")
@@ -150,12 +154,17 @@ def test_printed_it_leaves_no_page_almost_empty(browser):
             f"[e.id || 'sheet', {style}.breakInside, {style}.breakBefore])"
         )
         shown = browser.ask(
-            f"[...document.querySelectorAll('.copies, .swipe, nav')].filter(e => {style}.display !== 'none').length"
+            "[...document.querySelectorAll('.copies, .swipe, nav, footer')].filter("
+            f"e => {style}.display !== 'none').length"
         )
         row = browser.ask("getComputedStyle(document.querySelector('.sheet tbody tr')).breakInside")
+        whole = browser.ask(f"[...document.querySelectorAll('#cost, .controls .legend')].map(e => {style}.breakInside)")
+        made = browser.ask("getComputedStyle(document.querySelector('.made')).display")
     finally:
         browser.send("Emulation.setEmulatedMedia", media="")
     assert {name for name, *_ in kept} >= {"results", "charts", "classes", "origin", "sheet"}
     assert all(rules == ["auto", "auto"] for _, *rules in kept), "what is longer than a page's rest begins on it"
     assert row == "avoid"
+    assert made != "none", "in print the head says what the foot of the screen does"
     assert shown == 0
+    assert whole == ["auto", "auto"], "a long cost table begins under its chart, and a gallery's pair may go on"

@@ -282,7 +282,14 @@ def test_mistakes_are_named(results, tmp_path, capsys):
         (["--protocol", "nope"], "near names: authors, paper, torchray"),
         (["--tolerance", "0"], "counts nothing"),
         (["--top-k", "0"], "at least 1"),
-        (["--dataset", "imagenet"], "holds no run of this selection"),
+        (["--dataset", "imagenet"], "holds no run of the data set 'imagenet'; near names: pascal"),
+        (["--model", "vgg61"], "holds no run of the network 'vgg61'; near names: vgg16"),
+        (
+            ["--method", "gradcam,center"],
+            "there is no run of 'gradcam,center'; near names: gradcam, center; names are",
+        ),
+        (["--exclude", "gpnncm"], "there is no run of 'gpnncm'; near names: gpnncam"),
+        (["--exclude", "gpnncam", "gradcam", "center"], "holds no run of this selection"),
     ):
         with pytest.raises(SystemExit, match=message):
             printed(results, capsys, *arguments)

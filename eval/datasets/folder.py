@@ -136,4 +136,7 @@ def _found(base: Path) -> Path:
     for place in (base / "Annotations", base / "annotations", base):
         if place.is_dir() and names.listed(place, (".xml",))[0]:
             return place
-    raise FileNotFoundError(f"{base} has neither *.json nor *.xml, Annotations/*.xml; {REMEDY}")
+    raise FileNotFoundError(
+        f"{base} has neither *.json nor *.xml, Annotations/*.xml; {REMEDY}. A picture without annotations cannot be "
+        "scored; `python -m scripts.explain PICTURE` draws what methods say about it"
+    )

@@ -1,5 +1,6 @@
 """Configs from conf/ by Hydra's grammar: one job's, a sweep's, and objects made of them."""
 
+import difflib
 import importlib
 import itertools
 import logging
@@ -218,6 +219,9 @@ def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
             known = [*groups, *(str(key) for key in OmegaConf.load(CONF / "config.yaml"))]
             if first not in known:
                 return f"there is no setting {name!r}; near names: {near(first, known)}"
+            if like := difflib.get_close_matches(name, _names_in(first, overrides), 3, 0.8):
+                more = f"; an argument of the code that it names: +{override}" if ".build." in name else ""
+                return f"there is no setting {name!r}; near names: {', '.join(like)}{more}"
             if name.startswith("model."):
                 return (
                     f"there is no setting {name!r}: a model with a network for each kind of data has it there, "
@@ -225,3 +229,20 @@ def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
                 )
             return f"there is no setting {name!r}; if the code that it names takes such an argument: +{override}"
     return reason
+
+
+def _names_in(group: str, overrides: list[str]) -> list[str]:
+    """The dotted names of the settings in the file that the overrides choose of a group."""
+    defaults = OmegaConf.load(CONF / "config.yaml").defaults
+    usual = next((str(each[group]) for each in defaults if OmegaConf.is_dict(each) and group in each), "")
+    choice = next((text.partition("=")[2] for text in overrides if text.startswith(f"{group}=")), usual)
+    file = CONF / group / f"{choice}.yaml"
+    left = [(group, OmegaConf.to_container(OmegaConf.load(file)))] if file.is_file() else []
+    found = []
+    while left:
+        name, settings = left.pop()
+        if isinstance(settings, dict):
+            left += [(f"{name}.{key!s}", value) for key, value in settings.items()]
+        else:
+            found.append(name)
+    return found

@@ -1,5 +1,6 @@
 """Pictures of heat maps: rows of (picture, class), columns of methods, with boxes, the point, hit or miss."""
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,14 +50,28 @@ def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) ->
             for x0, y0, x1, y1 in row.boxes:
                 outline = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=BOX, linewidth=1.6)
                 axis.add_patch(outline)
-        line[0].set_title(row.title, fontsize=9)
+        line[0].set_title(_folded(row.title, 34), fontsize=9)
         for axis, cell in zip(line[1:], row.cells, strict=True):
             _overlay(axis, cell, row.image.shape)
     for axis, method in zip(axes[0][1:], methods, strict=True):
         height = 1.16 if any(row.cells[0].hit is not None for row in rows) else 1.03
-        axis.text(0.5, height, method, transform=axis.transAxes, ha="center", va="bottom", fontsize=11, weight="bold")
+        axis.text(
+            0.5,
+            height,
+            _folded(method, 22),
+            transform=axis.transAxes,
+            ha="center",
+            va="bottom",
+            fontsize=11,
+            weight="bold",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, bbox_inches="tight")
+
+
+def _folded(text: str, width: int) -> str:
+    """Lines of at most `width` characters: a column is no wider than its picture."""
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
 
 
 def _overlay(axis: Axes, cell: Cell, shape: tuple[int, ...]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from eval.files.places import near
 from eval.records.loading import Run
 from eval.tables.cells import SUBSETS, Cell, Scope, by_rule, models_of, scope_of, selected
 from eval.tables.layout import place
@@ -30,8 +31,8 @@ def chosen(runs: list[Run], names: list[str]) -> list[list[Run]]:
         plain = _plain(name)
         runs_of = [run for run in runs if plain in {_plain(text) for text in _names(run)}]
         if not runs_of:
-            known = ", ".join(sorted({run.method for run in runs}))
-            raise ValueError(f"there is no run of {name!r}; there are runs of {known}")
+            apart = "; names are separated by blanks" if "," in name and "[" not in name else ""
+            raise ValueError(f"there is no run of {name!r}; near names: {near(name, {r.method for r in runs})}{apart}")
         groups.append(runs_of)
     return groups
 

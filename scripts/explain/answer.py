@@ -30,7 +30,7 @@ from eval.running.drawing import Cell, Row, draw
 from eval.running.hints import hint
 from eval.running.identity import plain
 from eval.running.settings import require
-from scripts.explain.network import classifier_of, names_in, settings_of
+from scripts.explain.network import classifier_of, meaning, names_in, settings_of
 
 # Pixels of the longer side in the figure; of a larger photograph the highest point is read on this grid too, as a map
 # in double precision of fifty million pixels would take gigabytes.
@@ -65,12 +65,14 @@ def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[
     pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels(image).to(classifier.device)
     with torch.no_grad():
         output = classifier.network(classifier.normalise(pixels))
-    targets = class_indices(arguments, classifier, output)
+    count = len(classifier.classes)
+    targets = class_indices(arguments, classifier, output, cfg.model.get("class_map"))
     classes = []
     for target in targets:
         score, rank = float(classifier.score(output, target)[0]), classifier.rank(output, target)
         classes.append({"class": classifier.classes[target], "index": target, "score": round(score, 4), "rank": rank})
-        place = f"number {rank + 1} of {len(classifier.classes)}"
+        several = len(classifier.outputs[target])
+        place = f"number {rank + 1} of {count}" + (f", the best of {several} outputs" if several > 1 else "")
         print(f"{classifier.classes[target]}: score {score:.2f}, {place}")
     shown = image.copy()
     shown.thumbnail((SHOWN, SHOWN))
@@ -133,8 +135,12 @@ def method_config(name: str, settings: list[str]) -> DictConfig:
     ).method
 
 
-def class_indices(arguments: argparse.Namespace, classifier: Classifier, output: Tensor) -> list[int]:
-    """The classes that --class names, or the --top ones that the network scores highest."""
+def class_indices(
+    arguments: argparse.Namespace, classifier: Classifier, output: Tensor, class_map: str | None = None
+) -> list[int]:
+    """The classes that --class names, or the --top ones that the network scores highest.
+
+    A word that is no output's name but one of the class map's joins the classifier's classes."""
     names = list(classifier.classes)
     if arguments.classes_asked is None:
         if not 1 <= arguments.top <= len(names):
@@ -150,6 +156,9 @@ def class_indices(arguments: argparse.Namespace, classifier: Classifier, output:
             )
         if not matching and name.isdecimal() and int(name) < len(names):
             matching = [int(name)]
+        if not matching and (several := meaning(classifier, name, class_map)):
+            classifier.classes, classifier.outputs = (*classifier.classes, name), [*classifier.outputs, several]
+            matching = [len(classifier.classes) - 1]
         if not matching:
             within = [known for known in names if name.lower() in known.lower()][:5]
             raise ValueError(f"there is no class {name!r}; near names: {', '.join(within) or near(name, names, 5)}")
@@ -160,6 +169,8 @@ def class_indices(arguments: argparse.Namespace, classifier: Classifier, output:
 def photograph(path: Path) -> Sample:
     """A picture file without annotations, upright as its EXIF orientation says: a photograph as one sees it."""
     path = path.expanduser()
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder: name one of its pictures")
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
     image = ImageOps.exif_transpose(Picture(path.resolve().parent, path.resolve().name)())

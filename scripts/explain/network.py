@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from eval.datasets.demo.scene import CLASSES as DEMO
 from eval.datasets.voc import CLASSES as VOC
-from eval.networks.class_map import FOLDER, imagenet_classes
+from eval.networks.class_map import FOLDER, imagenet_classes, outputs
 from eval.networks.classifier import Classifier
 from eval.networks.examine import examine, output_count
 from eval.running.build import build_network
@@ -47,8 +47,6 @@ def _listed(values: Sequence[object]) -> str:
 def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
     """The network of the config about its own outputs. names: theirs; None: those of the domain that it was trained on,
     ImageNet's for 1,000 outputs, else numbers. ValueError where there are more or fewer of them than outputs."""
-    if cfg.model.get("class_map") is not None:
-        raise ValueError("a photograph is explained for the network's own outputs: leave model.class_map out")
     if names is not None and "prompt" in cfg.model:  # its outputs are made of the names
         return build_network(cfg, names)
     classifier = build_network(cfg, None)
@@ -58,7 +56,7 @@ def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
     for note in classifier.notes:
         print(note)
     if names is None:
-        names = _named(str(cfg.model.get("variant") or ""), count)
+        names = _named(str(cfg.model.get("variant") or cfg.model.get("class_map") or ""), count)
     if len(names) != count:
         raise ValueError(f"model={cfg.model.name}: the network has {count} outputs, --classes names {len(names)}")
     classifier.classes, classifier.outputs = tuple(names), [[index] for index in range(count)]
@@ -67,6 +65,18 @@ def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
     except ValueError as error:
         raise ValueError(f"model={cfg.model.name}: {error}") from None
     return classifier
+
+
+def meaning(classifier: Classifier, name: str, class_map: str | None) -> list[int] | None:
+    """The outputs that stand for a word of a class map, which the network's own names lack: "dog" is 118 of ImageNet's
+    classes. class_map: as in model.class_map, None: the built-in maps, for a network of ImageNet's classes. None
+    where it knows no such word."""
+    if class_map is None and classifier.classes[:1000] != tuple(imagenet_classes().values()):
+        return None
+    try:
+        return outputs([name], class_map or "imagenet", len(classifier.outputs))[0]
+    except ValueError:
+        return None
 
 
 def _named(domain: str, count: int) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.records import runs
+from eval.records import columns, runs
 from eval.records.observations import OWN, Observations, joined, of_run, written
 from eval.records.rows import read_failures, read_rows
 from eval.records.schema import FIELDS, check
@@ -68,7 +68,7 @@ class Run:
         file."""
         if self.seeds:
             return pd.concat([each.rows for each in self.seeds], ignore_index=True)
-        return frame(read_rows(self.folder), self.folder)
+        return read_frame(self.folder)
 
     @functools.cached_property
     def observations(self) -> list[Observations]:
@@ -102,7 +102,14 @@ class Run:
         """{picture: message} of the pictures that failed and have no row since."""
         if self.seeds:
             return {key: message for each in self.seeds for key, message in each.failures.items()}
-        return read_failures(self.folder)
+        return read_failures(self.folder, lambda: self.rows["key"])
+
+
+def read_frame(folder: Path) -> pd.DataFrame:
+    """All rows of a run's folder as `frame` gives them; ValueError names what is damaged."""
+    table = columns.read(folder)
+    # What the fast reader does not understand the exact one names, or reads.
+    return columns.frame(table) if table is not None else frame(read_rows(folder), folder)
 
 
 def frame(rows: list[dict], origin: object) -> pd.DataFrame:
@@ -114,6 +121,8 @@ def frame(rows: list[dict], origin: object) -> pd.DataFrame:
             table[name] = table[name].astype(float)
         elif kept.kind is bool:
             table[name] = table[name].astype(bool)
+        elif kept.kind is str:
+            table[name] = table[name].astype("str")
     return table
 
 
@@ -153,6 +162,11 @@ def all_in(records: Path) -> tuple[list[Run], list[Unreadable]]:
 def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
     """The runs whose rows can be read too; the others join `bad`."""
     good = []
+    runs_ = list(runs_)
+    unread = {run.folder: run for run in runs_ if "rows" not in vars(run)}
+    for folder, rows in columns.frames(unread):
+        if rows is not None:
+            unread[folder].rows = rows
     for run in runs_:
         try:
             run.rows  # noqa: B018 - reading is the check

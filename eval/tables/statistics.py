@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 RESAMPLES = 10_000
@@ -61,17 +62,31 @@ def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
         raise ValueError("there are no pairs to average")
     if not np.isfinite(values).all():
         raise ValueError("values to average must be finite")
-    picture = np.unique(np.asarray(pictures), return_inverse=True)[1]
-    label = np.zeros(len(values), int) if classes is None else np.unique(np.asarray(classes), return_inverse=True)[1]
-    known, code = np.unique(np.column_stack([label, values]), axis=0, return_inverse=True)
+    picture = pd.factorize(np.asarray(pictures))[0]
+    label = np.zeros(len(values), int) if classes is None else pd.factorize(np.asarray(classes), sort=True)[0]
+    # Equal pairs get equal codes, in the order of their class and values.
+    code = label
+    for column in values.T:
+        known, number = np.unique(column, return_inverse=True)
+        code = _dense(code * len(known) + number)
+    first = np.empty(int(code.max()) + 1, int)
+    first[code[::-1]] = np.arange(len(code))[::-1]
+    known = np.column_stack([label, values])[first]
     # A line per picture: the codes of its pairs, sorted, padded with -1.
-    order = np.lexsort([code.ravel(), picture])
-    picture, code = picture[order], code.ravel()[order]
+    order = np.argsort(picture * len(known) + code)
+    picture, code = picture[order], code[order]
     lengths = np.bincount(picture)
     starts = np.cumsum(lengths) - lengths
     content = np.full((len(lengths), lengths.max()), -1)
     content[picture, np.arange(len(picture)) - starts[picture]] = code
-    content, number = np.unique(content, axis=0, return_counts=True)
+    kind_of = content[:, 0]
+    for column in content.T[1:]:
+        kind_of = _dense(kind_of * (len(known) + 1) + column + 1)
+    kind_of = _dense(kind_of)
+    number = np.bincount(kind_of)
+    first = np.empty(len(number), int)
+    first[kind_of] = np.arange(len(kind_of))
+    content = content[first]
     kind, place = np.nonzero(content >= 0)
     pair = known[content[kind, place]]
     shape = (len(content), int(label.max()) + 1)
@@ -81,6 +96,24 @@ def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
 
     sums = [matrix(pair[:, 1 + method]) for method in range(values.shape[1])]
     return Kinds(number, matrix(np.ones(len(kind))), sums)
+
+
+def _dense(codes: np.ndarray) -> np.ndarray:
+    """The ranks 0, 1, ... of whole numbers from 0 on; equal numbers share one."""
+    size = int(codes.max()) + 1
+    if size > 4 * len(codes) + 1024:
+        return np.unique(codes, return_inverse=True)[1]
+    there = np.zeros(size, bool)
+    there[codes] = True
+    return (np.cumsum(there) - 1)[codes]
+
+
+def average(values: np.ndarray, classes=None) -> float:
+    """The mean of values (n,), or over classes of their means; arguments as `kinds`, which it need not build."""
+    if classes is None:
+        return float(values.mean())
+    label = pd.factorize(np.asarray(classes), sort=True)[0]
+    return float((np.bincount(label, values) / np.bincount(label)).mean())
 
 
 def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:

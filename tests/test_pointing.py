@@ -64,6 +64,13 @@ def test_a_wrong_shape_is_an_error(shape):
         observe(torch.zeros(shape), (8, 6), [box(0, 0, 1, 1)])
 
 
+def test_the_map_of_a_single_class_without_its_axis_is_named():
+    with pytest.raises(ValueError, match=r"returned as map\[None\]"):
+        observe(torch.zeros(3, 3), (8, 6), [box(0, 0, 1, 1)])
+    with pytest.raises(ValueError, match=r"got \(1, 2, 3, 3\)$"):
+        observe(torch.zeros(1, 2, 3, 3), (8, 6), [box(0, 0, 1, 1)])
+
+
 def test_points_leave_the_fields_of_maps_empty():
     (row,) = observe(torch.tensor([[3.5, 2.5]]), (8, 6), [box(3, 2, 4, 3)])
     assert (row["x"], row["y"], row["inside"]) == (3.5, 2.5, True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from eval.game.region import Region
@@ -12,27 +12,27 @@ SIDE = 24
 
 @st.composite
 def boxes(draw):
-    found = []
+    drawn = []
     for _ in range(draw(st.integers(1, 4))):
         x0, y0 = draw(st.integers(0, SIDE - 1)), draw(st.integers(0, SIDE - 1))
-        found.append((x0, y0, draw(st.integers(x0 + 1, SIDE)), draw(st.integers(y0 + 1, SIDE))))
-    return np.array(found)
+        drawn.append((x0, y0, draw(st.integers(x0 + 1, SIDE)), draw(st.integers(y0 + 1, SIDE))))
+    return np.array(drawn)
 
 
 points = st.floats(0, SIDE, exclude_max=True, width=32)
 
 
-def raster(found):
+def raster(corners):
     """Second implementation: every pixel asked one by one."""
     return np.array(
-        [[any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in found) for x in range(SIDE)] for y in range(SIDE)]
+        [[any(x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in corners) for x in range(SIDE)] for y in range(SIDE)]
     )
 
 
 @given(boxes(), points, points)
-def test_boxes_equal_their_raster(found, x, y):
-    mask = raster(found)
-    region = Region.from_boxes(found, (SIDE, SIDE))
+def test_boxes_equal_their_raster(corners, x, y):
+    mask = raster(corners)
+    region = Region.from_boxes(corners, (SIDE, SIDE))
     assert (region.mask == mask).all()
     assert region.area == mask.sum()
     assert region.contains(x, y) == mask[int(y), int(x)]
@@ -44,8 +44,9 @@ def test_boxes_equal_their_raster(found, x, y):
 
 
 @given(boxes(), points, points)
-def test_a_mask_measures_to_the_nearest_pixel(found, x, y):
-    mask = raster(found)
+@example(np.array([[0, 16, 18, 18], [16, 0, 17, 16]]), 15.75, 15.75)  # nearest to a pixel that touches by a corner
+def test_a_mask_measures_to_the_nearest_pixel(corners, x, y):
+    mask = raster(corners)
     region = Region.from_mask(mask)
     rows, columns = np.nonzero(mask)
     nearest = 0.0 if mask[int(y), int(x)] else np.hypot(columns - x, rows - y).min()
@@ -55,9 +56,9 @@ def test_a_mask_measures_to_the_nearest_pixel(found, x, y):
 
 
 @given(boxes(), st.integers(0, SIDE - 1), st.integers(0, SIDE - 1))
-def test_boxes_and_their_mask_agree_at_integer_points(found, x, y):
+def test_boxes_and_their_mask_agree_at_integer_points(corners, x, y):
     """A heat map's highest point is a pixel: there both forms must say the same, exactly."""
-    region, mask = Region.from_boxes(found, (SIDE, SIDE)), Region.from_mask(raster(found))
+    region, mask = Region.from_boxes(corners, (SIDE, SIDE)), Region.from_mask(raster(corners))
     assert region.contains(x, y) == mask.contains(x, y)
     assert region.distance(x, y) == pytest.approx(mask.distance(x, y), abs=1e-12)
 
@@ -67,6 +68,8 @@ def test_points_outside_the_picture_are_outside():
     assert not region.contains(5, 0)
     assert not region.contains(-0.5, 0)
     assert region.distance(8, 3) == 4
+    assert region.contains(0, 0)
+    assert region.contains(4.5, 3.5)
 
 
 @pytest.mark.parametrize(
@@ -79,12 +82,12 @@ def test_an_empty_region_is_refused(make):
 
 def test_digests_are_those_of_rows_that_exist():
     """Rows hold them: another digest is another version of the rows, whatever the order of the boxes."""
-    found = np.array([[3, 1, 9, 5], [0, 0, 2, 2]])
+    corners = np.array([[3, 1, 9, 5], [0, 0, 2, 2]])
     for order in ([0, 1], [1, 0], [0, 1, 0]):
-        assert Region.from_boxes(found[order], (20, 10)).digest == "b32e9e1b1b287e4e"
+        assert Region.from_boxes(corners[order], (20, 10)).digest == "b32e9e1b1b287e4e"
     mask = np.zeros((10, 20), bool)
     mask[1:5, 3:9] = mask[:2, :2] = True
     assert Region.from_mask(mask).digest == "2211c956c1e237e2"
-    assert Region.from_boxes(found[:1], (20, 10)).digest == "193b4b241a0a4125"
-    assert Region.from_boxes(found[:1], (10, 20)).digest == "da529e01109c54f2"
+    assert Region.from_boxes(corners[:1], (20, 10)).digest == "193b4b241a0a4125"
+    assert Region.from_boxes(corners[:1], (10, 20)).digest == "da529e01109c54f2"
     assert Region.from_mask(mask).boxes.shape == (0, 4)

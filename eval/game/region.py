@@ -22,12 +22,14 @@ class Region:
 
     @classmethod
     def from_boxes(cls, boxes: np.ndarray, size: tuple[int, int]) -> "Region":
+        """The union of boxes (N,4), x0 y0 x1 y1, end exclusive, on a picture of size (w,h)."""
         if len(boxes) == 0:
             raise ValueError("a region needs at least one box")
         return cls(np.asarray(boxes, dtype=np.int64), size)
 
     @classmethod
     def from_mask(cls, mask: np.ndarray) -> "Region":
+        """The true pixels of a mask (h,w)."""
         if not mask.any():
             raise ValueError("a region needs at least one pixel")
         return cls(np.zeros((0, 4), np.int64), (mask.shape[1], mask.shape[0]), mask.astype(bool))
@@ -84,9 +86,14 @@ class Region:
 
     @cached_property
     def _edge(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of the mask's border pixels: the nearest pixel from outside is always one of them."""
+        """Rows and columns of the mask's border pixels, those that a side or a corner joins to a pixel outside.
+
+        The nearest pixel from outside is always one of them: a point between pixels may be nearest to one that only
+        the corner joins to the pixel that holds it.
+        """
         assert self.given is not None, "boxes have no such border"
         padded = np.pad(self.given, 1)
-        inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        rows_inner = padded[:, :-2] & padded[:, 1:-1] & padded[:, 2:]
+        inner = rows_inner[:-2] & rows_inner[1:-1] & rows_inner[2:]
         rows, columns = np.nonzero(self.given & ~inner)
         return rows, columns

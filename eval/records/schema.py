@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 # Raised whenever a field is added or changes its meaning. Runs of different versions are different runs.
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 from eval.tables.cells import Cell
 from eval.tables.layout import named, place
 from eval.tables.rules import Rule
-from eval.tables.statistics import percentile_interval
+from eval.tables.statistics import interval, kinds
 
 TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region
 CLASSES = 40  # more do not fit a chart that one can read
@@ -70,13 +70,10 @@ def path(cell: Cell, resamples: int = 1000) -> dict | None:
     known = np.isfinite(values).all(1)
     if not known.any():
         return None
-    picture, values = np.unique(cell.counted["key"][known], return_inverse=True)[1], values[known]
-    count = picture.max() + 1
-    sums, sizes = np.zeros((count, values.shape[1])), np.bincount(picture)
-    np.add.at(sums, picture, values)
-    weights = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=resamples)
-    low, high = percentile_interval((weights @ sums) / (weights @ sizes)[:, None])
-    lists = {"shares": shares, "mean": values.mean(0), "low": low, "high": high}
+    groups = kinds(cell.counted["key"][known], values[known])
+    bounds = [interval(groups, point, resamples=resamples) for point in range(values.shape[1])]
+    low, high = zip(*bounds, strict=True)
+    lists = {"shares": shares, "mean": values[known].mean(0), "low": low, "high": high}
     return {name: [_rounded(each) for each in line] for name, line in lists.items()}
 
 

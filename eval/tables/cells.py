@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from eval.records.loading import Run
 from eval.tables.counted import Scope, Selected, scope_of, selected
 from eval.tables.published import Published, published
 from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
-from eval.tables.statistics import RESAMPLES, average, interval, kinds
+from eval.tables.statistics import RESAMPLES, Kinds, average, intervals, kinds
 
 SUBSETS = ("all", "diff")
 
@@ -99,11 +99,17 @@ def table_cells(
             for model in models_of(run, scored):
                 scope = scope_of(run, model, scored, each.top_k)
                 cells += [
-                    _cell(run, each, subset, model, scope, price, resamples)
+                    _cell(run, each, subset, model, scope, price)
                     for subset in subsets
                     if _covers(run, each.rows(run, model), subset)
                 ]
-    return cells
+    bounded = [cell for cell in cells if resamples and np.isfinite(cell.accuracy)]
+    found = intervals([_kinds(cell.chosen, cell.rule) for cell in bounded], resamples=resamples)
+    bounds = {id(cell): each for cell, each in zip(bounded, found, strict=True)}
+    return [
+        replace(cell, low=bounds[id(cell)][0], high=bounds[id(cell)][1]) if id(cell) in bounds else cell
+        for cell in cells
+    ]
 
 
 def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
@@ -149,14 +155,10 @@ class Price:
         return cls(seconds, forwards, np.nan if np.isnan(memory).all() else float(np.nanmax(memory)))
 
 
-def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Price, resamples: int) -> Cell:
+def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Price) -> Cell:
     chosen = selected(run, rule, subset, model, scope)
     values = chosen.values
-    mean = low = high = np.nan
-    if len(values) and np.isfinite(values).all():
-        mean = average(values, _classes(chosen, rule))
-        if resamples:
-            low, high = interval(kinds(chosen.column("key"), values, _classes(chosen, rule)), resamples=resamples)
+    finite = bool(len(values)) and bool(np.isfinite(values).all())
     number = None
     if rule.published and run.usual_network:
         number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
@@ -167,9 +169,9 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
         subset=subset,
         model=model,
         n=len(chosen.pairs) if run.seeds else len(values),
-        accuracy=mean,
-        low=low,
-        high=high,
+        accuracy=average(values, _classes(chosen, rule)) if finite else np.nan,
+        low=np.nan,
+        high=np.nan,
         rows=chosen.rows,
         pairs=scope.pairs[subset],
         unreadable=run.info["unreadable"],
@@ -190,6 +192,10 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
         published=number,
         chosen=chosen,
     )
+
+
+def _kinds(chosen: Selected, rule: Rule) -> Kinds:
+    return kinds(chosen.column("key"), chosen.values, _classes(chosen, rule))
 
 
 def _classes(chosen: Selected, rule: Rule) -> pd.Series | None:

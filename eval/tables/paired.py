@@ -10,7 +10,7 @@ from eval.tables.cells import SUBSETS, Cell, by_rule, models_of
 from eval.tables.counted import Scope, scope_of, selected, shared
 from eval.tables.layout import place
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import LEVEL, RESAMPLES, bootstrap, compare, holm, kinds
+from eval.tables.statistics import LEVEL, RESAMPLES, Kinds, bootstraps, compare, holm, kinds
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
@@ -143,18 +143,22 @@ def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
         sign = -1 if column[0].rule.score.less_is_better else 1
         best = max(column, key=lambda cell: round(sign * cell.accuracy, 6))
         others = [cell for cell in column if round(cell.accuracy, 6) != round(best.accuracy, 6)]
-        apart = holm([_bootstrap_p(best, cell, resamples) for cell in others]) <= 1 - LEVEL + 1e-9
+        apart = holm(_bootstrap_p(best, others, resamples)) <= 1 - LEVEL + 1e-9
         found += [cell for cell, told in zip(others, apart, strict=True) if not told]
     return found
 
 
-def _bootstrap_p(best: Cell, other: Cell, resamples: int) -> float:
-    """The smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a common pair."""
-    keys, labels, values = shared(best.chosen, other.chosen)
-    if not len(values):
-        return 1.0
-    classes = labels if best.rule.protocol.average == "class" else None
-    averages = bootstrap(kinds(keys, values, classes), resamples)
-    difference = averages[:, 0] - averages[:, 1]
-    # A difference of 0 speaks for neither side, and a resample that was not drawn could be on any.
-    return min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
+def _bootstrap_p(best: Cell, others: list[Cell], resamples: int) -> list[float]:
+    """For each other the smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a
+    common pair."""
+    groups: dict[int, Kinds] = {}
+    for number, other in enumerate(others):
+        keys, labels, values = shared(best.chosen, other.chosen)
+        if len(values):
+            groups[number] = kinds(keys, values, labels if best.rule.protocol.average == "class" else None)
+    p_values = [1.0] * len(others)
+    for number, averages in zip(groups, bootstraps(list(groups.values()), resamples), strict=True):
+        difference = averages[:, 0] - averages[:, 1]
+        # A difference of 0 speaks for neither side, and a resample that was not drawn could be on any.
+        p_values[number] = min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
+    return p_values

@@ -5,7 +5,10 @@ exchangeable: resampling P pictures is a multinomial draw over the kinds of pict
 All functions are deterministic: same data, same seed, same result.
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +42,31 @@ class Kinds:
         shown = counts > 0
         means = [np.divide(_times(weights, sums), counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
         return np.stack([mean.sum(1) / shown.sum(1) for mean in means], 1)
+
+    @property
+    def varied(self) -> bool:
+        """Whether nearly every picture is a kind of its own: drawing pictures is then faster than drawing kinds."""
+        return 4 * len(self.pictures) > self.pictures.sum()
+
+    @property
+    def plain(self) -> bool:
+        """Whether the average is over pairs."""
+        return self.counts.shape[1] == 1
+
+    def alone(self, method: int) -> Kinds:
+        """The same of one method, in the same order."""
+        return Kinds(self.pictures, self.counts, [self.sums[method]])
+
+    def of_pictures(self) -> Kinds:
+        """The same with a line a picture."""
+        return Kinds(
+            np.ones(int(self.pictures.sum()), int),
+            self._repeated(self.counts),
+            [self._repeated(sums) for sums in self.sums],
+        )
+
+    def _repeated(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        return matrix[np.repeat(np.arange(len(self.pictures)), self.pictures)]
 
     @property
     def observed(self) -> np.ndarray:
@@ -116,24 +144,65 @@ def average(values: np.ndarray, classes=None) -> float:
     return float((np.bincount(label, values) / np.bincount(label)).mean())
 
 
-def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
-    """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
-    generator = np.random.default_rng(seed)
-    total, count = int(groups.pictures.sum()), len(groups.pictures)
-    kind_of = np.repeat(np.arange(count), groups.pictures)
-    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
-    for start in range(0, resamples, size):
-        block = min(size, resamples - start)
-        if 4 * count > total:  # nearly every picture is a kind of its own: drawing pictures is faster
-            drawn = (kind_of[generator.integers(total, size=total)] for _ in range(block))
-            yield np.stack([np.bincount(kinds_, minlength=count) for kinds_ in drawn]).astype(float)
-        else:
-            yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
-
-
 def bootstrap(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
     """(B,M): the methods' averages in B resamples of the pictures, the same pictures for all methods (paired)."""
-    return np.concatenate([groups.averages(weights) for weights in resampled(groups, resamples, seed)])
+    return bootstraps([groups], resamples, seed)[0]
+
+
+def bootstraps(several: Sequence[Kinds], resamples: int = RESAMPLES, seed: int = 0) -> list[np.ndarray]:
+    """`bootstrap` of each. Those of as many pictures share what is drawn, which costs more than all the rest."""
+    found: dict[int, np.ndarray] = {}
+    alike: dict[int, list[int]] = {}
+    for place, groups in enumerate(several):
+        if groups.varied:
+            alike.setdefault(int(groups.pictures.sum()), []).append(place)
+        else:
+            weights = resampled(groups, resamples, seed)
+            found[place] = np.concatenate([groups.averages(block) for block in weights])
+    for total, places in alike.items():
+        each = [several[place].of_pictures() for place in places]
+        found |= zip(places, _together(each, total, resamples, seed), strict=True)
+    return [found[place] for place in range(len(several))]
+
+
+def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
+    """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
+    total, count = int(groups.pictures.sum()), len(groups.pictures)
+    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
+    if groups.varied:
+        starts = np.cumsum(groups.pictures) - groups.pictures
+        yield from (np.add.reduceat(drawn, starts, axis=1) for drawn in _drawn(total, size, resamples, seed))
+        return
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, size):
+        block = min(size, resamples - start)
+        yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
+
+
+def _drawn(total: int, size: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Blocks of at most `size` lines (b,total) float64: how often each picture is drawn."""
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, size):
+        drawn = (generator.integers(total, size=total) for _ in range(min(size, resamples - start)))
+        yield np.stack([np.bincount(pictures, minlength=total) for pictures in drawn]).astype(float)
+
+
+def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """The averages of each in the same resamples: one product of matrices for all averages over pairs."""
+    columns = [m.toarray() for groups in several if groups.plain for m in (groups.counts, *groups.sums)]
+    plain = np.concatenate(columns, 1) if columns else np.empty((total, 0))
+    size = max(1, CHUNK // max(total, *(groups.counts.shape[1] for groups in several)))
+    blocks: list[list[np.ndarray]] = [[] for _ in several]
+    for weights in _drawn(total, size, resamples, seed):
+        product, at = weights @ plain, 0
+        for groups, found in zip(several, blocks, strict=True):
+            if groups.plain:
+                end = at + 1 + len(groups.sums)
+                found.append(product[:, at + 1 : end] / product[:, at : at + 1])
+                at = end
+            else:
+                found.append(groups.averages(weights))
+    return map(np.concatenate, blocks)
 
 
 def confidence(
@@ -150,7 +219,13 @@ def confidence(
     Student's t as Hesterberg (The American Statistician 2015, section 4.1) widens intervals of few samples: at least
     0.94 from 8 pictures on.
     """
-    found = value(bootstrap(groups, resamples, seed))
+    return _confidence(groups, value, bootstrap(groups, resamples, seed), level)
+
+
+def _confidence(
+    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], averages: np.ndarray, level: float
+) -> tuple[float, float]:
+    found = value(averages)
     shares = np.array([(1 - level) / 2, (1 + level) / 2])
     if groups.pictures.sum() < FEW:
         shares = _of_few(groups, value, found, shares)
@@ -184,15 +259,34 @@ def interval(groups: Kinds, method: int = 0, level: float = LEVEL, resamples: in
     Where all values are 0 or all are 1, resampling shows no spread at all; the exact binomial interval (Clopper and
     Pearson, 1934) with pictures as trials stands instead.
     """
-    total = int(groups.pictures.sum())
+    return intervals([groups.alone(method)], level, resamples, seed)[0]
+
+
+def intervals(
+    several: Sequence[Kinds], level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> list[tuple[float, float]]:
+    """`interval` of the one method of each."""
+    known = [_exact(one, level) for one in several]
+    left = [one for one, exact in zip(several, known, strict=True) if exact is None]
+    averages = bootstraps(left, resamples, seed)
+    found = (_confidence(*each, level) for each in zip(left, itertools.repeat(_first), averages))
+    return [next(found) if exact is None else exact for exact in known]
+
+
+def _first(averages: np.ndarray) -> np.ndarray:
+    return averages[:, 0]
+
+
+def _exact(one: Kinds, level: float) -> tuple[float, float] | None:
+    """The interval where it needs no resampling."""
+    total = int(one.pictures.sum())
     if total < 2:
         return np.nan, np.nan
-    one = Kinds(groups.pictures, groups.counts, [groups.sums[method]])
     for hits, same in ((0, one.sums[0].nnz == 0 or not one.sums[0].data.any()), (total, _equal(one))):
         if same:
             exact = binomial(hits, total).proportion_ci(level, method="exact")
             return float(exact.low), float(exact.high)
-    return confidence(one, lambda averages: averages[:, 0], level, resamples, seed)
+    return None
 
 
 def binomial(hits: int, trials: int, share: float = 0.5):  # type: ignore[no-untyped-def]  # scipy's own class

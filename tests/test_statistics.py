@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.tables.statistics import bootstrap, compare, exchange_test, holm, interval, kinds, mcnemar, resampled
+from eval.tables.resampling import bootstrap, kinds, resampled
+from eval.tables.statistics import compare, exchange_test, holm, interval, mcnemar
 
 
 def test_averages_over_pairs_and_over_classes():

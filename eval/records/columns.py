@@ -20,6 +20,7 @@ from pyarrow import compute, parquet
 from pyarrow import json as arrow_json
 
 from eval.files import journal
+from eval.records.batch import Batch, Part
 from eval.records.schema import FIELDS
 
 BLOCK = 16 << 20  # bytes that are parsed at once
@@ -43,15 +44,14 @@ def read(folder: Path) -> pa.Table | None:
     return table if _once(table) else _without_doubles(table, sum(map(len, packed)))
 
 
-def frames(folders: Iterable[Path]) -> Iterator[tuple[Path, pd.DataFrame | None]]:
-    """(folder, frame of its rows or None, see `read`) of many runs; small ones are parsed together."""
+def parts(folders: Iterable[Path]) -> Iterator[tuple[Path, Part | None]]:
+    """(folder, its rows or None, see `read`) of many runs; small ones are parsed together."""
     batch: list[tuple[Path, bytes]] = []
     size = 0
     for folder in folders:
         text = _small(folder)
         if text is None:
-            table = read(folder)
-            yield folder, None if table is None else frame(table)
+            yield folder, _alone(folder)
             continue
         batch.append((folder, text))
         size += len(text)
@@ -59,6 +59,11 @@ def frames(folders: Iterable[Path]) -> Iterator[tuple[Path, pd.DataFrame | None]
             yield from _together(batch)
             batch, size = [], 0
     yield from _together(batch)
+
+
+def _alone(folder: Path) -> Part | None:
+    table = read(folder)
+    return None if table is None else Batch.of(frame(table)).parts()[0]
 
 
 def frame(table: pa.Table) -> pd.DataFrame:
@@ -97,22 +102,15 @@ def _small(folder: Path) -> bytes | None:
         return None
 
 
-def _together(batch: list[tuple[Path, bytes]]) -> Iterator[tuple[Path, pd.DataFrame | None]]:
+def _together(batch: list[tuple[Path, bytes]]) -> Iterator[tuple[Path, Part | None]]:
     counts = [text.count(b"\n") for _, text in batch]
-    rows: pd.DataFrame | None = None
     table = _parsed(b"".join(text for _, text in batch))
-    if table is not None and _valid(table) and _once(table, np.repeat(np.arange(len(batch)), counts)):
-        rows = frame(table)
-    start = 0
-    for (folder, _), count in zip(batch, counts, strict=True):
-        if rows is None:  # one of them is at fault: each by itself
-            one = read(folder)
-            yield folder, None if one is None else frame(one)
-        else:
-            part = rows.iloc[start : start + count]
-            part.index = pd.RangeIndex(count)
-            yield folder, part
-        start += count
+    if table is None or not _valid(table) or not _once(table, np.repeat(np.arange(len(batch)), counts)):
+        # One of them is at fault: each by itself.
+        yield from ((folder, _alone(folder)) for folder, _ in batch)
+        return
+    rows = Batch(frame(table), np.cumsum([0, *counts]))
+    yield from zip((folder for folder, _ in batch), rows.parts(), strict=True)
 
 
 @functools.cache

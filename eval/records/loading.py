@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eval.records import columns, runs
+from eval.records.batch import Batch, Part
 from eval.records.observations import OWN, Observations, joined, of_run, written
 from eval.records.rows import read_failures, read_rows
 from eval.records.schema import FIELDS, check
@@ -62,13 +63,18 @@ class Run:
         model, dataset = self.info["config"].get("model") or {}, self.info["config"].get("dataset") or {}
         return model.get("class_map") is None and model.get("variant") in (None, dataset.get("domain"))
 
-    @functools.cached_property
+    @property
     def rows(self) -> pd.DataFrame:
         """All rows, one line per (picture, class) and seed, in the columns of `schema.FIELDS`; ValueError for a damaged
         file."""
+        return self.part.rows
+
+    @functools.cached_property
+    def part(self) -> Part:
+        """The same rows, in a batch with those of other runs where they were read together (`readable`)."""
         if self.seeds:
-            return pd.concat([each.rows for each in self.seeds], ignore_index=True)
-        return read_frame(self.folder)
+            return Batch.of(pd.concat([each.rows for each in self.seeds], ignore_index=True)).parts()[0]
+        return Batch.of(read_frame(self.folder)).parts()[0]
 
     @functools.cached_property
     def observations(self) -> list[Observations]:
@@ -163,13 +169,13 @@ def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
     """The runs whose rows can be read too; the others join `bad`."""
     good = []
     runs_ = list(runs_)
-    unread = {run.folder: run for run in runs_ if "rows" not in vars(run)}
-    for folder, rows in columns.frames(unread):
-        if rows is not None:
-            unread[folder].rows = rows
+    unread = {run.folder: run for run in runs_ if "part" not in vars(run)}
+    for folder, part in columns.parts(unread):
+        if part is not None:
+            unread[folder].part = part
     for run in runs_:
         try:
-            run.rows  # noqa: B018 - reading is the check
+            run.part  # noqa: B018 - reading is the check
             run.failures  # noqa: B018
             good.append(run)
         except (ValueError, OSError) as error:

@@ -11,7 +11,8 @@ from eval.records.loading import Run
 from eval.tables.counted import Scope, Selected, scope_of, selected
 from eval.tables.published import Published, published
 from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
-from eval.tables.statistics import RESAMPLES, Kinds, average, intervals, kinds
+from eval.tables.resampling import RESAMPLES, Kinds, average, kinds
+from eval.tables.statistics import intervals
 
 SUBSETS = ("all", "diff")
 
@@ -101,7 +102,7 @@ def table_cells(
                 cells += [
                     _cell(run, each, subset, model, scope, price)
                     for subset in subsets
-                    if _covers(run, each.rows(run, model), subset)
+                    if _covers(run, each, model, subset)
                 ]
     bounded = [cell for cell in cells if resamples and np.isfinite(cell.accuracy)]
     found = intervals([_kinds(cell.chosen, cell.rule) for cell in bounded], resamples=resamples)
@@ -128,13 +129,15 @@ def models_of(run: Run, others: list[Run]) -> list[str]:
     return sorted({other.model for other in others if other.model and other.dataset == run.dataset}) or [""]
 
 
-def _covers(run: Run, rows: pd.DataFrame, subset: str) -> bool:
+def _covers(run: Run, rule: Rule, model: str, subset: str) -> bool:
     """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
-    if subset not in run.info["pairs"] or not len(rows):
+    difficult = rule.rows(run, model)["difficult"].to_numpy(bool) if rule.observed else run.part.column("difficult")
+    there, count = run.info["pairs"], len(difficult)
+    if subset not in there or not count:
         return False
-    there, difficult = run.info["pairs"], rows["difficult"].to_numpy(bool)
-    only_difficult = bool(difficult.all()) and there["all"] > len(rows) and there["all"] > there["diff"]
-    return bool(difficult.any()) if subset == "diff" else not only_difficult
+    if subset == "diff":
+        return bool(difficult.any())
+    return not (there["all"] > count and there["all"] > there["diff"] and bool(difficult.all()))
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,12 @@ class Price:
 
     @classmethod
     def of(cls, run: Run) -> Price:
-        pictures = max(1, run.rows["key"].nunique() * max(1, len(run.seeds)))
-        memory = run.rows["memory_mb"].to_numpy(float)
+        pictures = max(1, run.part.pictures * max(1, len(run.seeds)))
+        memory = run.part.column("memory_mb")
+        known = memory[~np.isnan(memory)]
         # Rows share the price of their picture, so it is whole again where all of a picture's rows are summed.
-        seconds, forwards = (float(run.rows[name].to_numpy(float).sum() / pictures) for name in ("seconds", "forwards"))
-        return cls(seconds, forwards, np.nan if np.isnan(memory).all() else float(np.nanmax(memory)))
+        seconds, forwards = (float(run.part.column(name).sum() / pictures) for name in ("seconds", "forwards"))
+        return cls(seconds, forwards, float(known.max()) if len(known) else np.nan)
 
 
 def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Price) -> Cell:
@@ -162,7 +166,7 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
     number = None
     if rule.published and run.usual_network:
         number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
-    known = rule.rows(run, model)
+    seconds, forwards = _price_of_measure(run, rule, model)
     return Cell(
         run=run,
         rule=rule,
@@ -178,12 +182,12 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
         unranked=chosen.unranked,
         without=chosen.without,
         failed=len(run.failures),
-        constant=int(chosen.column("constant").to_numpy(bool).sum()),
+        constant=chosen.constant,
         seconds=price.seconds,
         forwards=price.forwards,
         memory_mb=price.memory_mb,
-        measure_seconds=float(known["measure_seconds"].mean()) if rule.observed else np.nan,
-        measure_forwards=float(known["measure_forwards"].mean()) if rule.observed else np.nan,
+        measure_seconds=seconds,
+        measure_forwards=forwards,
         seeds=tuple(
             average(one.values, _classes(one, rule))
             for one in (selected(each, rule, subset, model, scope) for each in run.seeds)
@@ -192,6 +196,14 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
         published=number,
         chosen=chosen,
     )
+
+
+def _price_of_measure(run: Run, rule: Rule, model: str) -> tuple[float, float]:
+    """Seconds and forward passes a pair."""
+    if not rule.observed:
+        return np.nan, np.nan
+    rows = rule.rows(run, model)
+    return float(rows["measure_seconds"].mean()), float(rows["measure_forwards"].mean())
 
 
 def _kinds(chosen: Selected, rule: Rule) -> Kinds:

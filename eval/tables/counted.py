@@ -50,28 +50,43 @@ def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scop
 class Selected:
     """The rows that count in a cell, and what was left out.
 
-    table: all rows that could be scored; at: (m,) bool, which of them count, None: all. values: (n,) of the rule's
-    score, a value for each row that counts; all NaN: the method has no such score. rows: pairs of the subset that
-    exist, in each of the run's seeds; unranked: those of unknown rank; without: rows that have no value while others
-    have. several: pairs may have more than one row, of as many seeds.
+    run: whose. observed: its rows with a measure's observations, where the score is made of those. at: (m,) bool, which
+    of them count, None: all. values: (n,) of the rule's score, a value for each row that counts; all NaN: the method
+    has no such score. rows: pairs of the subset that exist, in each of the run's seeds; unranked: those of unknown rank;
+    without: rows that have no value while others have.
     """
 
-    table: pd.DataFrame
+    run: Run
+    observed: pd.DataFrame | None
     at: np.ndarray | None
     values: np.ndarray
     rows: int
     unranked: int
     without: int
-    several: bool
+
+    @property
+    def several(self) -> bool:
+        """Whether pairs may have more than one row: of several seeds."""
+        return bool(self.run.seeds)
 
     @cached_property
     def counted(self) -> pd.DataFrame:
         """The rows that count."""
-        return self.table if self.at is None else self.table[self.at]
+        table = self.run.rows if self.observed is None else self.observed
+        return table if self.at is None else table[self.at]
 
     def column(self, name: str) -> pd.Series:
         """One field of the rows that count."""
-        return self.table[name] if self.at is None else self.table[name][self.at]
+        table = self.run.rows if self.observed is None else self.observed
+        return table[name] if self.at is None else table[name][self.at]
+
+    @property
+    def constant(self) -> int:
+        """How many of the rows that count have a constant map."""
+        if self.observed is not None:
+            return int(self.counted["constant"].sum())
+        constant = self.run.part.column("constant")
+        return int((constant if self.at is None else constant[self.at]).sum())
 
     @property
     def pairs(self) -> pd.Series:
@@ -99,25 +114,25 @@ def _alike(one: pd.Series, other: pd.Series) -> bool:
 
 def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Selected:
     """The rows of a run that count in the cell of a subset and a network."""
-    table = run.rows
-    there = _of_subset(table, subset, scope)
-    at, unranked = _within_top(table, there, rule.top_k, run, scope)
-    count = _pairs(run, table, there)
+    there = _of_subset(run, None, subset, scope)
+    at, unranked = _within_top(run, None, there, rule.top_k, scope)
+    count, observed = _pairs(run, None, there), None
     if rule.observed:
-        before = _pairs(run, table, at)
-        table = rule.rows(run, model)
-        at, _ = _within_top(table, _of_subset(table, subset, scope), rule.top_k, run, scope)
-        count -= before - _pairs(run, table, at)
-        table, at = (table, None) if at is None else (table[at], None)
-    values = rule.values(table)
-    values = values if at is None else values[at]
+        before, observed = _pairs(run, None, at), rule.rows(run, model)
+        at, _ = _within_top(run, observed, _of_subset(run, observed, subset, scope), rule.top_k, scope)
+        count -= before - _pairs(run, observed, at)
+        observed, at = (observed, None) if at is None else (observed[at], None)
+        values = rule.values(observed)
+    else:
+        values = run.part.values((rule.measure, rule.protocol), rule.values)
+        values = values if at is None else values[at]
     finite = np.isfinite(values)
     without = 0
     if finite.any() and not finite.all():
         without = int((~finite).sum())
         at = finite if at is None else _narrowed(at, finite)
         values = values[finite]
-    return Selected(table, at, values, count, unranked, without, bool(run.seeds))
+    return Selected(run, observed, at, values, count, unranked, without)
 
 
 def _narrowed(at: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -126,20 +141,25 @@ def _narrowed(at: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return narrow
 
 
-def _of_subset(rows: pd.DataFrame, subset: str, scope: Scope) -> np.ndarray | None:
-    at = None if subset == "all" else rows["difficult"].to_numpy(bool)
+def _of_subset(run: Run, observed: pd.DataFrame | None, subset: str, scope: Scope) -> np.ndarray | None:
+    """Which of the run's rows, or of those that were observed, are of a subset and of the scope's classes."""
+    at = None
+    if subset != "all":
+        at = run.part.column("difficult") if observed is None else observed["difficult"].to_numpy(bool)
     if scope.classes is None:
         return at
-    known = rows["label"].isin(scope.classes).to_numpy(bool)
+    labels = (run.rows if observed is None else observed)["label"]
+    known = labels.isin(scope.classes).to_numpy(bool)
     return known if at is None else at & known
 
 
 def _within_top(
-    rows: pd.DataFrame, at: np.ndarray | None, top_k: int | None, run: Run, scope: Scope
+    run: Run, observed: pd.DataFrame | None, at: np.ndarray | None, top_k: int | None, scope: Scope
 ) -> tuple[np.ndarray | None, int]:
     """(which of the rows `at` have a class among the network's k highest outputs, how many have no known rank)."""
     if top_k is None:
         return at, 0
+    rows = run.rows if observed is None else observed
     known = rows["rank"].to_numpy(float)
     if run.model is None:
         pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
@@ -148,9 +168,10 @@ def _within_top(
     return at & (known < top_k), int((at & np.isnan(known)).sum())
 
 
-def _pairs(run: Run, rows: pd.DataFrame, at: np.ndarray | None) -> int:
+def _pairs(run: Run, observed: pd.DataFrame | None, at: np.ndarray | None) -> int:
     """How many pairs there are; of several seeds, those that each of them has."""
     if not run.seeds:
-        return len(rows) if at is None else int(at.sum())
+        return int(at.sum()) if at is not None else len(run.part) if observed is None else len(observed)
+    rows = run.rows if observed is None else observed
     rows = rows if at is None else rows[at]
     return int((rows.groupby(["key", "label"]).size() == len(run.seeds)).sum())

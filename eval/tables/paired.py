@@ -10,7 +10,8 @@ from eval.tables.cells import SUBSETS, Cell, by_rule, models_of
 from eval.tables.counted import Scope, scope_of, selected, shared
 from eval.tables.layout import place
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import LEVEL, RESAMPLES, Kinds, bootstraps, compare, holm, kinds
+from eval.tables.resampling import RESAMPLES, Kinds, bootstraps, kinds
+from eval.tables.statistics import LEVEL, compare, holm
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",

@@ -10,8 +10,8 @@ import pandas as pd
 from eval.records.loading import Run
 from eval.tables.counted import Scope, Selected, scope_of, selected
 from eval.tables.published import Published, published
-from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
 from eval.tables.resampling import RESAMPLES, Kinds, average, kinds
+from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
 from eval.tables.statistics import intervals
 
 SUBSETS = ("all", "diff")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -52,7 +51,7 @@ class Selected:
 
     run: whose. observed: its rows with a measure's observations, where the score is made of those. at: (m,) bool, which
     of them count, None: all. values: (n,) of the rule's score, a value for each row that counts; all NaN: the method
-    has no such score. rows: pairs of the subset that exist, in each of the run's seeds; unranked: those of unknown rank;
+    has no such score. rows: pairs of the subset that exist, in each seed of the run; unranked: those of unknown rank;
     without: rows that have no value while others have.
     """
 
@@ -69,7 +68,7 @@ class Selected:
         """Whether pairs may have more than one row: of several seeds."""
         return bool(self.run.seeds)
 
-    @cached_property
+    @property
     def counted(self) -> pd.DataFrame:
         """The rows that count."""
         table = self.run.rows if self.observed is None else self.observed

@@ -9,8 +9,8 @@ from eval.records.loading import Run
 from eval.tables.cells import SUBSETS, Cell, by_rule, models_of
 from eval.tables.counted import Scope, scope_of, selected, shared
 from eval.tables.layout import place
-from eval.tables.rules import Changes, Rule
 from eval.tables.resampling import RESAMPLES, Kinds, bootstraps, kinds
+from eval.tables.rules import Changes, Rule
 from eval.tables.statistics import LEVEL, compare, holm
 
 COLUMNS = [

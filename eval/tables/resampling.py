@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
+
+if TYPE_CHECKING:  # a table without intervals needs none of it
+    from scipy import sparse
 
 RESAMPLES = 10_000
 CHUNK = 4_000_000  # entries of a block of resampling weights: 32 MB
@@ -80,6 +83,8 @@ def kinds(pictures, values: np.ndarray, classes=None) -> Kinds:
     pictures: (n,) which picture each belongs to, any labels. values: (n,) or (n,M) finite, one column a method.
     classes: (n,) any labels for the mean over classes; None for the mean over pairs. ValueError without pairs.
     """
+    from scipy import sparse
+
     values = np.asarray(values, float)
     values = values[:, None] if values.ndim == 1 else values
     if not len(values):

@@ -11,9 +11,9 @@ from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import markdown
 from eval.tables.layout import place
 from eval.tables.paired import like_the_best
+from eval.tables.resampling import RESAMPLES
 from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
-from eval.tables.resampling import RESAMPLES
 
 # The first columns are a promise to whoever reads the file; further ones only ever follow.
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]

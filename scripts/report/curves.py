@@ -7,8 +7,8 @@ import pandas as pd
 
 from eval.tables.cells import Cell
 from eval.tables.layout import named, place
-from eval.tables.rules import Rule
 from eval.tables.resampling import kinds
+from eval.tables.rules import Rule
 from eval.tables.statistics import intervals
 
 TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region

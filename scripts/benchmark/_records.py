@@ -1,16 +1,12 @@
 """Records folders of any size, in the suite's own format, with seeded rows in place of evaluated ones.
 
-    python -m scripts.benchmark records DIR --runs 24 --rows 1000000
-    python -m scripts.benchmark records DIR --runs 10000 --rows 100000 --settings 100
-
-DIR/records then holds the runs of twelve methods on two networks (--settings: each method with so many settings), about
-the pairs of one data set of 1,000 classes (20 where a run has few rows): 1.4 pairs a picture, 40 % of them difficult.
-`run.json` holds the whole config of a run of the suite; rows are encoded by its journal.
+A folder holds the runs of twelve methods on two networks (`settings`: each method with so many), about the pairs of one
+data set of 1,000 classes (20 where a run has few rows): 1.4 pairs a picture, 40 % of them difficult. `run.json` holds
+the whole config of a run of the suite; rows are encoded by its journal.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -112,18 +108,3 @@ def make(results: Path, runs: int, rows: int, settings: int = 1, seed: int = 0) 
         (run / "rows.jsonl").write_bytes(b"".join(map(encoded, groups)))
         written += len(content)
     return written
-
-
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark records",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("results", type=Path, metavar="DIR")
-    parser.add_argument("--runs", type=int, default=24)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of all runs together; default: %(default)s")
-    parser.add_argument("--settings", type=int, default=1, help="of each method; default: %(default)s")
-    arguments = parser.parse_args(argv)
-    print(f"{make(arguments.results, arguments.runs, arguments.rows, arguments.settings):,} rows")
-    return 0

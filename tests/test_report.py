@@ -16,8 +16,8 @@ from eval.records.rows import Rows
 from eval.running.config import load
 from eval.tables.rules import Rule
 from scripts.report.__main__ import main as report
-from scripts.report.__main__ import script_json
 from scripts.report.curves import tolerance_curve
+from scripts.report.page import script_json
 from tests.browser import CHROMIUM, Browser
 from tests.synthetic_runs import SQUASHED, rows, rows_of_maps, write_run
 from tests.voc_devkit import random_annotations, write

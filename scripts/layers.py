@@ -75,7 +75,9 @@ def network_of(cfg: DictConfig) -> tuple[nn.Module, dict[str, list[str]]]:
         raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
     # Users run this script to find the names, so a config without any is fine.
     named = {} if unset(settings.layers) else {use: settings.layers[use] for use in settings.layers}
-    uses = {use: [names] if isinstance(names, str) else list(names) for use, names in named.items() if names is not None}
+    uses = {
+        use: [names] if isinstance(names, str) else list(names) for use, names in named.items() if names is not None
+    }
     return network.eval(), uses or by_rule(network, cfg)
 
 

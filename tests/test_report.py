@@ -15,8 +15,9 @@ from eval.game.protocol import named_protocol
 from eval.records import runs
 from eval.records.rows import Rows
 from eval.running.config import load
+from eval.tables.resampling import kinds
 from eval.tables.rules import Rule
-from eval.tables.statistics import interval, kinds
+from eval.tables.statistics import interval
 from scripts.report.__main__ import main as report
 from scripts.report.curves import path, tolerance_curve
 from scripts.report.page import script_json

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eval.tables.statistics import bootstrap, exchange_test, holm, interval, kinds, mcnemar, paired_test, resampled
+from eval.tables.resampling import bootstrap, kinds, resampled
+from eval.tables.statistics import exchange_test, holm, interval, mcnemar, paired_test
 
 
 def test_averages_over_pairs_and_over_classes():

@@ -49,6 +49,22 @@ def read(path: Path) -> Iterator[dict]:
                 group = []
 
 
+def blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The same groups as bytes, about `size` at a time, unread: each block ends with a group.
+
+    ValueError where the file ends in more than a torn line; `read` says what that is.
+    """
+    with open(path, "rb") as stream:
+        rest = b""
+        while block := stream.read(size):
+            rest += block
+            if end := rest.rfind(b"}\n") + 1:
+                yield rest[: end + 1]
+                rest = rest[end + 1 :]
+        if b"\n" in rest or b"\0" in rest:
+            raise ValueError(f"{path} does not end with a complete group of lines")
+
+
 def complete(file: int, path: Path) -> int:
     """The length of the file up to the end of its last complete group, from its last WINDOW bytes alone.
 
@@ -170,7 +186,7 @@ def sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes | memoryview) -> None:
     """Replace a file in one step, durably: a reader sees the old or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -113,12 +113,7 @@ class Protocol:
     @property
     def label(self) -> str:
         """The name, and in brackets how these rules differ from conf/protocol/NAME.yaml."""
-        try:
-            usual = named_protocol(self.name)
-        except FileNotFoundError:
-            return self.name
-        changed = [f"{name}={_plain(value)}" for name, value in _differences(asdict(self), asdict(usual))]
-        return f"{self.name} [{', '.join(changed)}]" if changed else self.name
+        return _label(self)
 
     @classmethod
     def from_settings(cls, settings: Mapping) -> Protocol:
@@ -126,6 +121,16 @@ class Protocol:
         given = dict(settings)
         given["input"] = _checked(Input, given.get("input", {}), "protocol.input")
         return _checked(cls, given, "protocol")
+
+
+@functools.cache
+def _label(protocol: Protocol) -> str:
+    try:
+        usual = named_protocol(protocol.name)
+    except FileNotFoundError:
+        return protocol.name
+    changed = [f"{name}={_plain(value)}" for name, value in _differences(asdict(protocol), asdict(usual))]
+    return f"{protocol.name} [{', '.join(changed)}]" if changed else protocol.name
 
 
 def _differences(protocol: dict, usual: dict) -> list[tuple[str, Any]]:

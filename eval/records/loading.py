@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from eval.records import runs
+from eval.records import columns, runs
+from eval.records.batch import Batch, Part
 from eval.records.observations import OWN, Observations, joined, of_run, written
 from eval.records.rows import read_failures, read_rows
 from eval.records.schema import FIELDS, check
@@ -63,13 +64,18 @@ class Run:
         model, dataset = self.info["config"].get("model") or {}, self.info["config"].get("dataset") or {}
         return model.get("class_map") is None and model.get("variant") in (None, dataset.get("domain"))
 
-    @functools.cached_property
+    @property
     def rows(self) -> pd.DataFrame:
         """All rows, one line per (picture, class) and seed, in the columns of `schema.FIELDS`; ValueError for a damaged
         file."""
+        return self.part.rows
+
+    @functools.cached_property
+    def part(self) -> Part:
+        """The same rows, in a batch with those of other runs where they were read together (`readable`)."""
         if self.seeds:
-            return pd.concat([each.rows for each in self.seeds], ignore_index=True)
-        return frame(read_rows(self.folder), self.folder)
+            return Batch.of(pd.concat([each.rows for each in self.seeds], ignore_index=True)).parts()[0]
+        return Batch.of(read_frame(self.folder)).parts()[0]
 
     @functools.cached_property
     def observations(self) -> list[Observations]:
@@ -103,7 +109,14 @@ class Run:
         """{picture: message} of the pictures that failed and have no row since."""
         if self.seeds:
             return {key: message for each in self.seeds for key, message in each.failures.items()}
-        return read_failures(self.folder)
+        return read_failures(self.folder, lambda: self.rows["key"])
+
+
+def read_frame(folder: Path) -> pd.DataFrame:
+    """All rows of a run's folder as `frame` gives them; ValueError names what is damaged."""
+    table = columns.read(folder)
+    # What the fast reader does not understand the exact one names, or reads.
+    return columns.frame(table) if table is not None else frame(read_rows(folder), folder)
 
 
 def frame(rows: list[dict], origin: object) -> pd.DataFrame:
@@ -115,6 +128,8 @@ def frame(rows: list[dict], origin: object) -> pd.DataFrame:
             table[name] = table[name].astype(float)
         elif kept.kind is bool:
             table[name] = table[name].astype(bool)
+        elif kept.kind is str:
+            table[name] = table[name].astype("str")
     return table
 
 
@@ -154,9 +169,14 @@ def all_in(records: Path) -> tuple[list[Run], list[Unreadable]]:
 def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
     """The runs whose rows can be read too; the others join `bad`."""
     good = []
+    runs_ = list(runs_)
+    unread = {run.folder: run for run in runs_ if "part" not in vars(run)}
+    for folder, part in columns.parts(unread):
+        if part is not None:
+            unread[folder].part = part
     for run in runs_:
         try:
-            run.rows  # noqa: B018 - reading is the check
+            run.part  # noqa: B018 - reading is the check
             run.failures  # noqa: B018
             good.append(run)
         except (ValueError, OSError) as error:

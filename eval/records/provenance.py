@@ -21,10 +21,17 @@ def provenance(device: str) -> dict[str, Any]:
     """Versions, git commit (None outside a checkout), hardware and date, as plain values."""
     return {
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        **checkout(),
         "hardware": _hardware(device),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def checkout() -> dict[str, Any]:
+    """The git commit (None outside a checkout), and whether files of it were changed."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
     }
 
 

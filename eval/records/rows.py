@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -108,13 +108,19 @@ def read_rows(folder: Path) -> list[dict]:
     return rows
 
 
-def read_failures(folder: Path) -> dict[str, str]:
-    """{key: message} of the pictures that failed when they were last tried and have no row since."""
+def read_failures(folder: Path, done: Callable[[], Iterable[str]] | None = None) -> dict[str, str]:
+    """{key: message} of the pictures that failed when they were last tried and have no row since.
+
+    done: the pictures that have rows, called where any has failed; None: as `read_rows` finds them.
+    """
     errors: dict[str, str] = {}
-    for path in sorted(folder.glob("failures*.jsonl")):
-        errors |= {line["key"]: line["error"] for line in journal.read(path)}
-    done = {row["key"] for row in read_rows(folder)} if errors else set()
-    return {key: message for key, message in errors.items() if key not in done}
+    for name in sorted(os.listdir(folder)) if folder.is_dir() else ():
+        if name.startswith("failures") and name.endswith(".jsonl"):
+            errors |= {line["key"]: line["error"] for line in journal.read(folder / name)}
+    if not errors:
+        return {}
+    have = set(done() if done else (row["key"] for row in read_rows(folder)))
+    return {key: message for key, message in errors.items() if key not in have}
 
 
 def compact(folder: Path) -> int:
@@ -123,24 +129,35 @@ def compact(folder: Path) -> int:
     Killed at any point it loses and doubles nothing: the new file, read back and compared, replaces the old one in one
     step, and the loose files are removed after that. RuntimeError if somebody writes the run.
     """
+    from eval.records import columns
+
     with contextlib.ExitStack() as locks:
         locks.enter_context(Lock(folder / ".compact.lock", f"{folder}/rows.parquet"))
         loose = sorted(folder.glob("rows*.jsonl"))
         for path in loose:
             locks.enter_context(Lock(folder / f".{path.stem}.lock", str(path)))
-        rows = read_rows(folder)
+        rows = columns.read(folder)
+        # Rows of other fields (those that a measure observed), and such that only the exact reader understands.
+        exact = read_rows(folder) if rows is None else []
+        count = len(exact) if rows is None else len(rows)
         if not loose:
-            return len(rows)
+            return count
         for leftover in folder.glob(".rows.parquet.*"):
             os.unlink(leftover)
-        packed = _pack(rows)
-        if [_filled(row) for row in _unpack(packed)] != [_filled(row) for row in rows]:
+        packed = columns.packed(rows) if rows is not None else _packed_exactly(exact)
+        if packed is None:
             raise RuntimeError(f"{folder}: the rows do not survive Parquet unchanged; they stay where they are")
         journal.replace(folder / "rows.parquet", packed)
         for path in loose:
             os.unlink(path)
         journal.sync_folder(folder)
-    return len(rows)
+    return count
+
+
+def _packed_exactly(rows: list[dict]) -> bytes | None:
+    """Rows as the bytes of a Parquet file; None if they do not come back as they were."""
+    packed = _pack(rows)
+    return packed if [_filled(row) for row in _unpack(packed)] == [_filled(row) for row in rows] else None
 
 
 def _filled(row: dict) -> dict:

@@ -1,15 +1,19 @@
 """From runs to the cells of a table: the rows that a cell counts, its average, interval, price and published number."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
 
 from eval.records.loading import Run
+from eval.tables.counted import Scope, Selected, scope_of, selected
 from eval.tables.published import Published, published
+from eval.tables.resampling import RESAMPLES, Kinds, average, kinds
 from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
-from eval.tables.statistics import RESAMPLES, Kinds, interval, kinds
+from eval.tables.statistics import intervals
 
 SUBSETS = ("all", "diff")
 
@@ -25,7 +29,7 @@ class Cell:
     a top-k cell because no run knows the network's rank. without: rows left out because they have no value of the
     score. failed: pictures without a row because they failed. constant: rows whose map is constant. seconds, forwards:
     per picture. memory_mb: peak. measure_seconds, measure_forwards: what the measure took per pair; nan where rows have
-    all it needs. seeds: the average of each run that is pooled. counted: the rows that count; values: (n,) theirs.
+    all it needs. seeds: the average of each run that is pooled. chosen: the rows that count.
     """
 
     run: Run
@@ -50,8 +54,17 @@ class Cell:
     measure_forwards: float
     seeds: tuple[float, ...]
     published: Published | None
-    counted: pd.DataFrame = field(repr=False, compare=False)
-    values: np.ndarray = field(repr=False, compare=False)
+    chosen: Selected = field(repr=False, compare=False)
+
+    @property
+    def counted(self) -> pd.DataFrame:
+        """The rows that count."""
+        return self.chosen.counted
+
+    @property
+    def values(self) -> np.ndarray:
+        """(n,) the score of each row that counts."""
+        return self.chosen.values
 
     @property
     def complete(self) -> bool:
@@ -86,14 +99,21 @@ def table_cells(
     cells = []
     for each, scored in by_rule(runs, changes, rule):
         for run in scored:
+            price = Price.of(run)
             for model in models_of(run, scored):
                 scope = scope_of(run, model, scored, each.top_k)
                 cells += [
-                    _cell(run, each, subset, model, scope, resamples)
+                    _cell(run, each, subset, model, scope, price)
                     for subset in subsets
-                    if _covers(run, each.rows(run, model), subset)
+                    if _covers(run, each, model, subset)
                 ]
-    return cells
+    bounded = [cell for cell in cells if resamples and np.isfinite(cell.accuracy)]
+    ranges = intervals([_kinds(cell.chosen, cell.rule) for cell in bounded], resamples=resamples)
+    bounds = {id(cell): each for cell, each in zip(bounded, ranges, strict=True)}
+    return [
+        replace(cell, low=bounds[id(cell)][0], high=bounds[id(cell)][1]) if id(cell) in bounds else cell
+        for cell in cells
+    ]
 
 
 def by_rule(runs: list[Run], changes: Changes, rule: Rule | None = None) -> list[tuple[Rule, list[Run]]]:
@@ -112,150 +132,87 @@ def models_of(run: Run, others: list[Run]) -> list[str]:
     return sorted({other.model for other in others if other.model and other.dataset == run.dataset}) or [""]
 
 
-@dataclass(frozen=True)
-class Scope:
-    """The pairs on which a run stands in a network's column. pairs: how many by subset. For a method that reads no
-    network, classes: those that the network has outputs for (None: all); ranks: the network's by (key, label)."""
-
-    pairs: dict[str, int]
-    classes: frozenset[str] | None = None
-    ranks: pd.Series | None = None
-
-
-def scope_of(run: Run, model: str, others: list[Run], top_k: int | None) -> Scope:
-    """The scope of a run in the column of a network among `others`.
-
-    ValueError if runs of that network disagree about ranks, for then they are not one network. If they have outputs for
-    different classes, a blind method takes those of the run with the fewest pairs.
-    """
-    seeing = [other for other in others if other.model == model and other.dataset == run.dataset]
-    if run.model is not None or not seeing:
-        return Scope(run.info["pairs"])
-    ranks = None
-    if top_k:
-        ranks = pd.concat([other.rows[["key", "label", "rank"]] for other in seeing]).drop_duplicates()
-        if ranks.duplicated(["key", "label"]).any():
-            raise ValueError(
-                f"{run.dataset}: the runs of {model} disagree about the ranks of classes, so {run.method} has no top-k"
-            )
-        ranks = ranks.set_index(["key", "label"])["rank"]
-    narrow = min(seeing, key=lambda other: other.info["pairs"]["all"])
-    outputs = zip(narrow.info["classes"], narrow.info["identity"]["model"]["outputs"], strict=True)
-    return Scope(narrow.info["pairs"], frozenset(name for name, indices in outputs if indices), ranks)
-
-
-def _covers(run: Run, rows: pd.DataFrame, subset: str) -> bool:
+def _covers(run: Run, rule: Rule, model: str, subset: str) -> bool:
     """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
-    if subset not in run.info["pairs"] or not len(rows):
+    difficult = rule.rows(run, model)["difficult"].to_numpy(bool) if rule.observed else run.part.column("difficult")
+    there, count = run.info["pairs"], len(difficult)
+    if subset not in there or not count:
         return False
-    there = run.info["pairs"]
-    only_difficult = bool(rows["difficult"].all()) and there["all"] > len(rows) and there["all"] > there["diff"]
-    return bool(rows["difficult"].any()) if subset == "diff" else not only_difficult
+    if subset == "diff":
+        return bool(difficult.any())
+    return not (there["all"] > count and there["all"] > there["diff"] and bool(difficult.all()))
 
 
 @dataclass(frozen=True)
-class Selected:
-    """The rows that count in a cell, and what was left out. values: (n,) of the rule's score, a value for each row;
-    all NaN: the method has no such score. rows: pairs of the subset that exist, in each of the run's seeds; unranked:
-    those of unknown rank; without: rows that have no value while others have."""
+class Price:
+    """What a run's rows cost: seconds, forwards: per picture. memory_mb: peak. They are those of all of its rows,
+    whatever counts in a cell."""
 
-    counted: pd.DataFrame
-    values: np.ndarray
-    rows: int
-    unranked: int
-    without: int
+    seconds: float
+    forwards: float
+    memory_mb: float
 
-    @property
-    def pairs(self) -> pd.Series:
-        """The value of each pair, indexed by (key, label): of several seeds the mean."""
-        index = pd.MultiIndex.from_frame(self.counted[["key", "label"]])
-        return pd.Series(self.values, index).groupby(level=[0, 1]).mean()
-
-
-def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Selected:
-    """The rows of a run that count in the cell of a subset and a network."""
-
-    def of_subset(rows: pd.DataFrame) -> pd.DataFrame:
-        rows = rows if subset == "all" else rows[rows["difficult"]]
-        return rows if scope.classes is None else rows[rows["label"].isin(scope.classes)]
-
-    there = of_subset(run.rows)
-    counted, unranked = _within_top(there, rule.top_k, run, scope)
-    rows = counted
-    if rule.observed:
-        rows, _ = _within_top(of_subset(rule.rows(run, model)), rule.top_k, run, scope)
-    # A pair counts where every seed's run has it.
-    each = max(1, len(run.seeds))
-    count = _pairs(there, each) - (_pairs(counted, each) - _pairs(rows, each))
-    values = rule.values(rows)
-    finite = np.isfinite(values)
-    if finite.any() and not finite.all():
-        return Selected(rows[finite], values[finite], count, unranked, int((~finite).sum()))
-    return Selected(rows, values, count, unranked, 0)
+    @classmethod
+    def of(cls, run: Run) -> Price:
+        """The means over the pictures of all seeds."""
+        pictures = max(1, run.part.pictures * max(1, len(run.seeds)))
+        memory = run.part.column("memory_mb")
+        known = memory[~np.isnan(memory)]
+        # Each row holds an equal part of its picture's price: the sum over a picture's rows is the whole.
+        seconds, forwards = (float(run.part.column(name).sum() / pictures) for name in ("seconds", "forwards"))
+        return cls(seconds, forwards, float(known.max()) if len(known) else np.nan)
 
 
-def _within_top(rows: pd.DataFrame, top_k: int | None, run: Run, scope: Scope) -> tuple[pd.DataFrame, int]:
-    """(the rows whose class is among the network's k highest outputs, how many rows have no known rank)."""
-    if top_k is None:
-        return rows, 0
-    known = rows["rank"]
-    if run.model is None:
-        pairs = pd.MultiIndex.from_frame(rows[["key", "label"]])
-        known = pd.Series(np.nan if scope.ranks is None else scope.ranks.reindex(pairs).to_numpy(), rows.index)
-    return rows[known < top_k], int(known.isna().sum())
-
-
-def _pairs(rows: pd.DataFrame, each: int) -> int:
-    """How many pairs have `each` rows."""
-    return len(rows) if each == 1 else int((rows.groupby(["key", "label"]).size() == each).sum())
-
-
-def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, resamples: int) -> Cell:
+def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Price) -> Cell:
     chosen = selected(run, rule, subset, model, scope)
-    rows, values = chosen.counted, chosen.values
-    accuracy = low = high = np.nan
-    if len(values) and np.isfinite(values).all():
-        groups = _grouped(rows, values, rule)
-        accuracy = float(groups.observed[0])
-        if resamples:
-            low, high = interval(groups, resamples=resamples)
+    values = chosen.values
+    finite = bool(len(values)) and bool(np.isfinite(values).all())
     number = None
     if rule.published and run.usual_network:
         number = published(run.dataset, subset, model, run.info["method"], rule.protocol.name)
-    known = rule.rows(run, model)
-    pictures = max(1, run.rows["key"].nunique() * max(1, len(run.seeds)))
+    seconds, forwards = _price_of_measure(run, rule, model)
     return Cell(
         run=run,
         rule=rule,
         subset=subset,
         model=model,
-        n=len(rows) if not run.seeds else len(rows[["key", "label"]].drop_duplicates()),
-        accuracy=accuracy,
-        low=low,
-        high=high,
+        n=len(chosen.pairs) if run.seeds else len(values),
+        accuracy=average(values, _classes(chosen, rule)) if finite else np.nan,
+        low=np.nan,
+        high=np.nan,
         rows=chosen.rows,
         pairs=scope.pairs[subset],
         unreadable=run.info["unreadable"],
         unranked=chosen.unranked,
         without=chosen.without,
         failed=len(run.failures),
-        constant=int(rows["constant"].sum()),
-        # Each row holds an equal part of its picture's price: the sum over a picture's rows is the whole.
-        seconds=float(run.rows["seconds"].sum() / pictures),
-        forwards=float(run.rows["forwards"].sum() / pictures),
-        memory_mb=float(run.rows["memory_mb"].max()),
-        measure_seconds=float(known["measure_seconds"].mean()) if rule.observed else np.nan,
-        measure_forwards=float(known["measure_forwards"].mean()) if rule.observed else np.nan,
+        constant=chosen.constant,
+        seconds=price.seconds,
+        forwards=price.forwards,
+        memory_mb=price.memory_mb,
+        measure_seconds=seconds,
+        measure_forwards=forwards,
         seeds=tuple(
-            float(_grouped(one.counted, one.values, rule).observed[0])
+            average(one.values, _classes(one, rule))
             for one in (selected(each, rule, subset, model, scope) for each in run.seeds)
             if len(one.values) and np.isfinite(one.values).all()
         ),
         published=number,
-        counted=rows,
-        values=values,
+        chosen=chosen,
     )
 
 
-def _grouped(rows: pd.DataFrame, values: np.ndarray, rule: Rule) -> Kinds:
-    return kinds(rows["key"], values, rows["label"] if rule.protocol.average == "class" else None)
+def _price_of_measure(run: Run, rule: Rule, model: str) -> tuple[float, float]:
+    """Seconds and forward passes a pair."""
+    if not rule.observed:
+        return np.nan, np.nan
+    rows = rule.rows(run, model)
+    return float(rows["measure_seconds"].mean()), float(rows["measure_forwards"].mean())
+
+
+def _kinds(chosen: Selected, rule: Rule) -> Kinds:
+    return kinds(chosen.column("key"), chosen.values, _classes(chosen, rule))
+
+
+def _classes(chosen: Selected, rule: Rule) -> pd.Series | None:
+    return chosen.column("label") if rule.protocol.average == "class" else None

@@ -18,7 +18,8 @@ from eval.tables.formats import signed
 from eval.tables.layout import named, place
 from eval.tables.paired import chosen
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import RESAMPLES, paired_test
+from eval.tables.resampling import RESAMPLES
+from eval.tables.statistics import paired_test
 
 COLUMNS = [
     "dataset", "model", "method", "label", "protocol", "passes", "n", "left_out", "pictures", "accuracy", "reference",

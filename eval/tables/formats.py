@@ -3,7 +3,7 @@
 import pandas as pd
 
 from eval.files.markdown import markdown_table
-from eval.tables.layout import Sheet, named, sheets
+from eval.tables.layout import Line, Sheet, named, sheets
 from eval.tables.scores import SCORES
 from eval.tables.terminal import printable
 
@@ -23,7 +23,7 @@ def _no_formula(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
-def number(cell: pd.Series, digits: int) -> str:
+def number(cell: Line, digits: int) -> str:
     """The average: four decimals of a share, one of a distance; a dash where the method has no such measure."""
     if pd.isna(cell["accuracy"]):
         return "–"
@@ -35,7 +35,7 @@ def decimals(measure: str, digits: int) -> int:
     return 1 if SCORES[measure].unit == "px" else digits
 
 
-def range_of(cell: pd.Series, digits: int) -> str:
+def range_of(cell: Line, digits: int) -> str:
     """The interval, "0.71–0.78"."""
     if pd.isna(cell["low"]):
         return "–"
@@ -43,7 +43,7 @@ def range_of(cell: pd.Series, digits: int) -> str:
     return f"{cell['low']:.{digits}f}–{cell['high']:.{digits}f}"
 
 
-def beside(cell: pd.Series) -> str:
+def beside(cell: Line) -> str:
     """The published value and ours minus it, in the precision it was published in; "" without one."""
     if pd.isna(cell["published"]) or pd.isna(cell["delta"]):
         return ""
@@ -57,7 +57,7 @@ def signed(value: float, digits: int) -> str:
     return "±" + text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def share(cell: pd.Series) -> str:
+def share(cell: Line) -> str:
     """What an incomplete cell's value stands on: "100 of 7,012", "166, from 608 of 1,463 rows" for a top-k cell, whose
     n is no share of all pairs, and the pictures whose pairs nobody knows."""
     rows = f"{int(cell['rows'] - cell['unranked']):,} of {int(cell['pairs']):,}"
@@ -151,7 +151,7 @@ def _matrix(sheet: Sheet, digits: int) -> list[list[str]]:
     return lines
 
 
-def _markdown_cell(cell: pd.Series, digits: int) -> str:
+def _markdown_cell(cell: Line, digits: int) -> str:
     text = number(cell, digits)
     text = f"**{text}**" if cell["best"] else f"<ins>{text}</ins>" if cell["second"] else text
     text += f" {ALIKE}" if cell["alike"] else ""
@@ -173,7 +173,7 @@ def _details(sheet: Sheet, digits: int) -> list[list[str]]:
     return lines
 
 
-def price(cell: pd.Series) -> list[str]:
+def price(cell: Line) -> list[str]:
     """Seconds and forward passes per picture, peak memory in MB."""
     forwards = cell["forwards"]
     memory = "–" if pd.isna(cell["memory_mb"]) else f"{cell['memory_mb']:,.0f}"
@@ -210,7 +210,7 @@ def _latex_sheet(sheet: Sheet, digits: int) -> str:
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}"])
 
 
-def _latex_cell(cell: pd.Series | None, digits: int) -> str:
+def _latex_cell(cell: Line | None, digits: int) -> str:
     if cell is None:
         return "--"
     text = number(cell, digits).replace("–", "--")

@@ -5,7 +5,7 @@ import html
 import pandas as pd
 
 from eval.tables.formats import ALIKE, DAGGER, beside, notes, number, range_of, share
-from eval.tables.layout import Sheet, named, sheets
+from eval.tables.layout import Line, Sheet, named, sheets
 
 
 def html_tables(frame: pd.DataFrame, digits: int = 4) -> str:
@@ -37,7 +37,7 @@ def html_sheet(sheet: Sheet, digits: int = 4) -> str:
     )
 
 
-def _html_cell(cell: pd.Series | None, digits: int) -> str:
+def _html_cell(cell: Line | None, digits: int) -> str:
     if cell is None:
         return '<td class="none">–</td>'
     text = number(cell, digits)

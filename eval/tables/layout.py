@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -36,6 +37,10 @@ def place(method: str) -> tuple[int, tuple]:
     return len(FIRST) + (name == LAST), parts
 
 
+# A line of a table frame by its columns: a cell of the table.
+Line = dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Sheet:
     """One protocol's table.
@@ -49,7 +54,7 @@ class Sheet:
     rule: str
     columns: list[tuple[str, str, str]]
     methods: list[tuple[str, str]]
-    cells: dict[tuple[str, tuple[str, str, str]], pd.Series]
+    cells: dict[tuple[str, tuple[str, str, str]], Line]
 
     @property
     def title(self) -> str:
@@ -73,7 +78,7 @@ class Sheet:
             return f"≥ {max(int(cell['n']) for cell in cells):,}"
         return f"{max(int(cell['pairs']) for cell in cells):,}"
 
-    def cell(self, method: str, column: tuple[str, str, str]) -> pd.Series | None:
+    def cell(self, method: str, column: tuple[str, str, str]) -> Line | None:
         """The cell of a method and column; None: there is none."""
         return self.cells.get((method, column))
 
@@ -89,8 +94,8 @@ def sheets(frame: pd.DataFrame) -> list[Sheet]:
     """One sheet a protocol: numbers under different rules never share a table. ValueError if two runs claim a cell."""
     tables = []
     for protocol, part in frame.groupby("protocol", sort=False):
-        cells: dict[tuple[str, tuple[str, str, str]], pd.Series] = {}
-        for _, cell in part.iterrows():
+        cells: dict[tuple[str, tuple[str, str, str]], Line] = {}
+        for cell in part.to_dict("records"):
             where = cell["method"], (cell["dataset"], cell["model"], cell["subset"])
             if where in cells:
                 raise ValueError(

@@ -8,10 +8,12 @@ import pandas as pd
 
 from eval.files.places import near
 from eval.records.loading import Run
-from eval.tables.cells import SUBSETS, Cell, Scope, by_rule, models_of, scope_of, selected
+from eval.tables.cells import SUBSETS, Cell, by_rule, models_of
+from eval.tables.counted import Scope, scope_of, selected, shared
 from eval.tables.layout import place
+from eval.tables.resampling import RESAMPLES, Kinds, bootstraps, kinds
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import LEVEL, RESAMPLES, bootstrap, holm, kinds, paired_test
+from eval.tables.statistics import LEVEL, holm, paired_test
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
@@ -92,16 +94,17 @@ def _couples(methods: list[Run], reference: list[Run]) -> Iterator[tuple[Run, Ru
 
 
 def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scope], resamples: int) -> dict | None:
-    sides = []
-    for run, scope in zip((a, b), scopes, strict=True):
-        sides.append(selected(run, rule, subset, model, scope).pairs.dropna())
-    both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
-    if both.empty:
+    sides = [selected(run, rule, subset, model, scope) for run, scope in zip((a, b), scopes, strict=True)]
+    keys, labels, values = shared(*sides)
+    if not len(values):
         return None
-    keys, labels = both.index.get_level_values("key"), both.index.get_level_values("label")
     classes = labels if rule.protocol.average == "class" else None
-    result = paired_test(keys, both["a"], both["b"], classes, resamples=resamples)
-    there = [scope.pairs[subset] for scope in scopes] if rule.top_k is None else map(len, sides)
+    result = paired_test(keys, values[:, 0], values[:, 1], classes, resamples=resamples)
+    there = (
+        [scope.pairs[subset] for scope in scopes]
+        if rule.top_k is None
+        else [len(each.pairs.dropna()) for each in sides]
+    )
     return {
         "protocol": rule.label,
         "dataset": a.dataset,
@@ -109,9 +112,9 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
         "subset": subset,
         "method_a": a.method,
         "method_b": b.method,
-        "n": len(both),
+        "n": len(values),
         "pictures": keys.nunique(),
-        "left_out": max(there) - len(both),
+        "left_out": max(there) - len(values),
         "accuracy_a": result.average_a,
         "accuracy_b": result.average_b,
         "difference": result.difference,
@@ -143,23 +146,22 @@ def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
         sign = -1 if column[0].rule.score.less_is_better else 1
         best = max(column, key=lambda cell: round(sign * cell.accuracy, 6))
         others = [cell for cell in column if round(cell.accuracy, 6) != round(best.accuracy, 6)]
-        apart = holm([_bootstrap_p(best, cell, resamples) for cell in others]) <= 1 - LEVEL + 1e-9
+        apart = holm(_bootstrap_p(best, others, resamples)) <= 1 - LEVEL + 1e-9
         alike += [cell for cell, distinct in zip(others, apart, strict=True) if not distinct]
     return alike
 
 
-def _bootstrap_p(best: Cell, other: Cell, resamples: int) -> float:
-    """The smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a common pair."""
-    sides = [pd.Series(cell.values, _index(cell)).groupby(level=[0, 1]).mean() for cell in (best, other)]
-    both = pd.concat(sides, axis=1, join="inner", keys=["a", "b"]).sort_index()
-    if both.empty:
-        return 1.0
-    labels = both.index.get_level_values("label") if best.rule.protocol.average == "class" else None
-    averages = bootstrap(kinds(both.index.get_level_values("key"), both.to_numpy(), labels), resamples)
-    difference = averages[:, 0] - averages[:, 1]
-    # A difference of 0 supports neither side; each side counts one resample more than was drawn.
-    return min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
-
-
-def _index(cell: Cell) -> pd.MultiIndex:
-    return pd.MultiIndex.from_frame(cell.counted[["key", "label"]])
+def _bootstrap_p(best: Cell, others: list[Cell], resamples: int) -> list[float]:
+    """For each other the smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a
+    common pair."""
+    groups: dict[int, Kinds] = {}
+    for number, other in enumerate(others):
+        keys, labels, values = shared(best.chosen, other.chosen)
+        if len(values):
+            groups[number] = kinds(keys, values, labels if best.rule.protocol.average == "class" else None)
+    p_values = [1.0] * len(others)
+    for number, averages in zip(groups, bootstraps(list(groups.values()), resamples), strict=True):
+        difference = averages[:, 0] - averages[:, 1]
+        # A difference of 0 supports neither side; each side counts one resample more than was drawn.
+        p_values[number] = min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
+    return p_values

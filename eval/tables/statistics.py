@@ -1,108 +1,25 @@
 """Uncertainty of averages over (picture, class) pairs: what varies from sample to sample is the picture.
 
-Classes of one picture share its content, so pictures are resampled, never pairs. Pictures with the same answers are
-exchangeable: resampling P pictures is a multinomial draw over the kinds of pictures there are, with no approximation.
+Classes of one picture share its content, so pictures are resampled, never pairs (eval/tables/resampling.py).
 All functions are deterministic: same data, same seed, same result.
 """
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import sparse
 
-RESAMPLES = 10_000
+from eval.tables.resampling import CHUNK, RESAMPLES, Kinds, bootstrap, bootstraps, kinds
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 LEVEL = 0.95
 FEW = 60  # pictures: below, the percentile interval is too narrow
-CHUNK = 4_000_000  # entries of a block of resampling weights: 32 MB
-
-
-@dataclass(frozen=True)
-class Kinds:
-    """Pairs grouped by picture, pictures grouped by equal content.
-
-    pictures: (K,) how many pictures there are of each kind. counts: (K,C) pairs of each class in a picture of that
-    kind (C=1 where the average is over pairs). sums: for each of M methods (K,C) sums of the values of those pairs.
-    """
-
-    pictures: np.ndarray
-    counts: sparse.csr_matrix
-    sums: list[sparse.csr_matrix]
-
-    def averages(self, weights: np.ndarray) -> np.ndarray:
-        """(B,M): the average of each method when kind k occurs weights[:, k] times; weights (B,K).
-
-        The mean over classes of each class's mean; a class that a resample lacks is left out of it.
-        """
-        counts = _times(weights, self.counts)
-        shown = counts > 0
-        means = [np.divide(_times(weights, sums), counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
-        return np.stack([mean.sum(1) / shown.sum(1) for mean in means], 1)
-
-    @property
-    def observed(self) -> np.ndarray:
-        """(M,): the averages of the data themselves."""
-        return self.averages(self.pictures[None].astype(float))[0]
-
-
-def _times(weights: np.ndarray, matrix: sparse.csr_matrix) -> np.ndarray:
-    return np.asarray((matrix.T @ weights.T).T)
-
-
-def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:
-    """Group n pairs.
-
-    pictures: (n,) which picture each belongs to, any labels. values: (n,) or (n,M) finite, one column a method.
-    classes: (n,) any labels for the mean over classes; None for the mean over pairs. ValueError without pairs.
-    """
-    values = np.asarray(values, float)
-    values = values[:, None] if values.ndim == 1 else values
-    if not len(values):
-        raise ValueError("there are no pairs to average")
-    if not np.isfinite(values).all():
-        raise ValueError("values to average must be finite")
-    picture = np.unique(np.asarray(pictures), return_inverse=True)[1]
-    label = np.zeros(len(values), int) if classes is None else np.unique(np.asarray(classes), return_inverse=True)[1]
-    known, code = np.unique(np.column_stack([label, values]), axis=0, return_inverse=True)
-    # A line per picture: the codes of its pairs, sorted, padded with -1.
-    order = np.lexsort([code.ravel(), picture])
-    picture, code = picture[order], code.ravel()[order]
-    lengths = np.bincount(picture)
-    starts = np.cumsum(lengths) - lengths
-    content = np.full((len(lengths), lengths.max()), -1)
-    content[picture, np.arange(len(picture)) - starts[picture]] = code
-    content, number = np.unique(content, axis=0, return_counts=True)
-    kind, place = np.nonzero(content >= 0)
-    pair = known[content[kind, place]]
-    shape = (len(content), int(label.max()) + 1)
-
-    def matrix(entries: np.ndarray) -> sparse.csr_matrix:
-        return sparse.csr_matrix((entries, (kind, pair[:, 0].astype(int))), shape)
-
-    sums = [matrix(pair[:, 1 + method]) for method in range(values.shape[1])]
-    return Kinds(number, matrix(np.ones(len(kind))), sums)
-
-
-def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
-    """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
-    generator = np.random.default_rng(seed)
-    total, count = int(groups.pictures.sum()), len(groups.pictures)
-    kind_of = np.repeat(np.arange(count), groups.pictures)
-    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
-    for start in range(0, resamples, size):
-        block = min(size, resamples - start)
-        if 4 * count > total:  # nearly every picture is a kind of its own: drawing pictures is faster
-            drawn = (kind_of[generator.integers(total, size=total)] for _ in range(block))
-            yield np.stack([np.bincount(kinds_, minlength=count) for kinds_ in drawn]).astype(float)
-        else:
-            yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
-
-
-def bootstrap(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """(B,M): the methods' averages in B resamples of the pictures, the same pictures for all methods (paired)."""
-    return np.concatenate([groups.averages(weights) for weights in resampled(groups, resamples, seed)])
 
 
 def confidence(
@@ -119,7 +36,13 @@ def confidence(
     Student's t as Hesterberg (The American Statistician 2015, section 4.1) widens intervals of few samples: at least
     0.94 from 8 pictures on.
     """
-    resampled = value(bootstrap(groups, resamples, seed))
+    return _confidence(groups, value, bootstrap(groups, resamples, seed), level)
+
+
+def _confidence(
+    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], averages: np.ndarray, level: float
+) -> tuple[float, float]:
+    resampled = value(averages)
     shares = np.array([(1 - level) / 2, (1 + level) / 2])
     if groups.pictures.sum() < FEW:
         shares = _of_few(groups, value, resampled, shares)
@@ -155,15 +78,34 @@ def interval(
     Where all values are 0 or all are 1, resampling shows no spread at all; the exact binomial interval (Clopper and
     Pearson, 1934) with pictures as trials stands instead.
     """
-    total = int(groups.pictures.sum())
+    return intervals([groups.alone(method)], level, resamples, seed)[0]
+
+
+def intervals(
+    several: Sequence[Kinds], level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+) -> list[tuple[float, float]]:
+    """`interval` of the one method of each."""
+    known = [_exact(one, level) for one in several]
+    left = [one for one, exact in zip(several, known, strict=True) if exact is None]
+    averages = bootstraps(left, resamples, seed)
+    resampled = (_confidence(*each, level) for each in zip(left, itertools.repeat(_first), averages))
+    return [next(resampled) if exact is None else exact for exact in known]
+
+
+def _first(averages: np.ndarray) -> np.ndarray:
+    return averages[:, 0]
+
+
+def _exact(one: Kinds, level: float) -> tuple[float, float] | None:
+    """The interval where it needs no resampling."""
+    total = int(one.pictures.sum())
     if total < 2:
         return np.nan, np.nan
-    one = Kinds(groups.pictures, groups.counts, [groups.sums[method]])
     for hits, same in ((0, one.sums[0].nnz == 0 or not one.sums[0].data.any()), (total, _equal(one))):
         if same:
             exact = binomial(hits, total).proportion_ci(level, method="exact")
             return float(exact.low), float(exact.high)
-    return confidence(one, lambda averages: averages[:, 0], level, resamples, seed)
+    return None
 
 
 def binomial(hits: int, trials: int, share: float = 0.5) -> Any:

@@ -11,9 +11,9 @@ from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import markdown
 from eval.tables.layout import place
 from eval.tables.paired import like_the_best
+from eval.tables.resampling import RESAMPLES
 from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
-from eval.tables.statistics import RESAMPLES
 
 # Other programs read the first columns by place; new columns go behind them.
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]

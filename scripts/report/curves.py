@@ -7,8 +7,9 @@ import pandas as pd
 
 from eval.tables.cells import Cell
 from eval.tables.layout import named, place
+from eval.tables.resampling import kinds
 from eval.tables.rules import Rule
-from eval.tables.statistics import interval, kinds
+from eval.tables.statistics import intervals
 
 TOLERANCES = range(51)  # pixels; at 0 the point must lie in the region
 CLASSES = 40  # more do not fit a chart that one can read
@@ -72,8 +73,8 @@ def path(cell: Cell, resamples: int = 1000) -> dict | None:
     if not known.any():
         return None
     groups = kinds(cell.counted["key"][known], values[known])
-    bounds = [interval(groups, point, resamples=resamples) for point in range(values.shape[1])]
-    low, high = zip(*bounds, strict=True)
+    points = [groups.alone(point) for point in range(values.shape[1])]
+    low, high = zip(*intervals(points, resamples=resamples), strict=True)
     lists = {"shares": shares, "mean": values[known].mean(0), "low": low, "high": high}
     return {name: [_rounded(each) for each in line] for name, line in lists.items()}
 

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from eval.records.loading import Run
-from eval.records.provenance import provenance
+from eval.records.provenance import checkout
 from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import csv_text, latex
 from eval.tables.html_table import html_tables
@@ -41,7 +41,7 @@ def page(arguments: argparse.Namespace) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         title=arguments.title,
-        made=provenance("cpu") | {"date": datetime.now(UTC).strftime("%d %B %Y")},
+        made=checkout() | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
         measure_name=arguments.measure,
         curves=SCORES[arguments.measure].curve is not None,

@@ -1,0 +1,54 @@
+"""What light commands take before they do anything: help, imports, a call of run.py with nothing left to do.
+
+    python -m scripts.benchmark startup                        each as a process of its own, the fastest of three
+    python -m scripts.benchmark startup --against CHECKOUT     the same by another checkout too, with ratios
+
+One JSON line a case, then a table. `import torch` is the yardstick: a call of run.py whose method reads a network
+cannot do without it, since the values of the network's weights are part of what names the run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+from scripts.benchmark._processes import beside, markdown, measured
+
+CASES = {
+    "import torch": ["-c", "import torch"],
+    "import gpnncam": ["-c", "import gpnncam"],
+    "from gpnncam import GPNNCAM": ["-c", "from gpnncam import GPNNCAM"],
+    "run.py --help": ["run.py", "--help"],
+    "scripts.table --help": ["-m", "scripts.table", "--help"],
+    "scripts.report --help": ["-m", "scripts.report", "--help"],
+}
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.benchmark startup",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="default: %(default)s")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout of the suite")
+    arguments = parser.parse_args(argv)
+    lines = []
+    with tempfile.TemporaryDirectory() as results:
+        done = {
+            "nothing left, center": ["run.py", "method=center", f"results={results}"],
+            "nothing left, gradcam": ["run.py", "method=gradcam", "limit=8", f"results={results}"],
+        }
+        for case, command in (CASES | done).items():
+            if case in done:
+                measured(command)
+            other = {"checkout": arguments.against, "repeat": arguments.repeat}
+            if arguments.against and case in done:
+                measured(command, checkout=arguments.against)
+            before = measured(command, **other) if arguments.against else None
+            lines.append(beside(case, measured(command, repeat=arguments.repeat), before))
+            print(json.dumps(lines[-1]), flush=True)
+    print(markdown(lines))
+    return 0

@@ -19,7 +19,7 @@ from eval.networks.classifier import Classifier
 ORDERS = ("cascading", "single")
 THRESHOLD = 0.7
 """A method passes where `randomisation` is below this. The publication judges by eye: the gradient passes, guided
-backprop fails. On the built-in ResNet50 they are at 0.51 [0.48, 0.55] and 0.86 [0.84, 0.88]: it lies between the two."""
+backprop fails. On the built-in ResNet50 they are at 0.51 [0.48, 0.55] and 0.86 [0.84, 0.88]: it lies between."""
 
 
 def blocks_of(network: nn.Module) -> list[str]:

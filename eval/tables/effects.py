@@ -17,8 +17,8 @@ from eval.tables.cells import Scope, by_rule, selected
 from eval.tables.formats import signed
 from eval.tables.layout import named, place
 from eval.tables.paired import chosen
-from eval.tables.rules import Changes, Rule
 from eval.tables.resampling import RESAMPLES
+from eval.tables.rules import Changes, Rule
 from eval.tables.statistics import paired_test
 
 COLUMNS = [

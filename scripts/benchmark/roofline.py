@@ -18,9 +18,13 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from time import process_time
+from typing import TYPE_CHECKING, Any
 
 from scripts.benchmark.pictures import pictures
 from scripts.command import Command, command
+
+if TYPE_CHECKING:
+    import numpy as np
 
 BOUND = 12  # block sums of a patch
 PROBE = 3 / 7  # of a distance: what an early end costs
@@ -45,7 +49,7 @@ def rates() -> dict[str, float]:
     from gpnncam.patches import distance_full, kernel, to_rows
 
     @kernel
-    def distances(a, b, count):  # type: ignore[no-untyped-def]
+    def distances(a: np.ndarray, b: np.ndarray, count: int) -> int:
         total = 0
         for i in range(count):
             place = np.int64(i // 200 % 200) * a.shape[1] + 3 * (i % 200)
@@ -76,7 +80,7 @@ def counted(side: int, n: int, plain: bool) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
 
     def watched(name: str, kernel: Callable) -> Callable:
-        def call(*given, **more):
+        def call(*given: Any, **more: Any) -> Any:
             start = process_time()
             answer = kernel(*given, **more)
             one = found[name]

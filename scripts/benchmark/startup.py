@@ -14,7 +14,8 @@ import json
 import tempfile
 from pathlib import Path
 
-from scripts.benchmark._processes import beside, markdown, measured
+from scripts.benchmark.outside import beside, markdown, measured
+from scripts.command import Command, command
 
 CASES = {
     "import torch": ["-c", "import torch"],
@@ -26,29 +27,28 @@ CASES = {
 }
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark startup",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeat", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout of the suite")
-    arguments = parser.parse_args(argv)
+
+
+def act(arguments: argparse.Namespace) -> None:
     lines = []
     with tempfile.TemporaryDirectory() as results:
         done = {
             "nothing left, center": ["run.py", "method=center", f"results={results}"],
             "nothing left, gradcam": ["run.py", "method=gradcam", "limit=8", f"results={results}"],
         }
-        for case, command in (CASES | done).items():
+        for case, call in (CASES | done).items():
             if case in done:
-                measured(command)
+                measured(call)
             other = {"checkout": arguments.against, "repeat": arguments.repeat}
             if arguments.against and case in done:
-                measured(command, checkout=arguments.against)
-            before = measured(command, **other) if arguments.against else None
-            lines.append(beside(case, measured(command, repeat=arguments.repeat), before))
+                measured(call, checkout=arguments.against)
+            before = measured(call, **other) if arguments.against else None
+            lines.append(beside(case, measured(call, repeat=arguments.repeat), before))
             print(json.dumps(lines[-1]), flush=True)
     print(markdown(lines))
-    return 0
+
+
+main = command(Command("scripts.benchmark startup", __doc__, add_arguments, act))

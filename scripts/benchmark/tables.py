@@ -13,18 +13,44 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from eval.files.places import cache_folder
-from scripts.benchmark._processes import beside, markdown, measured
+from scripts.benchmark.outside import beside, markdown, measured
+from scripts.benchmark.process import alone
+from scripts.command import Command, command
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--make", action="store_true", help="write the records first")
+    parser.add_argument("--folder", type=Path, default=cache_folder("tables"), help="default: %(default)s")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
+    parser.add_argument("--many", type=int, default=10_000, help="runs of ten rows; default: %(default)s")
+    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout of the suite")
+    parser.add_argument("--case", nargs="+", metavar="WORD", help="only the cases whose names hold a word of these")
+
+
+def act(arguments: argparse.Namespace) -> None:
+    folder = arguments.folder.resolve()
+    if arguments.make:
+        # In a process of its own: a child's peak of memory begins at what its parent has resident.
+        alone(make, folder, arguments.rows, arguments.many)
+    if not folder.is_dir():
+        raise ValueError(f"{folder} holds no records yet: --make writes them")
+    lines = []
+    for case in cases(folder):
+        if arguments.case and not any(word in case for word in arguments.case):
+            continue
+        before = run(folder, case, arguments.against) if arguments.against else None
+        lines.append(beside(case, run(folder, case, None), before))
+        print(json.dumps(lines[-1]), flush=True)
+    print(markdown(lines))
 
 
 def make(folder: Path, rows: int, many: int) -> None:
     """Write the three folders anew."""
-    from scripts.benchmark._records import make as records
+    from scripts.benchmark.records import make as records
 
     shutil.rmtree(folder, ignore_errors=True)
     records(folder / "large", 24, rows)
@@ -73,32 +99,4 @@ def run(folder: Path, case: str, checkout: Path | None) -> dict[str, float]:
         shutil.rmtree(copy)
 
 
-def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.benchmark tables",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--make", action="store_true", help="write the records first")
-    parser.add_argument("--folder", type=Path, default=cache_folder("tables"), help="default: %(default)s")
-    parser.add_argument("--rows", type=int, default=1_000_000, help="default: %(default)s")
-    parser.add_argument("--many", type=int, default=10_000, help="runs of ten rows; default: %(default)s")
-    parser.add_argument("--against", type=Path, metavar="CHECKOUT", help="another checkout of the suite")
-    parser.add_argument("--case", nargs="+", metavar="WORD", help="only the cases whose names hold a word of these")
-    arguments = parser.parse_args(argv)
-    folder = arguments.folder.resolve()
-    if arguments.make:
-        # In a process of its own: a child's peak of memory begins at what its parent has resident.
-        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            pool.submit(make, folder, arguments.rows, arguments.many).result()
-    if not folder.is_dir():
-        raise ValueError(f"{folder} holds no records yet: --make writes them")
-    lines = []
-    for case in cases(folder):
-        if arguments.case and not any(word in case for word in arguments.case):
-            continue
-        before = run(folder, case, arguments.against) if arguments.against else None
-        lines.append(beside(case, run(folder, case, None), before))
-        print(json.dumps(lines[-1]), flush=True)
-    print(markdown(lines))
-    return 0
+main = command(Command("scripts.benchmark tables", __doc__, add_arguments, act))

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from eval.files.markdown import markdown_table
 from eval.files.places import ROOT
 
 
@@ -27,36 +28,31 @@ def measured(arguments: Sequence[str], checkout: Path = ROOT, repeat: int = 1) -
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             raise RuntimeError(f"python {' '.join(arguments)} in {checkout} failed: {errors.strip()[-300:]}")
-        found = {"seconds": time.perf_counter() - start, "cpu": used.ru_utime + used.ru_stime,
+        taken = {"seconds": time.perf_counter() - start, "cpu": used.ru_utime + used.ru_stime,
                  "memory_mb": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6}  # fmt: skip
-        if not best or found["cpu"] < best["cpu"]:
-            best = found
+        if not best or taken["cpu"] < best["cpu"]:
+            best = taken
     return best
 
 
-def beside(case: str, found: dict[str, float], before: dict[str, float] | None) -> dict[str, object]:
+def beside(case: str, taken: dict[str, float], before: dict[str, float] | None) -> dict[str, object]:
     """A case as a JSON line has it; before: what the other checkout took."""
-    line: dict[str, object] = {"case": case, **{name: round(value, 2) for name, value in found.items()}}
+    line: dict[str, object] = {"case": case, **{name: round(value, 2) for name, value in taken.items()}}
     if before:
         line |= {f"{name} before": round(value, 2) for name, value in before.items()}
-        line |= {f"{name} ratio": round(before[name] / found[name], 2) for name in ("cpu", "memory_mb")}
+        line |= {f"{name} ratio": round(before[name] / taken[name], 2) for name in ("cpu", "memory_mb")}
     return line
 
 
 def markdown(lines: Iterable[dict]) -> str:
     """The cases as a table."""
-    rows = [
-        "| | CPU s | clock s | peak MB | CPU, before / after | memory, before / after |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
+    rows = [["", "CPU s", "clock s", "peak MB", "CPU, before / after", "memory, before / after"]]
     for line in lines:
-        ratios = " | ".join(
+        ratios = (
             f"{line[f'{name} before']:.1f} → {line[name]:.1f} ({line[f'{name} ratio']:.1f} x)"
             if f"{name} before" in line
             else "–"
             for name in ("cpu", "memory_mb")
         )
-        rows.append(
-            f"| {line['case']} | {line['cpu']:.2f} | {line['seconds']:.2f} | {line['memory_mb']:.0f} | {ratios} |"
-        )
-    return "\n".join(rows)
+        rows.append([line["case"], f"{line['cpu']:.2f}", f"{line['seconds']:.2f}", f"{line['memory_mb']:.0f}", *ratios])
+    return markdown_table(rows)

@@ -28,20 +28,20 @@ def pairs_of(count: int, classes: int) -> list[dict]:
     """The fields of `count` rows that no method decides: their pairs, 1.4 a picture."""
     names = names_of(classes)
     rng = np.random.default_rng(12345)
-    found: list[dict] = []
+    pairs: list[dict] = []
     picture = 0
-    while len(found) < count:
+    while len(pairs) < count:
         picture += 1
-        number = min(int(rng.choice(4, p=[0.72, 0.18, 0.08, 0.02])) + 1, count - len(found))
+        number = min(int(rng.choice(4, p=[0.72, 0.18, 0.08, 0.02])) + 1, count - len(pairs))
         digest = f"{int(rng.integers(2**63)):016x}"
         for label in sorted(rng.choice(classes, number, replace=False)):
             area = round(float(rng.beta(1.2, 3.5)) * 0.98 + 0.001, 6)
             region = f"{int(rng.integers(2**63)):016x}"
-            found.append({
+            pairs.append({
                 "key": f"ILSVRC2012_val_{picture:08d}", "label": names[label], "difficult": bool(rng.random() < 0.4),
                 "region": region, "picture": digest, "width": 500, "height": 375, "area": area,
             })  # fmt: skip
-    return found
+    return pairs
 
 
 def answers(pairs: list[dict], accuracy: float, seed: int) -> list[dict]:
@@ -53,14 +53,14 @@ def answers(pairs: list[dict], accuracy: float, seed: int) -> list[dict]:
     distance = np.where(hits, 0, rng.gamma(2, 30, count) + 1).round(3).tolist()
     cover = rng.random((count, 3)).round(6).tolist()
     score, rank = rng.normal(12, 4, count).round(4).tolist(), rng.geometric(0.7, count).tolist()
-    found = []
+    rows = []
     for n, pair in enumerate(pairs):
         row = pair | {"x": round(500 * x[n], 3), "y": round(375 * y[n], 3), "ties": 1, "constant": False}
         row |= {"inside": bool(hits[n]), "distance": distance[n], "energy": energy[n]}
         row |= {f"cover{share}": cover[n][place] for place, share in enumerate((5, 10, 20))}
         row |= {"score": score[n], "rank": rank[n] - 1, "seconds": 0.012345, "forwards": 1.0, "memory_mb": None}
-        found.append(row)
-    return found
+        rows.append(row)
+    return rows
 
 
 def make(results: Path, runs: int, rows: int, settings: int = 1, seed: int = 0) -> int:

@@ -39,8 +39,8 @@ class MultiscaleCAM:
     sides: shorter sides of the copies in pixels, the longer one in proportion. A given picture that is smaller is
         enlarged, which adds no detail: give one whose shorter side is the largest of them.
     mirrored: the sides that are also seen mirrored left to right.
-    score: "logit", the class's own, or "probability": the logarithm of its share in the softmax over all outputs, whose
-        gradient also says what speaks for the other classes and so against this one.
+    score: "probability", the logarithm of the class's share in the softmax over all outputs, whose gradient also says
+        what speaks for the other classes and so against this one; or "logit", the class's own.
     layers, depth, alpha, fusion, repeated: as in `gpnncam.cam.GPNNCAM`.
     Cost: a forward pass a copy, each as the square of its side; a gradient of the network's head for each class.
     Nothing is drawn: equal pictures have equal maps. ValueError for settings that contradict each other.
@@ -60,7 +60,7 @@ class MultiscaleCAM:
         depth: int | None = None,
         alpha: float = 1e-4,
         fusion: str = "sigmoid_product",
-        score: str = "logit",
+        score: str = "probability",
         repeated: str = "refuse",
     ):
         if not sides or min(sides) < 1 or len(set(sides)) < len(sides):

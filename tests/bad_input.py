@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from eval.networks.checkpoint import random_weights
 from tests import voc_devkit
 
 BAD, SIZE = "000002", (60, 50)
@@ -28,6 +29,7 @@ TINY = [
 ]
 
 
+@random_weights()
 def tiny():
     """A network for 20 classes that takes no time."""
     return nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 20))

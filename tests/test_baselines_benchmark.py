@@ -39,9 +39,9 @@ def test_the_table_has_a_line_per_method_and_the_networks_side_by_side(record):
     head, _, occlusion, rise = markdown(lines).splitlines()
     assert "mobilenet_v2: pictures" in head
     assert "vgg16: pictures" in head
-    assert occlusion.startswith("| Occlusion | ")
+    assert occlusion.split("|")[1].strip() == "Occlusion"
     assert [cell.strip() for cell in occlusion.split("|")[-5:]] == [""] * 5
-    assert rise.startswith("| RISE (masks=400) | ")
+    assert rise.split("|")[1].strip() == "RISE (masks=400)"
     cells = [cell.strip() for cell in rise.split("|")]
     titles = [cell.strip() for cell in head.split("|")]
     assert cells[titles.index("mobilenet_v2: pictures")] == "10"

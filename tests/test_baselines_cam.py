@@ -14,8 +14,9 @@ from torchvision import models
 from torchvision.models.resnet import Bottleneck
 
 from baselines.ablation_cam import AblationCAM
-from baselines.cam import CAM, GradCAMPlusPlus, fuse
+from baselines.cam import CAM, GradCAMPlusPlus
 from baselines.eigen_cam import EigenCAM
+from baselines.layered import fuse
 from baselines.score_cam import ScoreCAM
 from baselines.taps import activations_and_gradients
 from eval.networks.classifier import Classifier

@@ -70,7 +70,7 @@ def reference(net, picture, target, sides, mirrored, depth, score="logit"):
 @pytest.mark.parametrize(("sides", "mirrored"), [([32], []), ([32, 48], [48]), ([64, 24, 32], [64, 32])])
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_against_a_second_implementation(linear, sides, mirrored, depth):
-    cam = MultiscaleCAM(classifier(network(linear_head=linear)), sides, mirrored, depth=depth)
+    cam = MultiscaleCAM(classifier(network(linear_head=linear)), sides, mirrored, depth=depth, score="logit")
     found = cam(image(), TARGETS)
     assert (found.std((1, 2)) > 0).sum() > 1, "constant maps compare nothing"
     for row, target in zip(found, TARGETS.tolist(), strict=True):
@@ -91,7 +91,7 @@ def test_the_score_may_be_the_probability(linear):
 def test_one_size_is_both_phases_on_the_picture_alone():
     model = classifier()
     torch.testing.assert_close(
-        MultiscaleCAM(model, [SIDE])(image(), TARGETS),
+        MultiscaleCAM(model, [SIDE], score="logit")(image(), TARGETS),
         GPNNCAM(model, source="none")(image(), TARGETS),
         rtol=1e-4,
         atol=1e-6,
@@ -101,7 +101,7 @@ def test_one_size_is_both_phases_on_the_picture_alone():
 def test_one_size_and_one_layer_is_gradcam():
     net = network()
     classes, pixels = positive_pairs(net, image())
-    found = MultiscaleCAM(classifier(net), [SIDE], depth=1)(image(), torch.tensor(classes))
+    found = MultiscaleCAM(classifier(net), [SIDE], depth=1, score="logit")(image(), torch.tensor(classes))
     for row, target in zip(found, classes, strict=True):
         heat = gradcam(net, pixels, target)
         torch.testing.assert_close(row, torch.sigmoid(heat / heat.max() - 0.5))

@@ -36,7 +36,7 @@ def test_the_tutorial(tmp_path):
     files = [code for language, code in code_blocks if language == "python"]
     shell = [code for language, code in code_blocks if language == "bash"]
     assert len(files) == 1
-    assert len(shell) >= 2
+    assert len(shell) == 1
     folder = checkout(tmp_path)
     name = re.match(r"# (\w+\.py)\n", files[0]).group(1)
     (folder / name).write_text(files[0], encoding="utf-8")

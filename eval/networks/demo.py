@@ -136,7 +136,6 @@ class Bottleneck(nn.Module):
         self.downsample = shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B,3,h,w) -> logits (B,20)."""
         """(B,channels,h,w) -> (B,4 width,h / stride,w / stride)."""
         carried = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))

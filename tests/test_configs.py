@@ -1,6 +1,7 @@
 """Every file in conf/ composes, and every experiment means the jobs that it says."""
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from omegaconf import OmegaConf
 
 from eval.files.places import cores
 from eval.game.protocol import Protocol
-from eval.running.config import load
+from eval.running.config import load, load_jobs
 from eval.running.job import network_settings
 from eval.running.settings import validate, workers_of
 from tests.sweeps import load_sweep
@@ -119,3 +120,24 @@ def test_decoding_processes_follow_the_device_unless_they_are_set(monkeypatch):
     for have, expected in ((1, 1), (2, 1), (3, 2), (64, 4)):
         monkeypatch.setattr("eval.running.settings.cores", lambda have=have: have)
         assert workers_of(None, "cuda:1") == expected
+
+
+def test_one_job_runs_elsewhere_where_a_launcher_is_named():
+    """A job that was meant for the cluster must not run here without a word."""
+    for launcher in ("local", "slurm"):
+        sweeping, jobs = load_jobs(["method=center", f"launcher={launcher}"])
+        assert sweeping
+        assert len(jobs) == 1
+    assert load_jobs(["method=center"])[0] is False
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer"),
+    [
+        ("hydra/launcher=slurm", "hydra/launcher=slurm is launcher=slurm here"),
+        ("hydra.launcher.partition=gpu", "hydra.launcher.partition is launcher.partition here"),
+    ],
+)
+def test_settings_of_hydras_launchers_are_answered_with_ours(setting, answer):
+    with pytest.raises(ValueError, match=re.escape(answer)):
+        load_jobs(["method=center", setting])

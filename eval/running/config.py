@@ -38,7 +38,8 @@ def load(overrides: Sequence[str]) -> DictConfig:
 def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, list[tuple[str, list[str], DictConfig]]]:
     """(whether it is a sweep, [(name, overrides, config) of each job]) of `python run.py OVERRIDES`.
 
-    multirun: -m was given. An experiment can ask for a sweep itself: hydra.mode=MULTIRUN and hydra.sweeper.params.
+    multirun: -m was given. An experiment can ask for a sweep itself: hydra.mode=MULTIRUN and hydra.sweeper.params. A
+    launcher that runs jobs elsewhere makes a sweep of one job, too.
     The name holds the settings that are not alike in all jobs.
     """
     with _hydra():
@@ -46,10 +47,11 @@ def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, l
         swept = [each for each in given if each.is_sweep_override()]
         plain = [_written(each) for each in given if not each.is_sweep_override()]
         base = _composed(plain, return_hydra_config=True)
-        if not multirun and base.hydra.mode is None and not swept:
+        sweeping = multirun or base.hydra.mode is not None
+        if not sweeping and not swept and base.launcher.cluster == "here":
             # Composing takes a quarter of a second: what was composed with Hydra's own settings serves without them.
             return False, [("", list(overrides), _alone(base))]
-        if swept and not multirun and base.hydra.mode is None:
+        if swept and not sweeping:
             raise ValueError(
                 f"{_written(swept[0])} names several values: -m runs a sweep over them; a comma that belongs to one "
                 f"value is quoted: {_quoted(*_written(swept[0]).split('=', 1))}"
@@ -220,6 +222,8 @@ def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
     full = re.search(r"full_key: (\S+)", f"{error} {error.__cause__}")
     for override in overrides:
         name = override.partition("=")[0]
+        if name.startswith("hydra.launcher."):
+            return f"{name} is {name.removeprefix('hydra.')} here, with launcher=slurm or launcher=local"
         if name.startswith("+") and "already at" in reason and name[1:] in reason:
             return f"{override}: the setting {name[1:]} exists; without the + it gets another value"
         if not name.startswith(("+", "~")) and full and f"{name}.".startswith(f"{full[1]}."):

@@ -235,9 +235,12 @@ def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
                 more = f"; an argument of the code that it names: +{override}" if ".build." in name else ""
                 return f"there is no setting {name!r}; near names: {', '.join(like)}{more}"
             if name.startswith("model."):
+                ending = f".{name.removeprefix('model.')}"
+                places = [each for each in _names_in("model", overrides) if each.endswith(ending)]
+                places = places or [f"model.variants.KIND{ending}"]
                 return (
                     f"there is no setting {name!r}: a model with a network for each kind of data has it there, "
-                    f"model.variants.KIND.{name.removeprefix('model.')}"
+                    f"{' or '.join(reversed(places))}"
                 )
             return f"there is no setting {name!r}; if the code that it names takes such an argument: +{override}"
     return reason

@@ -404,6 +404,21 @@ def test_an_edited_row_counts_nowhere(tmp_path, capsys, change):
     assert row["key"] in err
 
 
+def test_a_row_with_one_field_twice_counts_nowhere(tmp_path, capsys):
+    """JSON's parsers keep the last one without a word."""
+    from scripts.table import main as table
+    from tests.synthetic_runs import rows, write_run
+
+    write_run(tmp_path, "gradcam", rows(20, 0.5))
+    folder = write_run(tmp_path, "layercam", rows(20, 0.5))
+    text = (folder / "rows.jsonl").read_text()
+    (folder / "rows.jsonl").write_text(text.replace('"inside": false', '"inside": false, "inside": true', 1))
+    assert table(["--records", str(tmp_path / "records"), "--resamples", "0"]) == 0
+    out, err = capsys.readouterr()
+    assert "LAYERCAM" not in out
+    assert "'inside' stands twice" in err
+
+
 def test_the_n_of_a_top_k_value_is_its_own(tmp_path, capsys):
     from scripts.table import main as table
     from tests.synthetic_runs import rows, write_run

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from eval.files.parsed import once
 from eval.files.places import ROOT
 from eval.game.sample import Sample
 
@@ -67,7 +68,7 @@ class Grid:
         path = Path(list).expanduser()
         path = path if path.is_absolute() else ROOT / path
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
             self.n, self.side, mosaics = int(content["n"]), int(content["side"]), content["mosaics"]
             if self.n < 2 or self.side < 1 or any(len(cells) != self.n**2 for cells in mosaics):
                 raise ValueError(f"its mosaics do not have {self.n} x {self.n} cells")

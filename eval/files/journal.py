@@ -13,6 +13,8 @@ from contextlib import suppress
 from errno import EINVAL, ENOTSUP
 from pathlib import Path
 
+from eval.files.parsed import once
+
 # Bytes written and not synced yet are at most PENDING and one more group.
 WINDOW = 8 << 20
 PENDING = 1 << 20
@@ -29,7 +31,7 @@ def read(path: Path) -> Iterator[dict]:
     """The lines of all complete groups, also while another process appends.
 
     A power loss leaves zeros from some byte to the end of the file, which end it here too. ValueError names the file
-    and the line that is not JSON, or that holds zeros with anything behind them.
+    and the line that is not JSON, has one key twice, or holds zeros with anything behind them.
     """
     group: list[dict] = []
     with open(path, "rb") as stream:
@@ -41,7 +43,7 @@ def read(path: Path) -> Iterator[dict]:
             if not line.endswith(b"\n"):
                 return
             try:
-                group.append(json.loads(line))
+                group.append(json.loads(line, object_pairs_hook=once))
             except ValueError as error:
                 raise ValueError(f"{path}, line {number} is not a row: {error}") from None
             if not line.endswith(b" \n"):

@@ -33,7 +33,7 @@ def read_json(path: Path) -> Any:
     ValueError names the file: no JSON, too deep, or an object with one key twice, whose first value would be lost.
     """
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=_once)
+        return json.loads(path.read_bytes(), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no readable JSON: {error}") from error
 
@@ -51,7 +51,8 @@ def read_yaml(path: Path) -> Any:
         raise ValueError(f"{path} is no readable YAML: {error}") from error
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A hook (object_pairs_hook) of json.loads: an object with one key twice is refused, as one value would be lost."""
     entries = dict(pairs)
     if len(entries) != len(pairs):
         raise ValueError(f"the key {shown(_twice([key for key, _ in pairs]))} stands twice in one object")

@@ -16,6 +16,7 @@ import pandas as pd
 
 from eval.files import journal
 from eval.files.locks import Lock
+from eval.files.parsed import once
 from eval.records.provenance import provenance
 from eval.records.rows import digest, read_failures, read_rows, write_json
 from eval.records.runs import escaped
@@ -93,7 +94,7 @@ REMEDY = "remove the folder, and the same command observes anew"
 
 def _read(path: Path) -> dict:
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except (ValueError, OSError) as error:
         raise ValueError(f"{path} cannot be read: {error}; {REMEDY}") from None
     for name, kind in KINDS.items():

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.files.locks import Lock
+from eval.files.parsed import once
 from eval.records.provenance import provenance
 from eval.records.rows import digest, write_json
 from eval.records.schema import SCHEMA
@@ -94,7 +95,7 @@ def read(path: Path) -> dict:
     """A run.json. ValueError says what is wrong with it and what helps."""
     remedy = "remove the folder (python -m scripts.runs remove) or put run.json back from a copy"
     try:
-        info = json.loads(path.read_text(encoding="utf-8"))
+        info = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except FileNotFoundError:
         raise ValueError(f"{path.parent} has no run.json, so nobody knows what made its rows; {remedy}") from None
     except (ValueError, OSError) as error:

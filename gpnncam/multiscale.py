@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from gpnncam.contracts import Classifier
@@ -35,7 +35,8 @@ class Copy(NamedTuple):
 class MultiscaleCAM:
     """maps = MultiscaleCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
 
-    classifier: see `gpnncam.contracts.Classifier`; its network takes pictures of any size.
+    classifier: see `gpnncam.contracts.Classifier`; its network takes pictures of any size, which a pass of the smallest
+        copy's size finds out.
     sides: shorter sides of the copies in pixels, the longer one in proportion. A given picture that is smaller is
         enlarged, which adds no detail: give one whose shorter side is the largest of them.
     mirrored: the sides that are also seen mirrored left to right.
@@ -77,6 +78,9 @@ class MultiscaleCAM:
         self.score = score
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
+        first = next(network.parameters(), None) if isinstance(network := classifier.network, nn.Module) else None
+        with torch.no_grad():  # a network of one size is refused before the first picture
+            self._passed(torch.zeros(1, 3, min(sides), min(sides), device=None if first is None else first.device))
 
     @property
     def side(self) -> int:
@@ -109,7 +113,7 @@ class MultiscaleCAM:
         pixels = pixels.flip(-1) if mirrored else pixels
         read = self.readers.get(next(iter(self.modules)), lambda output: output)
         with features(self.modules, self.readers, self.repeated) as seen:
-            output = self.classifier.network(self.classifier.normalise(pixels))
+            output = self._passed(pixels)
             seen.check()
             leaf = seen.leaf
             assert leaf is not None, "the first layer ran"
@@ -121,6 +125,16 @@ class MultiscaleCAM:
                 (gradient,) = torch.autograd.grad(score, leaf, retain_graph=k + 1 < len(targets))
                 weights.append(read(gradient)[0].flatten(1).sum(1))
             return Copy([seen.layers[name] for name in self.modules], torch.stack(weights), mirrored)
+
+    def _passed(self, pixels: Tensor) -> Tensor:
+        """The network's output for pixels (1,3,h,w) in [0,1]; ValueError where it takes no pictures of that size."""
+        try:
+            return self.classifier.network(self.classifier.normalise(pixels))
+        except (RuntimeError, AssertionError, ValueError, IndexError) as error:
+            if "out of memory" in str(error):
+                raise
+            height, width = pixels.shape[2:]
+            raise ValueError(f"the network takes no picture of {width} x {height} pixels: {error}") from error
 
     def _answer(self, copies: list[Copy]) -> Tensor:
         """(K,h,w) float64: both phases, and the mean over the copies."""

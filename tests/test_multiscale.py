@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 from torch.nn import functional
 
 from gpnncam import MultiscaleCAM, wrap
@@ -151,6 +152,23 @@ def test_explain_gives_it_the_largest_side():
 def test_settings_that_make_no_sense(settings, message):
     with pytest.raises(ValueError, match=message):
         MultiscaleCAM(classifier(), **settings)
+
+
+def test_a_network_of_one_size_is_refused_before_the_first_picture():
+    class Fixed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = network()
+
+        def forward(self, pixels):
+            assert pixels.shape[-1] == SIDE, "wrong size"
+            return self.body(pixels)
+
+    fixed = wrap(Fixed(), layers=["body.2", "body.1", "body.0"], side=SIDE)
+    with pytest.raises(ValueError, match="takes no picture of 48 x 48 pixels: wrong size"):
+        MultiscaleCAM(fixed, [48, SIDE])
+    with pytest.raises(ValueError, match="takes no picture of 48 x 32 pixels: wrong size"):
+        MultiscaleCAM(fixed, [SIDE])(torch.rand(3, 32, 48), torch.tensor([0]))
 
 
 def test_a_network_that_is_sure_of_its_answer_has_its_map_all_the_same():

@@ -215,6 +215,21 @@ def test_layers_in_a_variant_are_plain_names():
     assert unset == [[], []], "what is not set and what is set to nothing are one thing"
 
 
+def test_methods_inside_methods_are_named_and_their_settings_are_not():
+    def ensemble(inner, crops, **settings):
+        target = f"mine.{inner.title()}"
+        build = {"inner": {"name": inner, "label": inner, "build": {"_target_": target} | settings}, "crops": crops}
+        return {"method": {"build": {"_target_": "mine.Ensemble"} | build, "code": {target: "version 1"}}}
+
+    settings = [ensemble("cam", 0, relu=False), ensemble("cam", 20, relu=False), ensemble("ridge", 0, alpha=0.1)]
+    assert differing(settings) == [
+        ["crops=0", "inner=cam"],
+        ["crops=20", "inner=cam"],
+        ["crops=0", "inner=ridge"],
+    ]
+    assert differing([ensemble("cam", 0, relu=False), ensemble("cam", 0, relu=True)]) == [["relu=false"], ["relu=true"]]
+
+
 def test_a_method_has_one_line_where_some_of_its_cells_stand_for_several_seeds(tmp_path, capsys):
     for model, seed in (("vgg16", 0), ("vgg16", 1), ("resnet50", 0)):
         write_run(tmp_path, "gradcam", rows(20, 0.5, seed), model=model, seed=seed)

@@ -210,7 +210,7 @@ def tell_apart(group_of_runs: Iterable[Run]) -> None:
     """Set `variant` of runs that would bear the same name, by the settings in which they differ.
 
     A method's settings are compared over all data sets and networks, so that a variant has the same name everywhere;
-    other settings among the runs of one data set, network and input.
+    other settings among the runs of one data set, network, input and label.
     """
     methods: dict[str, list[Run]] = {}
     places: dict[tuple, list[Run]] = {}
@@ -219,7 +219,7 @@ def tell_apart(group_of_runs: Iterable[Run]) -> None:
         run.variant = ""
         labels.setdefault(run.info["label"], set()).add(run.info["method"])
         methods.setdefault(run.info["method"], []).append(run)
-        place = run.dataset, run.model, run.info["method"], json.dumps(run.info["identity"]["input"])
+        place = run.dataset, run.model, run.info["method"], run.info["label"], json.dumps(run.info["identity"]["input"])
         places.setdefault(place, []).append(run)
     for run in all_runs:
         run.shared_label = len(labels[run.info["label"]]) > 1
@@ -237,13 +237,31 @@ def _name(group: list[Run], settings: list[dict]) -> None:
 
 def differing(settings: list[dict]) -> list[list[str]]:
     """For each of several nested settings its "name=value" wherever they are not all alike."""
-    flat = [dict(_flat(each)) for each in settings]
+    flat = _without_settings_of_others([dict(_flat(each)) for each in settings])
     names = sorted({name for each in flat for name in each})
     unlike = [name for name in names if len({json.dumps(each.get(name)) for each in flat}) > 1]
     return [
         [f"{_short(name, names)}={_value(each[name]) if name in each else 'default'}" for name in unlike]
         for each in flat
     ]
+
+
+def _without_settings_of_others(flat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where a method takes another one inside and the callables differ, what is inside is told by its name alone: two
+    callables' settings have nothing in common."""
+    ending = "._target_"
+    callables = sorted({name.removesuffix(ending) for each in flat for name in each if name.endswith(ending)}, key=len)
+    for place in callables:
+        outer = any(place.startswith(f"{other}.") for other in callables)
+        if outer and len({(each.get(place + ending)) for each in flat}) > 1:
+            holder = place.removesuffix(".build")
+            for number, each in enumerate(flat):
+                name = each.get(f"{holder}.name", each.get(place + ending))
+                kept = {key: value for key, value in each.items() if not key.startswith(f"{holder}.")}
+                flat[number] = kept | {holder: name}
+            everywhere = set.intersection(*map(set, flat))
+            flat = [{key: each[key] for key in each if ".code." not in key or key in everywhere} for each in flat]
+    return flat
 
 
 def as_words(settings: dict) -> list[str]:

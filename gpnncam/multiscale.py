@@ -78,9 +78,7 @@ class MultiscaleCAM:
         self.score = score
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
-        first = next(network.parameters(), None) if isinstance(network := classifier.network, nn.Module) else None
-        with torch.no_grad():  # a network of one size is refused before the first picture
-            self._passed(torch.zeros(1, 3, min(sides), min(sides), device=None if first is None else first.device))
+        self._try(min(sides))
 
     @property
     def side(self) -> int:
@@ -113,7 +111,7 @@ class MultiscaleCAM:
         pixels = pixels.flip(-1) if mirrored else pixels
         read = self.readers.get(next(iter(self.modules)), lambda output: output)
         with features(self.modules, self.readers, self.repeated) as seen:
-            output = self._passed(pixels)
+            output = self.classifier.network(self.classifier.normalise(pixels))
             seen.check()
             leaf = seen.leaf
             assert leaf is not None, "the first layer ran"
@@ -126,15 +124,18 @@ class MultiscaleCAM:
                 weights.append(read(gradient)[0].flatten(1).sum(1))
             return Copy([seen.layers[name] for name in self.modules], torch.stack(weights), mirrored)
 
-    def _passed(self, pixels: Tensor) -> Tensor:
-        """The network's output for pixels (1,3,h,w) in [0,1]; ValueError where it takes no pictures of that size."""
+    def _try(self, side: int) -> None:
+        """ValueError where the network takes no pictures of that size: many transformers take those of one."""
+        network = self.classifier.network
+        first = next(network.parameters(), None) if isinstance(network, nn.Module) else None
+        pixels = torch.zeros(1, 3, side, side, device=None if first is None else first.device)
         try:
-            return self.classifier.network(self.classifier.normalise(pixels))
+            with torch.no_grad():
+                network(self.classifier.normalise(pixels))
         except (RuntimeError, AssertionError, ValueError, IndexError) as error:
             if "out of memory" in str(error):
                 raise
-            height, width = pixels.shape[2:]
-            raise ValueError(f"the network takes no picture of {width} x {height} pixels: {error}") from error
+            raise ValueError(f"the network takes no picture of {side} x {side} pixels: {error}") from error
 
     def _answer(self, copies: list[Copy]) -> Tensor:
         """(K,h,w) float64: both phases, and the mean over the copies."""

@@ -335,6 +335,27 @@ def test_a_score_that_is_not_finite_is_an_error_of_its_picture(place):
     assert "not finite" in outcome.failed[0][1]
 
 
+def test_where_every_picture_within_the_limit_fails_they_are_named_and_none_is_drawn(tmp_path, capsys):
+    from run import main
+
+    (tmp_path / "void.py").write_text("def explain(image, targets, classifier):\n    return None\n")
+    sys.path.insert(0, str(tmp_path))
+    try:
+        settings = [
+            "method=custom",
+            "method.build._target_=void.explain",
+            "method.name=void",
+            "compare=false",
+            "limit=2",
+        ]
+        assert main([*settings, "on_error=skip", f"results={tmp_path / 'results'}"]) == 1
+    finally:
+        sys.path.remove(str(tmp_path))
+    said = capsys.readouterr().err
+    assert "2 pictures failed and have no row" in said
+    assert said.count("must return maps") == 2
+
+
 @pytest.mark.parametrize("name", ["a/b", "../../../esc", "größe", ".hidden", "a.b", "2024"])
 def test_any_name_is_one_folder_that_tables_find(place, name):
     settings = ["method=center", "dataset=folder", f"dataset.root={place / 'data'}", "dataset.region=boxes"]

@@ -21,9 +21,12 @@ from eval.running.plan import Plan
 
 
 def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sample, Pair]]:
-    """`count` pairs spread evenly over the pictures, difficult ones first: an easy pair shows little."""
+    """`count` pairs spread evenly over the first `limit` pictures, difficult ones first: an easy pair shows little. None
+    where the plan has none of these pictures."""
     entries = [entry for entry in planned.entries if limit is None or entry[0] < limit]
     entries = [entry for entry in entries if any(pair.difficult for pair in entry[2])] or entries
+    if not entries:
+        return []
     chosen = [entries[i] for i in np.unique(np.linspace(0, len(entries) - 1, count).round().astype(int))]
     return [(sample, max(todo, key=lambda pair: pair.difficult)) for _, sample, todo in chosen]
 

@@ -49,10 +49,11 @@ def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> 
     planned = planned.scorable(classifier.outputs)
     # A picture that could not be evaluated would fail here too, and its error would hide the first one.
     planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
-    if not planned.entries:
+    pairs = choose(planned, PICTURES, cfg.limit)
+    if not pairs:
         return
     methods = {}
     for method in methods_of(cfg):
         built = build_method(method, None if method.blind else classifier, dataset.classes)
         methods[method.get("label") or method.name] = Shown.of(built, method, protocol)
-    showcase(choose(planned, PICTURES, cfg.limit), methods, classifier, protocol, dataset.classes, cfg.seed, path)
+    showcase(pairs, methods, classifier, protocol, dataset.classes, cfg.seed, path)

@@ -21,8 +21,8 @@ from eval.running.plan import Plan
 
 
 def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sample, Pair]]:
-    """`count` pairs spread evenly over the first `limit` pictures, difficult ones first: an easy pair shows little. None
-    where the plan has none of these pictures."""
+    """`count` pairs spread evenly over the first `limit` pictures, or none where the plan has none of them. Difficult
+    ones first: an easy pair shows little."""
     entries = [entry for entry in planned.entries if limit is None or entry[0] < limit]
     entries = [entry for entry in entries if any(pair.difficult for pair in entry[2])] or entries
     if not entries:

@@ -1,10 +1,16 @@
 """A sweep's jobs, for tests."""
 
-from omegaconf import DictConfig
+from functools import cache
+
+from omegaconf import DictConfig, OmegaConf
 
 from eval.running.config import load_jobs
 
 
-def load_sweep(overrides: list[str]) -> list[tuple[str, DictConfig]]:
-    """(name, config) of every job of `python run.py -m OVERRIDES`."""
-    return [(name, cfg) for name, _, cfg in load_jobs(overrides, multirun=True)[1]]
+@cache
+def load_sweep(*overrides: str) -> tuple[tuple[str, DictConfig], ...]:
+    """(name, config) of every job of `python run.py -m OVERRIDES`; composed once, so not to be changed."""
+    jobs = [(name, cfg) for name, _, cfg in load_jobs(overrides, multirun=True)[1]]
+    for _, cfg in jobs:
+        OmegaConf.set_readonly(cfg, True)
+    return tuple(jobs)

@@ -27,7 +27,7 @@ def test_all_are_there():
 
 @pytest.mark.parametrize(("name", "count"), OF_INPUTS.items())
 def test_variants_of_the_input_and_of_ensembles_build_under_labels_of_their_own(name, count):
-    jobs = [cfg for _, cfg in load_sweep([f"experiment=ablation_{name}"])]
+    jobs = [cfg for _, cfg in load_sweep(f"experiment=ablation_{name}")]
     assert len(jobs) == count
     assert {cfg.results for cfg in jobs} == {f"results/ablation_{name}"}
     model = classifier()
@@ -42,7 +42,7 @@ def test_variants_of_the_input_and_of_ensembles_build_under_labels_of_their_own(
 
 @pytest.mark.parametrize("name", [f"ablation_{name}" for name in OF_SETTINGS])
 def test_variants_build_and_the_reference_is_the_default(name):
-    jobs = load_sweep([f"experiment={name}"])
+    jobs = load_sweep(f"experiment={name}")
     default = load(["method=gpnncam"]).method.build
     swept = ("n", "depth", "phase1", "sigma", "noise", "source")
     actual = []

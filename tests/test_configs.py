@@ -68,7 +68,7 @@ def test_every_choice_composes_and_opens_with_what_it_is(group, name):
 def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
     text = (CONF / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     assert f"experiment={name}" in text.split("\ndefaults:")[0], "the header has its command"
-    jobs = load_sweep([f"experiment={name}"])
+    jobs = load_sweep(f"experiment={name}")
     names = [job for job, _ in jobs]
     assert len(set(names)) == len(names) > 1
     for _, cfg in jobs:
@@ -78,27 +78,26 @@ def test_every_experiment_expands_to_valid_jobs_with_a_network_each(name):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_the_tables_experiments_mean_these_runs(name):
-    actual = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in load_sweep([f"experiment={name}"])]
+    actual = [(cfg.dataset.name, cfg.model.name, cfg.method.name) for _, cfg in load_sweep(f"experiment={name}")]
     expected = EXPECTED[name]
     assert sorted(actual) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
     protocol = "torchray" if name.startswith("torchray") else "paper"
-    assert {cfg.protocol.name for _, cfg in load_sweep([f"experiment={name}"])} == {protocol}
+    assert {cfg.protocol.name for _, cfg in load_sweep(f"experiment={name}")} == {protocol}
 
 
 def test_a_part_of_an_experiment_and_its_roots_stand_on_the_command_line():
-    jobs = load_sweep(["experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2"])
+    jobs = load_sweep("experiment=paper_table", "method=gpnncam", "dataset=pascal", "roots.pascal=A", "shard=1/2,2/2")
     assert len(jobs) == 4
     assert {cfg.dataset.root for _, cfg in jobs} == {"A"}
     assert {cfg.shard for _, cfg in jobs} == {"1/2", "2/2"}
-    (imagenet, *_) = [cfg for _, cfg in load_sweep(["experiment=paper_table", "roots.imagenet=B", "roots.pascal=A"])
-                      if cfg.dataset.name == "imagenet"]  # fmt: skip
-    assert imagenet.dataset.root == "B"
+    jobs = load_sweep("experiment=paper_table", "method=gradcam", "roots.imagenet=B", "roots.pascal=A")
+    assert {(cfg.dataset.name, cfg.dataset.root) for _, cfg in jobs} == {("pascal", "A"), ("imagenet", "B")}
 
 
 def test_a_cell_of_the_paper_in_the_sweep_has_its_published_number():
     from eval.tables.published import published
 
-    for _, cfg in load_sweep(["experiment=paper_table"]):
+    for _, cfg in load_sweep("experiment=paper_table"):
         if cfg.method.name != "center":
             assert published(cfg.dataset.name, "all", cfg.model.name, cfg.method.name, "paper"), cfg.method.name
 

@@ -78,7 +78,7 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no network
     overrides = ["experiment=paper_table", f"results={tmp_path}", "roots.pascal=nowhere", "roots.imagenet=nowhere2"]
     overrides += [f"model.checkpoint={tmp_path / 'missing.pth'}"]
-    actual, problems = preflight(load_sweep(overrides))
+    actual, problems = preflight(load_sweep(*overrides))
     assert actual == []
     assert len(problems) == 3
     for word in ("nowhere", "nowhere2", "missing.pth", "roots.pascal=DIR", "roots.imagenet=DIR"):
@@ -88,7 +88,7 @@ def test_preflight_names_every_missing_thing_once_and_no_job_passes_that_lacks_o
 
 def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
     overrides = ["method=center,random", "model=vgg16,resnet50", "limit=10", f"results={tmp_path}"]
-    actual, problems = preflight(load_sweep(overrides))
+    actual, problems = preflight(load_sweep(*overrides))
     assert problems == []
     assert [job.name for job in actual] == [
         f"method={method} model={model}" for method in ("center", "random") for model in ("vgg16", "resnet50")
@@ -99,7 +99,7 @@ def test_preflight_counts_what_is_left_and_counts_shared_rows_once(tmp_path):
 
 
 def test_preflight_tells_a_bad_setting_and_a_bad_method_apart_from_a_good_job(tmp_path):
-    actual, problems = preflight(load_sweep(["method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"]))
+    actual, problems = preflight(load_sweep("method=center", "seed=0,-1", "limit=5", f"results={tmp_path}"))
     assert [job.name for job in actual] == ["seed=0"]
     assert len(problems) == 1
     assert "seed" in problems[0]

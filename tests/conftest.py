@@ -1,4 +1,4 @@
-"""Each of pytest's processes computes on one core: threads that wait for one another cost a third of the suite's time."""
+"""Each of pytest's processes computes on one core: threads that wait for one another cost a third of the time."""
 
 import os
 

@@ -12,6 +12,7 @@ from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
 from eval.networks.described import described
 from eval.networks.examine import examine, output_count
+from eval.networks.memory import keep_memory
 from eval.networks.stages import RULE, layers_by_rule
 from eval.running.config import callable_of, instantiate
 from eval.running.identity import network_settings, plain
@@ -34,6 +35,8 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
     settings = network_settings(cfg)
     device, side = device_of(cfg.device), cfg.protocol.input.side
     names = classes or ()
+    if torch.device(device).type == "cpu":
+        keep_memory()
     try:
         network = instantiate(settings.build, **_asked(settings.build._target_, names))
         if not isinstance(network, torch.nn.Module):

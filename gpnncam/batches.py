@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-# What lies beyond the processor's caches is fetched again by every layer, and the C library maps larger blocks anew for
-# each: 11 pictures of a small network take twice as long as 11 times one. The README has the measurement.
+# What lies beyond the processor's caches is fetched again by every layer, and the C library maps large blocks anew for
+# each, unless it is told to keep them. The README has the measurement.
 ROOM = 14 * 2**20
 MOST = 11  # 20 variations and the picture in two passes
 
@@ -59,6 +59,14 @@ class Passes:
             start, step = 0, self.batch or MOST
         for begin in range(start, len(pixels), step):
             yield slice(begin, begin + step)
+
+    def at_once(self, pixels: Tensor) -> int:
+        """How many pictures like pixels (1,3,h,w) pass together."""
+        if self.batch is not None or pixels.device.type != "cpu":
+            return self.batch or MOST
+        with torch.no_grad():
+            self(pixels)
+        return self.fitting[tuple(pixels.shape[2:])]
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The network's output for pixels (B,3,h,w)."""

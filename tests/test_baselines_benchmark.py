@@ -14,6 +14,16 @@ def record():
     return measure("mobilenet_v2", "occlusion", arguments)
 
 
+@pytest.mark.parametrize(
+    ("method", "passes", "batch"), [("gpnncam", 21, 11), ("gpnncam_alone", 1, 1), ("gpnncam_hr_cheap", 1, 1)]
+)
+def test_the_yardstick_passes_as_many_at_once_as_the_method(method, passes, batch):
+    arguments = argparse.Namespace(threads=1, device="cpu", side=64, classes=1, budget=0.0, calls=1, setting=[])
+    actual = measure("mobilenet_v2", method, arguments)
+    assert actual["passes"] == passes
+    assert actual["batch"] == batch
+
+
 def test_passes_and_ratios_are_those_of_the_call(record):
     # Windows of 32 at strides of 16 on 64 pixels: 3 x 3, and the whole picture.
     assert record["passes"] == 10
@@ -46,6 +56,10 @@ def test_the_table_has_a_line_per_method_and_the_networks_side_by_side(record):
     titles = [cell.strip() for cell in head.split("|")]
     assert cells[titles.index("mobilenet_v2: pictures")] == "10"
     assert cells[titles.index("vgg16: pictures")] == "7"
+    timed = {"ratio": 7.0, "cpu_ratio": 5.0}
+    for device, expected in (("cpu", "5.0"), ("NVIDIA H100", "7.0")):
+        row = markdown([line(device=device, **timed)]).splitlines()[2].split("|")
+        assert row[titles.index("mobilenet_v2: forward passes")].strip() == expected, "of a card, its own time"
     with pytest.raises(ValueError, match="line 1 is no record"):
         markdown(['{"network": "vgg16"}'])
     with pytest.raises(ValueError, match="line 2: Occlusion on mobilenet_v2 is there twice"):

@@ -100,3 +100,13 @@ def test_the_picture_alone_passes_once():
         maps = cam(image(), torch.tensor([0, 2]))
         assert model.images_seen - before == passes
         torch.testing.assert_close(maps, alone(image(), torch.tensor([0, 2])), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("share", "together"), [(1.5, 1), (0.3, 3), (0.001, MOST)])
+def test_how_many_pass_together_is_known_before_and_after_the_first_pass(share, together):
+    network = Counting(share)
+    passes = Passes(network)
+    assert passes.at_once(PIXELS[:1]) == together
+    passed(passes)
+    assert passes.at_once(PIXELS[:1]) == together
+    assert Passes(network, 4).at_once(PIXELS[:1]) == 4

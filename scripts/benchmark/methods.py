@@ -2,7 +2,7 @@
 
     python -m scripts.benchmark methods                                   full-size ResNet50 and VGG16, random weights
     python -m scripts.benchmark methods --method gradcam scorecam --network vgg16 --classes 3
-    python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table
+    python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table, by method
 
 One JSON line per network and method. `seconds`: median of the calls made within --budget, the first left out where
 there is a second; `calls`: how many. `forward`: seconds per picture of plain forward passes in the method's batches,
@@ -37,11 +37,11 @@ if TYPE_CHECKING:
 
 # Methods that take minutes are measured with fewer passes; the record names the settings.
 SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
-# Of the README's table: its columns for each network.
+# Of the README's table: its columns for each network. On a card, seconds of CPU say little.
 COLUMNS = {
     "seconds": ("seconds", ".2f"),
     "pictures": ("passes", ",d"),
-    "forward passes": ("ratio", ",.1f"),
+    "forward passes": ("cpu_ratio", ",.1f"),
     "GB": ("memory_gb", ".2f"),
 }
 
@@ -122,11 +122,13 @@ def measure(network: str, name: str, arguments: argparse.Namespace) -> dict:
     timed(forward)
     seconds, forwards, spent = [], [], 0.0
     while not seconds or (spent < arguments.budget and len(seconds) <= arguments.calls):
-        forwards.append(timed(forward))
+        if seconds:
+            forwards.append(timed(forward))
         torch.manual_seed(len(seconds))
         seen = built.images_seen
         seconds.append(timed(lambda: method(image, targets)))
         passes = built.images_seen - seen
+        batch = min(batch, passes or 1)
         forwards.append(timed(forward))
         spent += seconds[-1][0]
     seconds = seconds[1:] or seconds
@@ -168,7 +170,8 @@ def markdown(lines: list[str]) -> str:
             record = json.loads(line)
             notes = ", ".join(part.rsplit(".", 1)[-1] for part in record["settings"])
             name, network = record["label"] + f" ({notes})" * bool(notes), record["network"]
-            numbers = [f"{record[key]:{how}}" for key, how in COLUMNS.values()]
+            of_card = {"cpu_ratio": "ratio"} if record["device"] != "cpu" else {}
+            numbers = [f"{record[of_card.get(key, key)]:{how}}" for key, how in COLUMNS.values()]
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"line {number} is no record of this benchmark: {error}") from error
         if network in cells.setdefault(name, {}):

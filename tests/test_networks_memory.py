@@ -50,3 +50,17 @@ def test_pages_are_fetched_once_and_nothing_else_changes():
 def test_a_user_s_own_settings_of_the_allocator_stand():
     assert passes("keep", MALLOC_ARENA_MAX="2")[0] is False
     assert passes("keep", GLIBC_TUNABLES="glibc.malloc.trim_threshold=131072")[0] is False
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
+def test_what_it_saves_is_measured(capsys):
+    from scripts.benchmark.passes import main
+
+    assert main(["--network", "mobilenet_v2", "--side", "64", "--pictures", "1", "3", "--repeat", "1"]) == 0
+    returned, kept, head, _, *rows = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["memory"] for line in (returned, kept)] == ["returned", "kept"]
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["network", "memory", "1", "3"]
+    for record, row in zip((returned, kept), rows, strict=True):
+        ms = json.loads(record)["ms"]
+        assert [float(cell) for cell in row.split("|")[3:5]] == pytest.approx([ms["1"], ms["3"]], abs=0.06)
+        assert min(ms.values()) > 0

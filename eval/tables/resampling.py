@@ -7,18 +7,22 @@ there are, with no approximation. All functions are deterministic: same data, sa
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from eval.files.places import cores
+
 if TYPE_CHECKING:  # a table without intervals needs none of it
     from numpy.typing import ArrayLike
     from scipy import sparse
 
 RESAMPLES = 10_000
-CHUNK = 4_000_000  # entries of a block of resampling weights: 32 MB
+CHUNK = 1_000_000  # entries of a block of resampling weights: 8 MB
+TILE = 32  # resamples at a time where an average is over classes: their sums stay in the processor's caches
 
 
 @dataclass(frozen=True)
@@ -38,10 +42,17 @@ class Kinds:
 
         The mean over classes of each class's mean; a class that a resample lacks is left out of it.
         """
-        counts = _times(weights, self.counts)
+        return self.averages_of(tiles(weights))
+
+    def averages_of(self, columns: Sequence[np.ndarray]) -> np.ndarray:
+        """The same of weights as `tiles` has them."""
+        return np.concatenate([self._averages(tile) for tile in columns])
+
+    def _averages(self, tile: np.ndarray) -> np.ndarray:
+        counts = self.counts.T @ tile
         shown = counts > 0
-        means = [np.divide(_times(weights, sums), counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
-        return np.stack([mean.sum(1) / shown.sum(1) for mean in means], 1)
+        means = [np.divide(sums.T @ tile, counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
+        return np.stack([mean.sum(0) / shown.sum(0) for mean in means], 1)
 
     @property
     def varied(self) -> bool:
@@ -74,8 +85,9 @@ class Kinds:
         return self.averages(self.pictures[None].astype(float))[0]
 
 
-def _times(weights: np.ndarray, matrix: sparse.csr_matrix) -> np.ndarray:
-    return np.asarray((matrix.T @ weights.T).T)
+def tiles(weights: np.ndarray) -> list[np.ndarray]:
+    """Weights (B,K) as columns of a few resamples each, (K,b). Sparse matrices multiply them as they lie in memory."""
+    return [np.ascontiguousarray(weights[start : start + TILE].T) for start in range(0, len(weights), TILE)]
 
 
 def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:
@@ -185,8 +197,10 @@ def _drawn(total: int, size: int, resamples: int, seed: int) -> Iterator[np.ndar
     """Blocks of at most `size` lines (b,total) float64: how often each picture is drawn."""
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, size):
-        drawn = (generator.integers(total, size=total) for _ in range(min(size, resamples - start)))
-        yield np.stack([np.bincount(pictures, minlength=total) for pictures in drawn]).astype(float)
+        weights = np.empty((min(size, resamples - start), total))
+        for line in weights:
+            line[:] = np.bincount(generator.integers(total, size=total), minlength=total)
+        yield weights
 
 
 def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
@@ -195,13 +209,18 @@ def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -
     plain = np.concatenate(columns, 1) if columns else np.empty((total, 0))
     size = max(1, CHUNK // max(total, *(groups.counts.shape[1] for groups in several)))
     blocks: list[list[np.ndarray]] = [[] for _ in several]
-    for weights in _drawn(total, size, resamples, seed):
-        product, at = weights @ plain, 0
-        for groups, found in zip(several, blocks, strict=True):
-            if groups.plain:
-                end = at + 1 + len(groups.sums)
-                found.append(product[:, at + 1 : end] / product[:, at : at + 1])
-                at = end
-            else:
-                found.append(groups.averages(weights))
+    by_class = [(groups, found) for groups, found in zip(several, blocks, strict=True) if not groups.plain]
+    with ThreadPoolExecutor(cores()) as threads:  # sparse products let other threads run
+        for weights in _drawn(total, size, resamples, seed):
+            product, at = weights @ plain, 0
+            for groups, found in zip(several, blocks, strict=True):
+                if groups.plain:
+                    end = at + 1 + len(groups.sums)
+                    found.append(product[:, at + 1 : end] / product[:, at : at + 1])
+                    at = end
+            if by_class:
+                columns = tiles(weights)
+                each = threads.map(lambda one, columns=columns: one[0].averages_of(columns), by_class)
+                for (_, found), averages in zip(by_class, each, strict=True):
+                    found.append(averages)
     return map(np.concatenate, blocks)

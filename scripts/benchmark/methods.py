@@ -2,7 +2,7 @@
 
     python -m scripts.benchmark methods                                   full-size ResNet50 and VGG16, random weights
     python -m scripts.benchmark methods --method gradcam scorecam --network vgg16 --classes 3
-    python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table, by method
+    python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table
 
 One JSON line per network and method. `seconds`: median of the calls made within --budget, the first left out where
 there is a second; `calls`: how many. `forward`: seconds per picture of plain forward passes in the method's batches,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from eval.networks.classifier import Classifier
 
+# A first call also makes what later ones find made, so it is left out, unless it alone took so many times the budget.
+WARM = 5
 # Methods that take minutes are measured with fewer passes; the record names the settings.
 SHORT = {"rise": ["method.build.masks=400"], "extremal_perturbation": ["method.build.max_iter=10"]}
 # Of the README's table: its columns for each network. On a card, seconds of CPU say little.
@@ -130,7 +132,8 @@ def measure(network: str, name: str, arguments: argparse.Namespace) -> dict:
         passes = built.images_seen - seen
         batch = min(batch, passes or 1)
         forwards.append(timed(forward))
-        spent += seconds[-1][0]
+        if len(seconds) > 1 or seconds[0][0] > WARM * arguments.budget:
+            spent += seconds[-1][0]
     seconds = seconds[1:] or seconds
     total, cpu = (statistics.median(column) for column in zip(*seconds, strict=True))
     plain, plain_cpu = (statistics.median(column) / batch for column in zip(*forwards, strict=True))

@@ -106,3 +106,29 @@ def test_pairs_that_two_methods_share_are_found_in_any_order(tmp_path):
         keys, labels, values = shared(one, other)
         assert dict(zip(keys, map(tuple, values.tolist()), strict=True)) == expected
         assert set(labels) <= {"x"}
+
+
+def test_single_precision_where_it_is_exact_and_nowhere_else():
+    pictures, values, labels = drawn(3, pictures=200, methods=2)
+    groups = kinds(pictures, values, labels)
+    narrow = groups.narrow()
+    assert {matrix.dtype for matrix in (narrow.counts, *narrow.sums)} == {np.dtype(np.float32)}
+    weights = np.random.default_rng(1).integers(0, 5, (70, len(groups.pictures))).astype(float)
+    assert np.array_equal(groups.averages(weights), narrow.averages(weights))
+    assert groups.averages(weights).dtype == narrow.averages(weights).dtype == float
+    assert kinds(pictures, values / 2, labels).narrow().counts.dtype == float, "halves are no whole numbers"
+    assert kinds(pictures, values * 2**17, labels).narrow().counts.dtype == float, "200 of them leave the exact range"
+
+
+def test_averages_over_classes_of_as_many_resamples_as_there_are_however_they_are_cut(monkeypatch):
+    from eval.tables import resampling
+
+    pictures, values, labels = drawn(5, methods=2, continuous=True)
+    groups = kinds(pictures, values, labels)
+    assert groups.varied
+    expected = bootstrap(groups, 77)
+    assert expected.shape == (77, 2)
+    monkeypatch.setattr(resampling, "TILE", 7)
+    np.testing.assert_allclose(bootstrap(groups, 77), expected, rtol=1e-12)
+    monkeypatch.setattr(resampling, "CHUNK", 500)
+    np.testing.assert_allclose(bootstrap(groups, 77), expected, rtol=1e-12)

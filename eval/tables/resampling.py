@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,17 +43,33 @@ class Kinds:
 
         The mean over classes of each class's mean; a class that a resample lacks is left out of it.
         """
-        return self.averages_of(tiles(weights))
+        return self.averages_of(tiles(weights, self.counts.dtype))
 
     def averages_of(self, columns: Sequence[np.ndarray]) -> np.ndarray:
         """The same of weights as `tiles` has them."""
         return np.concatenate([self._averages(tile) for tile in columns])
 
     def _averages(self, tile: np.ndarray) -> np.ndarray:
-        counts = self.counts.T @ tile
+        size, width = self.counts.shape[1], tile.shape[1]
+        counts, *sums = (self._together.T @ tile).astype(float, copy=False).reshape(-1, size, width)
         shown = counts > 0
-        means = [np.divide(sums.T @ tile, counts, out=np.zeros_like(counts), where=shown) for sums in self.sums]
+        means = [np.divide(each, counts, out=np.zeros_like(counts), where=shown) for each in sums]
         return np.stack([mean.sum(0) / shown.sum(0) for mean in means], 1)
+
+    @cached_property
+    def _together(self) -> sparse.csr_matrix:
+        """counts and sums side by side: one product reads a tile once."""
+        from scipy import sparse
+
+        return sparse.hstack([self.counts, *self.sums], format="csr")
+
+    def narrow(self) -> Kinds:
+        """The same in float32 where every sum of a resample is a whole number that it holds exactly, as hits are."""
+        matrices = (self.counts, *self.sums)
+        largest = self.pictures.sum() * max(np.abs(matrix.data).max() for matrix in matrices)
+        if largest >= 2**24 or any((matrix.data % 1).any() for matrix in matrices):
+            return self
+        return Kinds(self.pictures, self.counts.astype(np.float32), [sums.astype(np.float32) for sums in self.sums])
 
     @property
     def varied(self) -> bool:
@@ -85,9 +102,9 @@ class Kinds:
         return self.averages(self.pictures[None].astype(float))[0]
 
 
-def tiles(weights: np.ndarray) -> list[np.ndarray]:
+def tiles(weights: np.ndarray, dtype: np.dtype) -> list[np.ndarray]:
     """Weights (B,K) as columns of a few resamples each, (K,b). Sparse matrices multiply them as they lie in memory."""
-    return [np.ascontiguousarray(weights[start : start + TILE].T) for start in range(0, len(weights), TILE)]
+    return [np.ascontiguousarray(weights[start : start + TILE].T, dtype) for start in range(0, len(weights), TILE)]
 
 
 def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:
@@ -207,9 +224,10 @@ def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -
     """The averages of each in the same resamples: one product of matrices for all averages over pairs."""
     columns = [m.toarray() for groups in several if groups.plain for m in (groups.counts, *groups.sums)]
     plain = np.concatenate(columns, 1) if columns else np.empty((total, 0))
-    size = max(1, CHUNK // max(total, *(groups.counts.shape[1] for groups in several)))
+    size = max(1, CHUNK // max(total, *(groups.counts.shape[1] for groups in several)) // TILE) * TILE
     blocks: list[list[np.ndarray]] = [[] for _ in several]
-    by_class = [(groups, found) for groups, found in zip(several, blocks, strict=True) if not groups.plain]
+    by_class = [(groups.narrow(), found) for groups, found in zip(several, blocks, strict=True) if not groups.plain]
+    kept = {groups.counts.dtype for groups, _ in by_class}
     with ThreadPoolExecutor(cores()) as threads:  # sparse products let other threads run
         for weights in _drawn(total, size, resamples, seed):
             product, at = weights @ plain, 0
@@ -218,9 +236,8 @@ def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -
                     end = at + 1 + len(groups.sums)
                     found.append(product[:, at + 1 : end] / product[:, at : at + 1])
                     at = end
-            if by_class:
-                columns = tiles(weights)
-                each = threads.map(lambda one, columns=columns: one[0].averages_of(columns), by_class)
-                for (_, found), averages in zip(by_class, each, strict=True):
-                    found.append(averages)
+            columns = {dtype: tiles(weights, dtype) for dtype in kept}
+            calls = [threads.submit(groups.averages_of, columns[groups.counts.dtype]) for groups, _ in by_class]
+            for (_, found), call in zip(by_class, calls, strict=True):
+                found.append(call.result())
     return map(np.concatenate, blocks)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 from pathlib import Path
 
@@ -45,7 +46,12 @@ def act(arguments: argparse.Namespace) -> None:
             other = {"checkout": arguments.against, "repeat": arguments.repeat}
             if arguments.against and case in done:
                 measured(call, checkout=arguments.against)
-            before = measured(call, **other) if arguments.against else None
+            before = None
+            if arguments.against:
+                try:
+                    before = measured(call, **other)
+                except RuntimeError as error:  # the other checkout may not know what is asked for
+                    print(error, file=sys.stderr)
             lines.append(beside(case, measured(call, repeat=arguments.repeat), before))
             print(json.dumps(lines[-1]), flush=True)
     print(markdown(lines))

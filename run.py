@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from eval.tables.terminal import any_terminal
-from scripts.command import guarded
+from scripts.command import guarded, imports
 from scripts.settings_page import settings_page
 
 
@@ -38,20 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(settings: Sequence[str], multirun: bool = False, show: str | None = None) -> int:
     """One job or a sweep; the exit status."""
-    from eval.running.config import load, load_jobs
-
+    with imports():
+        from eval.running.config import load, load_jobs
     if show == "job":
         return print_config([("", load(list(settings)))])
     sweeping, jobs = load_jobs(settings, multirun)
     if show:
         return print_config([(name, cfg) for name, _, cfg in jobs])
     if sweeping:
-        from eval.sweeps.sweep import run_sweep
-
+        with imports():
+            from eval.sweeps.sweep import run_sweep
         return run_sweep(jobs)
-    from eval.running.job import evaluate_job
-    from eval.running.summary import summarise
-
+    with imports():
+        from eval.running.job import evaluate_job
+        from eval.running.summary import summarise
     ((_, _, cfg),) = jobs
     outcome = evaluate_job(cfg)
     summarise(cfg, outcome)

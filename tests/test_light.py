@@ -1,5 +1,6 @@
 """What a command may import before it has anything to do with it: each list is all that it may."""
 
+import gc
 import json
 import subprocess
 import sys
@@ -87,3 +88,15 @@ def test_a_call_with_nothing_left_to_do_imports_no_library_of_methods(tmp_path):
     assert not heavy(again) & {"captum", "numba", "pytorch_grad_cam", "statsmodels", "torchvision", "zennit", "skimage"}
     # The built-in pictures are drawn with matplotlib's font; nothing is plotted.
     assert not {"scipy.stats", "matplotlib.pyplot", "matplotlib.figure"} & again
+
+
+def test_imports_leave_the_search_for_garbage_as_it_was():
+    from scripts.command import imports
+
+    gc.unfreeze()
+    with pytest.raises(ImportError), imports():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 1000, "what was made is not searched again"
+    gc.unfreeze()

@@ -236,8 +236,8 @@ def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -
                     end = at + 1 + len(groups.sums)
                     found.append(product[:, at + 1 : end] / product[:, at : at + 1])
                     at = end
-            columns = {dtype: tiles(weights, dtype) for dtype in kept}
-            calls = [threads.submit(groups.averages_of, columns[groups.counts.dtype]) for groups, _ in by_class]
+            cut = {dtype: tiles(weights, dtype) for dtype in kept}
+            calls = [threads.submit(groups.averages_of, cut[groups.counts.dtype]) for groups, _ in by_class]
             for (_, found), call in zip(by_class, calls, strict=True):
                 found.append(call.result())
     return map(np.concatenate, blocks)

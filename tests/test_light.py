@@ -93,10 +93,14 @@ def test_a_call_with_nothing_left_to_do_imports_no_library_of_methods(tmp_path):
 def test_imports_leave_the_search_for_garbage_as_it_was():
     from scripts.command import imports
 
+    def failing():
+        with imports():
+            assert not gc.isenabled()
+            raise ImportError
+
     gc.unfreeze()
-    with pytest.raises(ImportError), imports():
-        assert not gc.isenabled()
-        raise ImportError
+    with pytest.raises(ImportError):
+        failing()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 1000, "what was made is not searched again"
     gc.unfreeze()

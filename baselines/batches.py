@@ -10,7 +10,7 @@ from baselines.refusals import at_least_one
 
 # Bytes of the largest activation of a pass on a CPU. What lies beyond the processor's caches is fetched again by every
 # layer. gpnncam/README.md has the measurement.
-ROOM = 14 * 2**20
+ROOM = 28 * 2**20
 
 
 class Passes:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 # What lies beyond the processor's caches is fetched again by every layer, and the C library maps large blocks anew for
 # each, unless it is told to keep them. The README has the measurement.
-ROOM = 14 * 2**20
+ROOM = 28 * 2**20
 MOST = 11  # 20 variations and the picture in two passes
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 # What lies beyond the processor's caches is fetched again by every layer, and the C library maps large blocks anew for
 # each, unless it is told to keep them. The README has the measurement.
 ROOM = 28 * 2**20
+LEAST = 4  # however large: a head of many weights (VGG16's) is read once a pass, and once more for its gradient
 MOST = 11  # 20 variations and the picture in two passes
 
 
@@ -75,5 +76,5 @@ class Passes:
             return self.network(pixels)
         with largest(self.network) as seen:
             output = self.network(pixels)
-        self.fitting[size] = max(1, min(MOST, ROOM // seen.bytes)) if seen.bytes else MOST
+        self.fitting[size] = min(MOST, max(LEAST, ROOM // seen.bytes)) if seen.bytes else MOST
         return output

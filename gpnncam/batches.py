@@ -53,7 +53,7 @@ class Passes:
 
     def rows(self, pixels: Tensor) -> Iterator[slice]:
         """The rows of pixels (N,3,h,w) that pass together; those after the first are known once it has passed."""
-        if self.batch is None and pixels.device.type == "cpu":
+        if self._measured(pixels):
             yield slice(0, 1)
             start, step = 1, self.fitting.get(tuple(pixels.shape[2:]), 1)
         else:
@@ -63,16 +63,21 @@ class Passes:
 
     def at_once(self, pixels: Tensor) -> int:
         """How many pictures like pixels (1,3,h,w) pass together."""
-        if self.batch is not None or pixels.device.type != "cpu":
+        if not self._measured(pixels):
             return self.batch or MOST
-        with torch.no_grad():
-            self(pixels)
-        return self.fitting[tuple(pixels.shape[2:])]
+        size = tuple(pixels.shape[2:])
+        if size not in self.fitting:
+            with torch.no_grad():
+                self(pixels)
+        return self.fitting[size]
+
+    def _measured(self, pixels: Tensor) -> bool:
+        return self.batch is None and pixels.device.type == "cpu"
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """The network's output for pixels (B,3,h,w)."""
         size = tuple(pixels.shape[2:])
-        if self.batch is not None or pixels.device.type != "cpu" or size in self.fitting:
+        if not self._measured(pixels) or size in self.fitting:
             return self.network(pixels)
         with largest(self.network) as seen:
             output = self.network(pixels)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # a table without intervals needs none of it
 
 RESAMPLES = 10_000
 CHUNK = 1_000_000  # entries of a block of resampling weights: 8 MB
-TILE = 32  # resamples at a time where an average is over classes: their sums stay in the processor's caches
+TILE = 32  # resamples at a time where there are many kinds: their sums stay in the processor's caches
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Kinds:
 
     def _averages(self, tile: np.ndarray) -> np.ndarray:
         size, width = self.counts.shape[1], tile.shape[1]
-        counts, *sums = (self._together.T @ tile).astype(float, copy=False).reshape(-1, size, width)
+        counts, *sums = (self._beside.T @ tile).astype(float, copy=False).reshape(-1, size, width)
         shown = counts > 0
         means = [np.divide(each, counts, out=np.zeros_like(counts), where=shown) for each in sums]
         return np.stack([mean.sum(0) / shown.sum(0) for mean in means], 1)
 
     @cached_property
-    def _together(self) -> sparse.csr_matrix:
+    def _beside(self) -> sparse.csr_matrix:
         """counts and sums side by side: one product reads a tile once."""
         from scipy import sparse
 
@@ -103,8 +103,10 @@ class Kinds:
 
 
 def tiles(weights: np.ndarray, dtype: np.dtype) -> list[np.ndarray]:
-    """Weights (B,K) as columns of a few resamples each, (K,b). Sparse matrices multiply them as they lie in memory."""
-    return [np.ascontiguousarray(weights[start : start + TILE].T, dtype) for start in range(0, len(weights), TILE)]
+    """Weights (B,K) as columns (K,b) of TILE resamples each, of more where there are few kinds. Sparse matrices
+    multiply them as they lie in memory."""
+    wide = max(TILE, CHUNK // 4 // weights.shape[1])
+    return [np.ascontiguousarray(weights[start : start + wide].T, dtype) for start in range(0, len(weights), wide)]
 
 
 def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:

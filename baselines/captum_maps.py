@@ -51,6 +51,7 @@ class Gradient:
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries: tuple[str, ...] = ("captum",)  # whose versions decide its maps
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
@@ -87,6 +88,7 @@ class GuidedBackprop(Gradient):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ()
 
     name = "guided backprop"
 
@@ -153,6 +155,7 @@ class IntegratedGradients(Gradient):
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,
@@ -188,6 +191,8 @@ class Occlusion(Batched):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ("captum",)
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int | None = None):
         if min(window, stride) < 1 or stride > window:

@@ -42,6 +42,7 @@ class ExtremalPerturbation:
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,

@@ -61,6 +61,7 @@ class GPNNCAM:
 
     # The number is raised when its maps change for equal settings and equal variations.
     version = f"1, generator {VERSION}"
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,

@@ -24,9 +24,10 @@ class Case:
     region: the ground truth. size: (width, height) of the original picture. point: (x, y) in original pixels.
     heat: the map on the original picture's grid, None for a method that answers with a point. grid: the map as the
     method returned it, (h,w) float64, None with `heat`.
-    The rest is for measures that need the network. image: (3,h,w) RGB in [0,1] at the network's input size. target:
-    the class's index. classifier: see `eval.networks.classifier`. method: the method again, of `image` or a picture
-    like it; None where it reads no pixels. seed: the picture's own, that of the run's map.
+    The rest is for measures that need the network. image: (3,h,w) RGB in [0,1] at the protocol's input size, whatever
+    the method looks at, or at the measure's own. target: the class's index. classifier: see `eval.networks.classifier`.
+    method: the method again, of `given` or a picture like it; None where it reads no pixels. seed: the picture's own,
+    that of the run's map. own: the method's own input (3,h',w') where that is another picture than `image`.
     """
 
     region: Region
@@ -39,6 +40,12 @@ class Case:
     classifier: Any = None
     method: "Again | None" = None
     seed: int = 0
+    own: Any = None
+
+    @property
+    def given(self) -> Any:
+        """The picture that the method was given, (3,h',w')."""
+        return self.image if self.own is None else self.own
 
 
 class Again(Protocol):

@@ -176,8 +176,12 @@ def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
             unread[folder].part = part
     for run in runs_:
         try:
-            run.part  # noqa: B018 - reading is the check
-            run.failures  # noqa: B018
+            if len(run.part) > (pairs := run.info["pairs"]["all"]) and not run.info["unreadable"] and not run.seeds:
+                raise ValueError(
+                    f"{run.folder} holds {len(run.part):,} rows, and its data set has {pairs:,} pairs: some left the "
+                    "annotations since; remove the run (python -m scripts.runs remove) and evaluate it anew"
+                )
+            run.failures  # noqa: B018 - reading is the check
             good.append(run)
         except (ValueError, OSError) as error:
             bad.append(Unreadable(run.folder, str(error)))
@@ -226,7 +230,7 @@ def tell_apart(group_of_runs: Iterable[Run]) -> None:
     for group in methods.values():
         _name(group, [{"method": run.info["identity"]["method"]} for run in group])
     for group in places.values():
-        names = ("dataset", "model", "seed")
+        names = ("dataset", "model", "device", "seed")
         _name(group, [{name: run.info["identity"][name] for name in names} for run in group])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from eval.files.markdown import markdown_table
 
 # Raised whenever a field is added or changes its meaning. Runs of different versions are different runs.
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True)

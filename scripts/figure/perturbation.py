@@ -59,7 +59,7 @@ def act(arguments: argparse.Namespace) -> None:
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
     method = build_method(cfg.method, classifier, dataset.classes)
-    ((measure, _),) = build_measures(cfg).values()
+    (measure,) = (each.measure for each in build_measures(cfg).values())
     planned = plan(dataset).scorable(classifier.outputs)
     names = [arguments.picture] if arguments.picture else None
     sample, pair = named_pairs(planned, names, dataset.classes)[0] if names else choose(planned, 1, cfg.limit)[0]

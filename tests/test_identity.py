@@ -57,13 +57,11 @@ def test_declared_layouts_are_a_part():
     assert who(layouts=last) != who()
 
 
-def test_the_kind_of_device_is_a_part(monkeypatch):
+def test_the_kind_of_device_is_a_part():
     usual = who()
     assert usual["device"] == "cpu"
     assert who("method=center")["device"] is None
-    monkeypatch.setattr(Classifier, "device", torch.device("cuda", 1), raising=False)
-    seeing = Classifier.__new__(Classifier)
-    seeing.__dict__ |= vars(Classifier(network(), [0.5] * 3, [0.25] * 3, LAYERS, NAMES))
+    seeing = Classifier(network(), [0.5] * 3, [0.25] * 3, LAYERS, NAMES)
     seeing.device = torch.device("cuda", 1)
     cfg = load(["dataset=demo", "method=gradcam"])
     seeing.layers["cam"]

@@ -70,7 +70,9 @@ class Gradient:
         with differentiable():
             # A fresh leaf for each class: captum marks its input as one that requires a gradient.
             values = [
-                self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
+                self.values(
+                    Scored(self.classifier, target), full(self.classifier.normalise(image)).detach().clone()
+                ).detach()
                 for target in targets.tolist()
             ]
         return full(torch.cat(values))
@@ -210,7 +212,7 @@ class Occlusion(Batched):
         outputs: list[Tensor] = []
         values = []
         with torch.no_grad():
-            pixels = self.classifier.normalise(image)
+            pixels = full(self.classifier.normalise(image))
             count = self.passes.at_once(pixels)
             for target in targets.tolist():
                 # captum asks for the same pictures in the same order for every class: later classes get the outputs of

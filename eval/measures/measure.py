@@ -127,14 +127,20 @@ def column(name: str) -> Callable[[pd.DataFrame, Rules], np.ndarray]:
     return value
 
 
-def lines(rows: pd.DataFrame, name: str) -> np.ndarray:
+def lines(rows: pd.DataFrame, name: str, ragged: bool = False) -> np.ndarray:
     """(n,m) float64 of a field that holds a list of m numbers a row, NaN in the lines of rows that have none.
 
-    ValueError where two rows have lists of different lengths: they are of different settings.
+    ragged: lists may be shorter than m, and end in NaN. Else ValueError where two rows have lists of different
+    lengths: they are of different settings.
     """
     lists = [None if each is None or np.ndim(each) == 0 else np.asarray(each, float) for each in rows[name]]
     sizes = {len(each) for each in lists if each is not None}
-    if len(sizes) > 1:
+    if len(sizes) > 1 and ragged:
+        most = max(sizes)
+        lists = [
+            None if each is None else np.pad(each, (0, most - len(each)), constant_values=np.nan) for each in lists
+        ]
+    elif len(sizes) > 1:
         raise ValueError(f"the rows hold lists {name} of {sorted(sizes)} numbers: they are of different settings")
     empty = np.full(max(sizes, default=1), np.nan)
     return np.stack([empty if each is None else each for each in lists]) if lists else np.empty((0, 1))

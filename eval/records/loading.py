@@ -77,6 +77,11 @@ class Run:
             return Batch.of(pd.concat([each.rows for each in self.seeds], ignore_index=True)).parts()[0]
         return Batch.of(read_frame(self.folder)).parts()[0]
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures were evaluated, once for each seed that has it: sums over rows are divided by it."""
+        return sum(each.part.pictures for each in self.seeds or (self,))
+
     @functools.cached_property
     def observations(self) -> list[Observations]:
         """What measures that need the network observed; ValueError names a folder that cannot be read."""

@@ -28,12 +28,24 @@ from eval.running.unmapped import unmapped
 
 @dataclass
 class Outcome:
-    """pairs: how many were evaluated now. folders: where the rows of the methods lie, the config's own method first.
-    failed: (picture, message) of every picture that has no row."""
+    """pairs: how many were evaluated or observed now. folders: where the rows of the methods lie, the config's own
+    method first. failed: (picture, message) of every picture that has no row; unobserved: of every picture whose rows
+    lack a measure's observation."""
 
     pairs: int = 0
     folders: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    unobserved: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def complaint(self) -> str | None:
+        """What the run's last line says of the pictures that failed; None where none did."""
+        parts = [
+            f"{len(failed)} pictures failed and have no {what}:" + "".join(f"\n  {message}" for _, message in failed)
+            for failed, what in ((self.failed, "row"), (self.unobserved, "observation"))
+            if failed
+        ]
+        return "\n".join(parts) or None
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
         print(f"{method.name}: {done}; rows in {folder}")
         if measures:
             observed, failed = _observe(cfg, dataset, ready, method, seeing, measures)
-            outcome.failed += failed
+            outcome.unobserved += failed
             outcome.pairs += observed
     return outcome
 
@@ -102,7 +114,9 @@ def _evaluate(
     """Bring one method's run up to date: (its folder, pairs evaluated now, pictures that failed)."""
     protocol = Protocol.from_settings(plain(cfg.protocol))
     counts = {subset: ready.planned.count(subset) for subset in SUBSETS}
-    with Rows(ready.folder, shard_of(cfg.shard), cfg.sync) as rows:
+    # A point that needs no pixels costs less than the disk's answer, which would be most of a run's time.
+    sync = "half" if cfg.sync == "auto" and settings.blind else cfg.sync
+    with Rows(ready.folder, shard_of(cfg.shard), sync) as rows:
         unreadable, device = len(ready.planned.failed), device_of(cfg.device)
         label, classes = settings.get("label"), list(dataset.classes)
         # First of all: where rows are of other content, run.json goes on describing what they were made on.

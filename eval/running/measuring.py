@@ -143,7 +143,8 @@ class Measuring:
                         file.append(lines)
                 log.advance(len(pairs))
             guard.check(values=True)
-        return sum(len(pairs) for _, pairs in todo), failures.failed
+        lost = {key for key, _ in failures.failed}
+        return sum(len(pairs) for sample, pairs in todo if sample.key not in lost), failures.failed
 
     def _left(self, sample: Sample, pairs: list[Pair], requests: Sequence[Request]) -> list[Pair]:
         named = [(pair, (sample.key, self.classes[pair.label])) for pair in pairs]

@@ -25,7 +25,7 @@ def summarise(cfg: DictConfig, outcome: Outcome) -> None:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
     if outcome.pairs or not path.exists():
-        _draw(cfg, protocol, path, failed={key for key, _ in outcome.failed})
+        _draw(cfg, protocol, path, failed={key for key, _ in [*outcome.failed, *outcome.unobserved]})
     if path.exists():
         print(f"\nA few pictures with their heat maps and points: {path}")
 

@@ -87,7 +87,7 @@ def lines_of(name: str, measure: Any, case: Case) -> list[Line]:
     (row,) = measure.observe([case])
     if name in ("deletion", "insertion"):
         pictures = [_array(each) for each in measure.path(case, places)]
-        return [(name, np.linspace(0, 1, len(pictures)).tolist(), row["curve"], pictures)]
+        return [(name, np.minimum(np.arange(len(pictures)) * row["step"], 1).tolist(), row["curve"], pictures)]
     made = measure.pictures(case, places) if name == "road" else measure.filled(case, places)[1].pixels
     made = [_array(each) for each in made]
     count, shares, whole = len(row["shares"]), [0.0, *row["shares"]], _array(case.image)

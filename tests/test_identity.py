@@ -77,8 +77,8 @@ def test_files_of_methods_and_measures_count_by_content_and_words_do_not(tmp_pat
     words = ["+method.build.act=torch.relu", "+method.build.how=softmax"]
 
     def parts():
-        ours = who("method=finercam", "+method.build.inner=model.pt")
-        settings = load(measured).measure.custom | {"noise": "own.pt"}
+        ours = who("method=finercam")
+        settings = identity.plain(load(measured).measure.custom) | {"noise": "own.pt"}
         return (
             ours,
             who(*own),

@@ -11,6 +11,7 @@ from eval.measures.road import ROAD
 from eval.measures.stability import MaxSensitivity
 from eval.records.loading import load_run, readable
 from eval.records.observations import written
+from eval.running import job
 from eval.running import plan as planning
 from eval.running.build import build_method
 from eval.running.calling import call, seed_for
@@ -140,6 +141,7 @@ def test_a_pair_that_left_the_annotations_is_refused_and_counts_nowhere(devkit):
     objects = [part.removesuffix("</annotation>") for part in text.split("<object>")]
     kept = [part for part in objects if f"<name>{gone}</name>" not in part]
     file.write_text("<object>".join(kept) + "</annotation>")
+    job._memory.clear()  # as a new process reads them
     with pytest.raises(
         ValueError, match=rf"^1 pairs of the run's rows, picture {several} with class {gone} among them"
     ):

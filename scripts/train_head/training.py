@@ -2,7 +2,6 @@
 
 import hashlib
 import shlex
-import sys
 from argparse import Namespace
 
 import numpy as np
@@ -45,9 +44,9 @@ def train(arguments: Namespace) -> None:
     classifier, pixels = build_network(cfg, None), Protocol.from_settings(plain(cfg.protocol)).input
     digest = weights_digest(classifier.network)
     pictures = [Picture(folder, name) for name in files]
-    views = [features(classifier, pixels, pictures, arguments.cache, mirrored) for mirrored in (False, True)]
-    penalty, found = chosen(views, truth, held_out)
-    head = halved(fitted(np.concatenate(views), np.concatenate([truth, truth]), penalty))
+    inputs = features(classifier, pixels, pictures, arguments.cache)
+    penalty, found = chosen(inputs, truth, held_out)
+    head = halved(fitted(inputs, truth, penalty))
     tested = features(classifier, pixels, [Picture(folder, name) for name in test.files["JPEGImages"]], arguments.cache)
     worth = mean_average_precision(head.scores(tested), test_labels(test))
     made = provenance(str(classifier.device))
@@ -71,22 +70,18 @@ def train(arguments: Namespace) -> None:
     path = arguments.out or ROOT / "eval" / "networks" / "heads" / f"{cfg.model.name}_voc.safetensors"
     make_folder(path.parent.absolute())
     save_file({name: torch.from_numpy(value).half() for name, value in head._asdict().items()}, path, metadata)
-    print(f"{path}: {path.stat().st_size / 1e3:.0f} kB; mean average precision {found:.4f} on {held_out.sum()} pictures "
+    size = path.stat().st_size / 1e3
+    print(f"{path}: {size:.0f} kB; mean average precision {found:.4f} on {held_out.sum()} pictures "
           f"of trainval, {worth:.4f} on {len(test)} of test; penalty {penalty:.3g}")  # fmt: skip
 
 
-def chosen(views: list[np.ndarray], truth: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
-    """(the penalty with the highest mean average precision on the pictures held out, that precision).
-
-    views: (N,F) of the pictures and of their mirror images, which are trained on alone.
-    """
-    inputs = np.concatenate([view[~held_out] for view in views])
-    wanted = np.concatenate([truth[~held_out]] * len(views))
+def chosen(inputs: np.ndarray, truth: np.ndarray, held_out: np.ndarray) -> tuple[float, float]:
+    """(the penalty with the highest mean average precision on the pictures held out, that precision); inputs (N,F)."""
     worth: dict[float, float] = {}
     head = None
     for penalty in tqdm(PENALTIES, desc="penalties"):
-        head = fitted(inputs, wanted, penalty, head)
-        worth[penalty] = mean_average_precision(halved(head).scores(views[0][held_out]), truth[held_out])
+        head = fitted(inputs[~held_out], truth[~held_out], penalty, head)
+        worth[penalty] = mean_average_precision(halved(head).scores(inputs[held_out]), truth[held_out])
     best = max(worth, key=lambda penalty: worth[penalty])
     return best, worth[best]
 

@@ -3,9 +3,10 @@
     python -m scripts.page --records results/pascal_table/records --data pascal > page.md
     python -m scripts.page --data imagenet --against gradcam --measures energy
 
-Nothing is rerun. First the share of pairs hit, for All and Diff, a network a column, each under its own side; then, against
-each reference, the differences by network and over all of them: under each protocol; on the pairs that the network finds
-(its score for the class above 0, as a logistic head means it; class in its top 1, 5); by the object's share of the picture.
+Nothing is rerun. First the share of pairs hit, for All and Diff, a network a column, each under its own side. Then,
+against each reference, the differences by network and over all of them: under each protocol; on the pairs that the
+network finds (its score for the class above 0, as a logistic head means it; class in its top 1, 5); by the object's
+share of the picture.
 """
 
 from __future__ import annotations

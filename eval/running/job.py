@@ -105,7 +105,7 @@ def remaining(cfg: DictConfig, ready: Prepared, classes: Sequence[str]) -> list:
     """The entries of the run without a row; ValueError if its rows are damaged or of other content."""
     rows = read_rows(ready.folder)
     check(rows, ready.folder)
-    return select(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), rows, classes)
+    return select(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), rows, classes, cfg.draw)
 
 
 def _evaluate(
@@ -173,7 +173,7 @@ def _observe(
     classifier, network = network_of_measures(cfg, classifier, dataset.classes)
     shard, device = shard_of(cfg.shard), device_of(cfg.device)
     requests = requests_of(ready.folder, measures, network)
-    entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard)
+    entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard, cfg.draw)
     title = ready.folder.name.rpartition(".")[0]
     log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
     unit = Protocol.from_settings(plain(cfg.protocol)).input
@@ -227,7 +227,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
     settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side,
-                plain(cfg.model.get("layouts"))]  # fmt: skip
+                plain(cfg.model.get("layouts")), cfg.model.get("head")]  # fmt: skip
 
     def make() -> Classifier:
         classifier = build.build_classifier(cfg, classes)

@@ -86,7 +86,7 @@ class MaxSensitivity:
     fields = ("changes",)
     scores = (
         Score("max_sensitivity", "largest change of the map under noise on the picture, as a share of the map's norm",
-              "share", True, _largest),
+              "ratio", True, _largest),
     )  # fmt: skip
 
     def __init__(self, radius: float = 0.02, draws: int = 10):

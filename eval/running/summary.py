@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
@@ -20,7 +21,7 @@ def summarise(cfg: DictConfig, outcome: Outcome) -> None:
     once a run and again when rows were added."""
     protocol = Protocol.from_settings(plain(cfg.protocol))
     print()
-    print_runs(outcome.folders, protocol)
+    print_runs(outcome.folders, protocol, _shown(cfg))
     if cfg.method.blind:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
@@ -38,7 +39,17 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
         if folders and protocol not in printed:
             printed.append(protocol)
             print()
-            print_runs(folders, protocol, brief=False)
+            print_runs(folders, protocol, _shown(*configs))
+
+
+def _shown(*configs: DictConfig) -> list[str]:
+    """The scores of the tables: hits, and of each measure= the one that bears its name, or its first."""
+    names = ["hit"]
+    for cfg in configs:
+        for measure in map(instantiate, (cfg.get("measure") or {}).values()):
+            scores = [score.name for score in measure.scores]
+            names.append(measure.name if measure.name in scores else scores[0])
+    return list(dict.fromkeys(names))
 
 
 def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> None:

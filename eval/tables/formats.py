@@ -58,7 +58,7 @@ def signed(value: float, digits: int) -> str:
 
 
 def share(cell: Line) -> str:
-    """What an incomplete cell's value stands on: "100 of 7,012", "166, from 608 of 1,463 rows" for a top-k cell, whose
+    """What an incomplete cell's value stands on: "100 of 7,013", "166, from 608 of 1,463 rows" for a top-k cell, whose
     n is no share of all pairs, and the pictures whose pairs nobody knows."""
     rows = f"{int(cell['rows'] - cell['unranked']):,} of {int(cell['pairs']):,}"
     if pd.notna(cell["top_k"]):

@@ -121,7 +121,7 @@ def test_an_observation_never_outlives_its_row(results, capsys):
     with pytest.raises(SystemExit, match=f"the observation of {row['key']}, {row['label']} is about a map whose point"):
         frame(results, capsys, "--measure", "average_drop")
     with pytest.raises(RuntimeError, match=f"picture {row['key']}.* and was .{row['x'] + 1}, "):
-        evaluate(results, "measure=idsds")
+        evaluate(results, "measure=single_deletion")
     assert frame(results, capsys).n.tolist() == [4, 2], "who does not ask for observations does not read them"
     (folder(results) / "rows.jsonl").write_text("".join([lines[0], *lines[3:]]))
     with pytest.raises(SystemExit, match="which the run has no row of"):

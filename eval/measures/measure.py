@@ -7,7 +7,8 @@ their fields lie beside the rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ import pandas as pd
 from eval.game.pointing import Heat
 from eval.game.protocol import Protocol as Rules
 from eval.game.region import Region
+
+if TYPE_CHECKING:
+    from eval.measures.thresholds import Thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,14 @@ class Case:
     def given(self) -> Any:
         """The picture that the method was given, (3,h',w')."""
         return self.image if self.own is None else self.own
+
+    @cached_property
+    def thresholds(self) -> "Thresholds":
+        """The map against the region at every threshold, computed once for all measures that read it."""
+        from eval.measures.thresholds import thresholds
+
+        assert self.heat is not None, "a point has no thresholds"
+        return thresholds(self.heat, self.region.mask)
 
 
 class Again(Protocol):

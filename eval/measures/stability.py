@@ -74,7 +74,8 @@ def _largest(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
 
 
 class MaxSensitivity:
-    """Max-sensitivity (Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019).
+    """Max-sensitivity (Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019). A test, not a
+    rank: a constant map passes it best, and its order of methods is unreliable (arXiv 2412.10942).
 
     changes: for each of `draws` copies of the picture, every value moved by up to `radius` (uniform, kept within
     [0,1]), the distance of its map from the row's, divided by the norm of the row's; None for a map of zeros. The
@@ -86,7 +87,7 @@ class MaxSensitivity:
     fields = ("changes",)
     scores = (
         Score("max_sensitivity", "largest change of the map under noise on the picture, as a share of the map's norm",
-              "ratio", True, _largest),
+              "ratio", True, _largest, ranked=False),
     )  # fmt: skip
 
     def __init__(self, radius: float = 0.02, draws: int = 10):

@@ -23,7 +23,7 @@ from scripts.command import Command, command
 if TYPE_CHECKING:
     import numpy as np
 
-MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "idsds"]
+MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "adcc", "infidelity", "single_deletion"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -67,7 +67,7 @@ def plan(dataset: Any, on_error: str = "stop") -> Plan:
         why = f"; {len(failed)} annotations cannot be read, the first: {failed[0][1]}" if failed else ""
         raise ValueError(f"the data set is empty: no pair in {len(dataset)} pictures{why}")
     order = sorted(seen, key=lambda key: hashlib.sha256(key.encode()).digest())
-    return Plan(entries, failed, {key: rank for rank, key in enumerate(order)})
+    return Plan(entries, failed, ranks={key: rank for rank, key in enumerate(order)})
 
 
 def _name(dataset: Any, index: int) -> str:

@@ -73,6 +73,24 @@ def test_the_reference_is_one(records):
         effects(loaded(records), Changes(), "gpnncam", LABEL)
 
 
+def test_networks_each_at_the_side_of_their_own_settings_are_pooled(records):
+    wider = SQUASHED | {"side": 240}
+    own = {"dataset": {"name": "pascal", "domain": "voc"}, "model": {"name": "lite1", "side": 240}}
+    for number, method in enumerate(("gradcam", "gpnncam")):
+        write_run(records.parent, method, rows(30, 0.5, 40 + number), model="lite1", source=wider, config=own)
+    frame = effects(loaded(records), Changes(), "gradcam", "paper", resamples=50)
+    ours = frame[(frame["method"] == "gpnncam") & (frame["protocol"] == "paper")].set_index("model")
+    assert set(ours.index) == {"resnet50", "vgg16", "lite1", "all 3"}
+    assert ours["n"]["all 3"] == ours["n"][["resnet50", "vgg16", "lite1"]].sum()
+    usual = frame[frame["method"] == "gpnncam"].set_index("model")["passes"]
+    assert usual["lite1"] == pytest.approx(usual["vgg16"] * (240 / 224) ** 2, rel=0.2)
+    # Rows at 224 as well: which of them is the network's own under `paper` is no question any more.
+    write_run(records.parent, "gradcam", rows(30, 0.5, 50), model="lite1", config=own)
+    frame = effects(loaded(records), Changes(), "gradcam", "paper", resamples=50)
+    assert "paper [input.side=240]" in set(frame[frame["model"] == "lite1"]["protocol"])
+    assert set(frame[frame["protocol"] == "paper"]["model"]) == {"resnet50", "vgg16", "all 2"}
+
+
 def test_the_command(records, capsys):
     assert script.main(["--records", str(records), "--against", "gradcam", "--reference", "paper"]) == 0
     printed = capsys.readouterr().out

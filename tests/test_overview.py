@@ -40,7 +40,7 @@ def observe(folder, content, part, fields):
 def curve(start, end):
     def fields(row):
         jitter = 0.05 * np.random.default_rng(abs(hash_of(row))).random()
-        return {"curve": [round(float(v), 6) for v in np.linspace(start, end, 11) + jitter]}
+        return {"curve": [round(float(v), 6) for v in np.linspace(start, end, 11) + jitter], "step": 0.1}
 
     return fields
 

@@ -1,6 +1,7 @@
 """What a run or a sweep prints at its end: the table of its rows, and where its pictures are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hydra.utils import instantiate
@@ -10,7 +11,6 @@ from eval.game.protocol import Protocol
 from eval.running.build import build_method
 from eval.running.identity import plain
 from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
-from eval.running.plan import Plan
 from eval.tables.table import print_runs
 
 PICTURES = 4
@@ -26,7 +26,7 @@ def summarise(cfg: DictConfig, outcome: Outcome) -> None:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
     if outcome.pairs or not path.exists():
-        _draw(cfg, protocol, path, failed={key for key, _ in outcome.failed})
+        _draw(cfg, protocol, path, failed={key for key, _ in [*outcome.failed, *outcome.unobserved]})
     if path.exists():
         print(f"\nA few pictures with their heat maps and points: {path}")
 
@@ -59,7 +59,7 @@ def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> 
     classifier = prepare_classifier(cfg, dataset.classes)
     planned = planned.scorable(classifier.outputs)
     # A picture that could not be evaluated would fail here too, and its error would hide the first one.
-    planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
+    planned = replace(planned, entries=[entry for entry in planned.entries if entry[1].key not in failed])
     pairs = choose(planned, PICTURES, cfg.limit)
     if not pairs:
         return

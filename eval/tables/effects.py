@@ -19,7 +19,7 @@ from eval.tables.formats import DAGGER, decimal, decimals, signed
 from eval.tables.layout import named, place
 from eval.tables.paired import chosen
 from eval.tables.resampling import RESAMPLES
-from eval.tables.rules import Changes, Rule
+from eval.tables.rules import Changes, Rule, own_side
 from eval.tables.scores import SCORES
 from eval.tables.statistics import RULE, holm, paired_test
 
@@ -54,18 +54,20 @@ def effects(
     against, protocol: the reference's method and the label of its rules; None: there is one. The pairs are those that
     count for the reference: with changes.top_k its network's top k. `left_out` counts pairs of the data set, or of that
     top k, that are missing on either side. Over several networks a picture's answers of all networks are exchanged
-    together; p_holm is corrected for all lines. ValueError where no run, or more than one rule, is the reference's.
+    together; p_holm is corrected for all lines. A network that has rows at its own side alone (see `own_side`) stands
+    under the protocol as it is named. ValueError where no run, or more than one rule, is the reference's.
     """
     top_k, plain = changes.top_k, Changes(changes.tolerance, changes.average, changes.measure)
     arms: list[Arm] = []
-    for rule, scored in by_rule(runs, plain):
-        for run in scored:
-            if run.model is None:
-                continue
-            same = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
-            if not same:
-                arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
-            (same or arms[-1:])[0].runs[run.model] = run
+    scored = [(rule, run) for rule, of_rule in by_rule(runs, plain) for run in of_rule if run.model is not None]
+    labels = {(rule.label, run.dataset, run.model) for rule, run in scored}
+    for rule, run in scored:
+        usual = own_side(rule, run)
+        rule = rule if (usual.label, run.dataset, run.model) in labels else usual
+        same = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
+        if not same:
+            arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
+        (same or arms[-1:])[0].runs[run.model] = run
     names = {run.method for run in chosen(runs, [against])[0]}
     references = [arm for arm in arms if arm.method in names and protocol in (None, arm.rule.label)]
     lines = []
@@ -117,7 +119,7 @@ def _line(
         "method": arm.method,
         "label": arm.label,
         "protocol": arm.rule.label,
-        "passes": sum(_passes(arm.runs[model], arm.rule.protocol.input) for model in models) / len(models),
+        "passes": sum(_passes(arm.runs[model]) for model in models) / len(models),
         "n": len(both),
         "left_out": sum(left[model] or 0 for model in models),
         "complete": all(left[model] == 0 for model in models),
@@ -133,10 +135,11 @@ def _line(
     }
 
 
-def _passes(run: Run, pixels: Input) -> float:
+def _passes(run: Run) -> float:
     """Passes of 224 x 224 for a picture: a row counts those of the protocol's input. Of several seeds the mean."""
     if run.seeds:
-        return sum(_passes(each, pixels) for each in run.seeds) / len(run.seeds)
+        return sum(_passes(each) for each in run.seeds) / len(run.seeds)
+    pixels = Input(**run.info["identity"]["input"])
     sizes = [pixels.size(width, height) for width, height in zip(run.rows["width"], run.rows["height"], strict=True)]
     areas = pd.Series([width * height for width, height in sizes], run.rows.index)
     return float((run.rows["forwards"] * areas).sum() / UNIT / max(1, run.rows["key"].nunique()))

@@ -69,7 +69,7 @@ def signed(value: float, digits: int) -> str:
 
 
 def share(cell: Line) -> str:
-    """What an incomplete cell's value stands on: "100 of 7,012"; "166, from 608 of 1,463 rows" for a top-k cell where
+    """What an incomplete cell's value stands on: "100 of 7,013"; "166, from 608 of 1,463 rows" for a top-k cell where
     nobody knows how many there are; and the pictures whose pairs nobody knows."""
     if pd.notna(cell["expected"]) and pd.notna(cell["top_k"]):
         return f"{int(cell['n']):,} of {int(cell['expected']):,}"

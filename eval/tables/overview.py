@@ -23,8 +23,9 @@ from eval.tables.scores import SCORES
 from eval.tables.statistics import RULE
 
 MEASURES = (
-    "hit", "energy", "deletion", "insertion", "road", "gpnn_deletion", "average_drop", "average_increase", "idsds",
-    "max_sensitivity", "stability", "randomisation",
+    "hit", "energy", "pixel_ap", "iou_best", "deletion", "insertion", "road", "gpnn_deletion", "average_drop",
+    "average_increase", "adcc", "infidelity_share", "single_deletion", "idsds", "max_sensitivity", "stability",
+    "randomisation",
 )  # fmt: skip
 
 

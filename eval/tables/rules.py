@@ -123,6 +123,18 @@ def rules_of(run: Run, changes: Changes) -> list[Rule]:
     return rules
 
 
+def own_side(rule: Rule, run: Run) -> Rule:
+    """The rule with the named protocol's side where the run's is the one that its network's settings name."""
+    protocol, side = rule.protocol, (run.info["config"].get("model") or {}).get("side")
+    if side != protocol.input.side:
+        return rule
+    try:
+        usual = named_protocol(protocol.name).input.side
+    except FileNotFoundError:
+        return rule
+    return replace(rule, protocol=replace(protocol, input=replace(protocol.input, side=usual)))
+
+
 def observed_rules(rules: list[tuple[Run, Rule]]) -> list[tuple[Run, Rule]]:
     """The same for scores of rows; for a score of a measure's observations, each run's rule for each of its settings.
 

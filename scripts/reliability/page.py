@@ -104,8 +104,8 @@ def _chart(part: pd.DataFrame, names: list[str]) -> str:
         drawn.append(f'<polyline points="{points}" fill="none" stroke="{hue}" stroke-width="2"/>')
         ends.append([y(line["value"].iloc[-1]), x(line["n"].iloc[-1]), hue, str(measure)])
     ends.sort()
-    step = min(13.0, (HEIGHT - TOP) / max(1, len(ends)))
-    floor_at = HEIGHT - step * len(ends)
+    step = min(13.0, (HEIGHT - TOP - BOTTOM) / max(1, len(ends)))
+    floor_at = HEIGHT - BOTTOM + 4 - step * len(ends)
     last = -np.inf
     for number, (down, across, hue, measure) in enumerate(ends):
         last = max(min(down, floor_at + step * number), last + step)

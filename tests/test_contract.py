@@ -37,8 +37,10 @@ SHORT = {
     "integrated_gradients": ["method.build.steps=4"],
     "extremal_perturbation": ["method.build.max_iter=2"],
     "smoothgrad": ["method.build.n=2"],
+    "other_picture": ["method.of=gradcam"],
     "custom": ["method.build._target_=own_method.explain", "+method.build.factor=2.0"],
 }
+FOLDERS = ("maps", "other_picture")  # of heat maps, which they read
 OWN_METHOD = """
 def explain(image, targets, classifier, factor):
     output = classifier.network(classifier.normalise(image))
@@ -148,8 +150,11 @@ def built(name, classifier, folder, monkeypatch):
         path = folder / "maps" / "a" / "b" / f"{label}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.full((3, 4), len(label), np.float16))
+        other = folder / "maps" / "c" / path.name
+        other.parent.mkdir(exist_ok=True)
+        np.save(other, np.arange(12.0).reshape(3, 4) + len(label))
     settings = configured(name).copy()
-    if name == "maps":
+    if name in FOLDERS:
         settings.folder = str(folder / "maps")
     return build_method(settings, None if settings.blind else classifier, CLASSES), settings
 

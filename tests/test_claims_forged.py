@@ -216,7 +216,7 @@ def test_counts_beyond_reason_are_refused_by_the_head_alone(place, tmp_path, mon
 
     for name, value, words in (
         ("MOST_ROWS", 200, "says that it has 220 rows"),
-        ("BYTES_A_ROW", -(1 << 10), "220 rows have"),
+        ("BYTES_A_ROW", -(1 << 14), "220 rows have"),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(rows_file, name, value)

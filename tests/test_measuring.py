@@ -206,7 +206,8 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
     names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
     built = build_measures(load([f"measure=[{','.join(names)}]"]))
     assert sorted(built) == names
-    for name, (measure, part) in built.items():
+    for name, each in built.items():
+        measure, part = each.measure, each.part
         assert measure.name == part["name"] == name
         assert not set(part["build"]) & set(getattr(measure, "speed", ()))
         for score in measure.scores:

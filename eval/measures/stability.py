@@ -54,7 +54,7 @@ class Stability:
         if first.method is None or first.grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]
         targets = [case.target for case in cases]
-        maps = [first.method(first.image, targets, seed) for seed in seeds_of(first, self.seeds)]
+        maps = [first.method(first.given, targets, seed) for seed in seeds_of(first, self.seeds)]
         rows = []
         for number, case in enumerate(cases):
             assert case.grid is not None, "one call returns maps for all cases or for none"
@@ -87,7 +87,7 @@ class MaxSensitivity:
     fields = ("changes",)
     scores = (
         Score("max_sensitivity", "largest change of the map under noise on the picture, as a share of the map's norm",
-              "share", True, _largest, ranked=False),
+              "ratio", True, _largest, ranked=False),
     )  # fmt: skip
 
     def __init__(self, radius: float = 0.02, draws: int = 10):
@@ -104,8 +104,8 @@ class MaxSensitivity:
         maps = []
         for seed in seeds_of(first, self.draws):
             generator = torch.Generator().manual_seed(seed)
-            noise = self.radius * (2 * torch.rand(first.image.shape, generator=generator) - 1)
-            maps.append(first.method((first.image + noise.to(first.image)).clamp(0, 1), targets, first.seed))
+            noise = self.radius * (2 * torch.rand(first.given.shape, generator=generator) - 1)
+            maps.append(first.method((first.given + noise.to(first.given)).clamp(0, 1), targets, first.seed))
         rows = []
         for number, case in enumerate(cases):
             assert case.grid is not None, "one call returns maps for all cases or for none"

@@ -61,7 +61,7 @@ def act(arguments: argparse.Namespace) -> None:
         (case,) = cases_of(again(image, [target], seed), sample.size, [sample.region(target)])
         cases.append(replace(case, image=image, target=target, classifier=classifier, seed=seed, method=again))
     lines = [["measure", "forward passes", "s a pair", "of its forward passes"]]
-    for name, (measure, _) in build_measures(cfg).items():
+    for name, measure in ((name, each.measure) for name, each in build_measures(cfg).items()):
         seconds, ratios, passes = [], [], 0
         for number, case in enumerate(cases):
             before = classifier.images_seen

@@ -18,14 +18,19 @@ from gpnncam.pictures import each, enlarged, resized
 # Five of the 256 colours of matplotlib's inferno, dark to bright.
 COLOURS = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], float)
 
+# Pixels of the longer side of what an explanation keeps and shows; a notebook embeds it.
+SHOWN = 800
+
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
     """The answer about one picture and K classes.
 
-    picture: (H,W,3) uint8. targets: K numbers of classes. names: K texts. scores: K logits of the network. maps:
-    (K,h,w), as the method returns them. heat: (K,H,W) in [0,1], the maps on the picture's grid, each from its lowest to
-    its highest value (a constant one is 0). points: K pairs (x, y), the highest pixel, from the top left corner.
+    picture: (H,W,3) uint8, upright; one of more than 800 pixels a side is reduced to that. size: (width, height) of
+    the given one. targets: K numbers of classes. names: K texts. scores: K logits of the network. maps: (K,h,w), as the
+    method returns them. heat: (K,H,W) float32 in [0,1], the maps on the grid of `picture`, each from its lowest to its
+    highest value (a constant one is 0). points: K pairs (x, y), the highest pixel of `heat`, in pixels of the given
+    picture from the top left corner.
     """
 
     picture: np.ndarray
@@ -35,6 +40,7 @@ class Explanation:
     maps: Tensor
     heat: np.ndarray
     points: list[tuple[int, int]]
+    size: tuple[int, int]
 
     def overlay(self, index: int = 0, strength: float = 0.5) -> np.ndarray:
         """(H,W,3) uint8: the picture under the heat map of class number `index` of `targets`; for plt.imshow or
@@ -80,10 +86,10 @@ def explain(
 def _one(
     method: Callable[[Tensor, Tensor], Any], classifier: Wrapped, picture: Tensor, targets: Any, top: int, seed: int
 ) -> Explanation:
-    pixels = resized(picture, classifier.side).to(classifier.device)
+    pixels = resized(picture, (classifier.side, classifier.side)).to(classifier.device)
     # A method states where it reads larger pictures than the network was trained on.
     side = getattr(method, "side", classifier.side)
-    given = pixels if side == classifier.side else resized(picture, side).to(classifier.device)
+    given = pixels if side == classifier.side else resized(picture, (side, side)).to(classifier.device)
     with torch.no_grad():
         output = classifier.network(classifier.normalise(pixels))
         logits = [float(classifier.score(output, index)[0]) for index in range(len(classifier.outputs))]
@@ -99,20 +105,25 @@ def _one(
     if maps.dim() != 3 or len(maps) != len(chosen) or not torch.isfinite(maps).all():
         raise ValueError(f"expected {len(chosen)} finite maps (K,h,w), got {tuple(maps.shape)}")
     height, width = picture.shape[1:]
-    heat = enlarged(maps.double(), (height, width))
+    shrink = min(1.0, SHOWN / max(height, width))
+    shown = max(1, round(height * shrink)), max(1, round(width * shrink))
+    heat = enlarged(maps.double(), shown)
     low, span = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True) - heat.amin((1, 2), keepdim=True)
     heat = torch.where(span > 0, (heat - low) / span.clamp_min(1e-300), 0.0)
-    peaks = [divmod(int(one.argmax()), width) for one in heat]
+    peaks = [divmod(int(one.argmax()), shown[1]) for one in heat]
     names = [classifier.classes[index] if classifier.classes else str(index) for index in chosen]
-    image = (picture * 255).round().byte().movedim(0, -1).numpy()
-    points = [(column, row) for row, column in peaks]
-    return Explanation(image, chosen, names, [logits[index] for index in chosen], maps, heat.numpy(), points)
+    image = (resized(picture, shown) * 255).round().byte().movedim(0, -1).numpy()
+    points = [(int((column + 0.5) * width / shown[1]), int((row + 0.5) * height / shown[0])) for row, column in peaks]
+    scores = [logits[index] for index in chosen]
+    return Explanation(image, chosen, names, scores, maps, heat.float().numpy(), points, (width, height))
 
 
 def _png(pixels: np.ndarray) -> bytes:
     """(H,W,3) uint8 as a PNG file (W3C's specification: signature, IHDR, IDAT, IEND)."""
     height, width, _ = pixels.shape
-    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)  # filter 0: none
+    rows = pixels.reshape(height, -1)
+    # Filter 2: each row as its difference from the row above, which packs photographs better.
+    lines = np.insert(np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1])), 0, 2, axis=1)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 6)), (b"IEND", b""))
     chunks = [

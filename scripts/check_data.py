@@ -36,7 +36,7 @@ FEW = 128  # pictures: a process that decodes takes seconds to start
 # Pictures, pairs, difficult pairs of complete data sets; None: not known for certain. VOC2007 test was counted on the
 # published annotations, ILSVRC2012 val has one class per picture and so no difficult pair.
 KNOWN = {
-    "pascal": (4952, 7012, 2230),
+    "pascal": (4952, 7013, 2230),
     "imagenet": (50000, 50000, 0),
     "coco": (40504, None, None),
 }

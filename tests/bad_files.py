@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from eval.files.parsed import DEEPEST
 from tests.bad_input import BAD, devkit, encoded, voc
 
 COCO = {
@@ -41,7 +42,7 @@ RLE = {"size": [50, 60], "counts": "not a run length"}
 COCO_FILES = {
     "COCO: no JSON": (coco(b"{"), "is no readable JSON"),
     "COCO: no UTF-8": (coco(b'{"images": "\xff"}'), "annotations.json"),
-    "COCO: a hundred thousand levels": (coco(b"[" * 100_000), "is no readable JSON"),
+    "COCO: more levels than are read": (coco(b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1)), "more than 100 levels"),
     "COCO: a list": (coco(lambda c: [1]), "has no list 'images'"),
     "COCO: no categories": (coco(lambda c: c.pop("categories") and None), "has no list 'categories'"),
     "COCO: an image without a name": (coco(lambda c: c["images"][0].pop("file_name") and None), "has no id or no file"),

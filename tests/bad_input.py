@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from eval.datasets.pictures import MAX_PIXELS
 from eval.networks.checkpoint import random_weights
 from tests import voc_devkit
 
@@ -47,7 +48,6 @@ def voc(root: Path) -> list[str]:
 
 
 SOUND = voc_devkit.xml({"key": BAD, "size": SIZE, "objects": [("cat", (5, 6, 30, 40), False)]})
-LAUGHS = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
 
 
 def changed(old: str, new: str) -> bytes:
@@ -67,13 +67,8 @@ def size(width, height) -> bytes:
 
 
 VOC_XML = {
-    "entities that grow without end": (f'<!DOCTYPE a [<!ENTITY l0 "ha">{LAUGHS}]><a>&l9;</a>'.encode(), "is refused"),
-    "an entity that reads a file": (
-        b'<!DOCTYPE a [<!ENTITY f SYSTEM "file:///etc/passwd">]><annotation><filename>&f;</filename></annotation>',
-        "is refused",
-    ),
-    "a document type on the web": (b'<!DOCTYPE a SYSTEM "http://127.0.0.1:9/a.dtd"><annotation/>', "is refused"),
-    "parameter entities": (b'<!DOCTYPE a [<!ENTITY % p SYSTEM "file:///etc/hostname"> %p;]><a/>', "is refused"),
+    "an entity": (b'<!DOCTYPE a [<!ENTITY e "cat">]>' + changed("cat", "&e;"), "is refused"),
+    "a document type": (b"<!DOCTYPE annotation>" + SOUND.encode(), "is refused"),
     "no size": (changed("<size><width>60</width><height>50</height><depth>3</depth></size>", ""), "has no <size>"),
     "no width": (changed("<width>60</width>", ""), "has no <size> with <width>"),
     "a size of zero": (size(0, 50), "0 x 50 pixels does not exist"),
@@ -99,7 +94,6 @@ VOC_XML = {
     "zeros": (b"\0" * 500, "is no readable XML"),
     "bytes that are no UTF-8": (changed("cat", "c\xff").replace(b"\xc3\xbf", b"\xff"), "is no readable XML"),
     "an unknown encoding": (b'<?xml version="1.0" encoding="klingon"?>' + SOUND.encode(), "is no readable XML"),
-    "a hundred thousand levels": (b"<a>" * 100_000 + b"</a>" * 100_000, "has no <size>"),
     "an XML of 9 MiB": (SOUND.encode() + b" " * (9 << 20), "larger than 8 MiB"),
 }
 
@@ -130,8 +124,7 @@ VOC_PICTURE = {
     "an empty picture": (b"", "no picture in a known format"),
     "a text": (b"this is no picture", "no picture in a known format"),
     "a web page": (b"<!DOCTYPE html><html>404</html>", "no picture in a known format"),
-    "50,000 x 50,000 pixels": (claims(50_000, 50_000), "pixels"),
-    "200,000 x 1,000 pixels": (claims(200_000, 1_000), "pixels"),
+    "a row more than the limit": (claims(10_000, MAX_PIXELS // 10_000 + 1), "pixels are refused"),
     "a header without pixels": (claims(60, 50), "damaged or truncated"),
     "a PNG with a wrong bit": (broken_png(), "damaged or truncated"),
     "a picture of another size": (encoded(61, 50), "is 61 x 50, its annotation says 60 x 50"),
@@ -194,8 +187,8 @@ VOC_FILES = {
     "an empty list": (listed(b""), "is empty or names a picture twice"),
     "a picture twice": (listed(b"000001\n000002\n000001\n"), "names a picture twice"),
     "a list that is no text": (listed(b"000001\n\xff\xfe\n"), "test.txt"),
-    "a key that leads out": (listed(b"../../../etc/passwd\n"), ""),
-    "an absolute key": (listed(b"/etc/passwd\n"), ""),
+    "a key that leads out": (listed(b"../../../elsewhere\n"), ""),
+    "an absolute key": (listed(b"/elsewhere/key\n"), ""),
     "nothing to ask": (only_flagged, "no pair"),
 }
 
@@ -212,7 +205,7 @@ SETTINGS = {
     "shard=first": "shard must be i/n",
     "shard=1/2/3": "shard must be i/n",
     "on_error=ignore": "on_error must be stop or skip",
-    "sync=never": "sync must be picture or second",
+    "sync=never": "sync must be auto or picture or second",
     "save_maps=maybe": "save_maps must be true or false",
     "device=gpu": "device must be auto, cpu, cuda or cuda:N",
     "device=cuda:99": "device=cuda:99: this machine has",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from eval.datasets.pictures import MAX_PIXELS
 from eval.records.rows import read_rows
 from eval.running.config import EXPECTED, load
 from eval.running.job import evaluate_job
@@ -136,7 +137,7 @@ def command(*arguments):
 
 def test_the_command_line_goes_on_lists_the_picture_at_the_end_and_exits_with_an_error(tmp_path):
     base = devkit(tmp_path)
-    (base / "JPEGImages" / f"{BAD}.jpg").write_bytes(bad_input.claims(50_000, 50_000))
+    (base / "JPEGImages" / f"{BAD}.jpg").write_bytes(bad_input.claims(10_000, MAX_PIXELS // 10_000 + 1))
     arguments = [*voc(base), *TINY, "compare=false", f"results={tmp_path / 'results'}", "on_error=skip"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(

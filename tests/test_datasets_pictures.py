@@ -100,8 +100,7 @@ BAD = {
     "gif cut": (valid("GIF")[:-300], "damaged or truncated"),
     "webp cut": (valid("WEBP")[:-20], "no picture|damaged or truncated"),
     "tiff cut": (valid("TIFF")[:3000], "no picture|damaged or truncated"),
-    "png bomb": (png_claiming(50_000, 50_000), "pixels"),
-    "jpeg bomb": (jpeg_claiming(50_000, 50_000), "pixels"),
+    "jpeg above the limit": (jpeg_claiming(10_000, MAX_PIXELS // 10_000 + 1), "pixels are refused"),
     "png above the limit": (png_claiming(10_000, MAX_PIXELS // 10_000 + 1), "pixels are refused"),
     "png of no size": (png_claiming(0, 0), "no picture|damaged"),
 }
@@ -124,7 +123,9 @@ def test_a_missing_picture_is_named(tmp_path):
             Picture(tmp_path, name)()
 
 
-@pytest.mark.parametrize("name", ["../secret.jpg", "/etc/passwd", "a/../../secret.jpg", "", "a\0b", "..", "\udcff.jpg"])
+@pytest.mark.parametrize(
+    "name", ["../secret.jpg", "/elsewhere/a.jpg", "a/../../secret.jpg", "", "a\0b", "..", "\udcff.jpg"]
+)
 def test_names_that_leave_the_folder_are_refused(tmp_path, name):
     (tmp_path / "root").mkdir()
     colours().save(tmp_path / "secret.jpg")

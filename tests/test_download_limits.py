@@ -1,8 +1,7 @@
-"""Downloads from servers that trickle, never end or answer from another place, and archives made to lead out."""
+"""Downloads from servers that trickle, never end or answer from another place, and archives of other things than files."""
 
 import hashlib
 import http.server
-import os
 import shutil
 import ssl
 import subprocess
@@ -149,31 +148,6 @@ def test_an_answer_that_does_not_say_where_it_begins_is_refused(server, tmp_path
         download(f"{server}/without_range", tmp_path / "f", DIGEST)
 
 
-def chain(victim):
-    """CVE-2025-4517: links whose resolved path is longer than PATH_MAX, so that a check by realpath stops early."""
-    members, path = [], ""
-    for letter in "abcdefghijklmnop":
-        folder = os.path.join(path, "d" * 247)
-        members.append(({"name": folder, "type": tarfile.DIRTYPE, "mode": 0o755}, b""))
-        members.append(({"name": os.path.join(path, letter), "type": tarfile.SYMTYPE, "linkname": "d" * 247}, b""))
-        path = folder
-    long = os.path.join("/".join("abcdefghijklmnop"), "l" * 254)
-    members.append(({"name": long, "type": tarfile.SYMTYPE, "linkname": "../" * 16}, b""))
-    members.append(({"name": "escape", "type": tarfile.SYMTYPE, "linkname": f"{long}/../../{victim}"}, b""))
-    members.append(({"name": "hard", "type": tarfile.LNKTYPE, "linkname": "escape/flag"}, b""))
-    return [*members, ({"name": "hard"}, b"overwritten"), ({"name": "escape/evil"}, b"evil")]
-
-
-def test_a_chain_of_links_leads_nowhere(tmp_path):
-    (tmp_path / "victim").mkdir()
-    (tmp_path / "victim" / "flag").write_text("original")
-    with pytest.raises(RuntimeError, match=r"'a' is neither a file nor a folder"):
-        extract(tar(tmp_path / "x.tar", chain("victim")), tmp_path / "root")
-    assert [p.name for p in (tmp_path / "victim").iterdir()] == ["flag"]
-    assert (tmp_path / "victim" / "flag").read_text() == "original"
-    assert list((tmp_path / "root").iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("members", "said"),
     [
@@ -190,3 +164,12 @@ def test_only_files_and_folders_of_one_name_each(tmp_path, members, said):
     with pytest.raises(RuntimeError, match=rf"x\.tar.*{said}|{said}"):
         extract(tar(tmp_path / "x.tar", members), tmp_path / "root")
     assert list((tmp_path / "root").iterdir()) == []
+
+
+def test_a_link_is_refused_before_anything_is_written(tmp_path):
+    """One ordinary link: neither it nor the file before it is there afterwards."""
+    (tmp_path / "beside").mkdir()
+    link = {"name": "link", "type": tarfile.SYMTYPE, "linkname": "../beside"}
+    with pytest.raises(RuntimeError, match="'link' is neither a file nor a folder"):
+        extract(tar(tmp_path / "x.tar", [({"name": "first"}, b"1"), (link, b"")]), tmp_path / "root")
+    assert list((tmp_path / "root").iterdir()) == list((tmp_path / "beside").iterdir()) == []

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from eval.networks.class_map import imagenet_classes
@@ -31,6 +32,7 @@ def folder(tmp_path, monkeypatch):
         "    return [[[0.0, 0.0], [0.0, 1.0]] for _ in targets]\n"
         "def none(image, targets, classifier):\n    return None\n"
     )
+    (tmp_path / "empty").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
@@ -110,13 +112,43 @@ def test_a_photograph_stands_upright_and_a_large_one_keeps_its_pixels(folder):
     assert 1100 < answer["y"] < 1600
 
 
+def test_several_photographs_and_folders(folder, capsys):
+    (folder / "more").mkdir()
+    for name in ("photo.png", "b.jpg"):
+        Image.open("photo.png").convert("RGB").save(folder / "more" / name)
+    (folder / "more" / "note.txt").write_text("")
+    options = ["--method", "mynetwork:quarter", "--json", "x.json", "--out", "figures"]
+    assert explain(["photo.png", "more", *OWN[1:], *options]) == 0
+    answers = json.loads((folder / "x.json").read_text())
+    assert [answer["picture"] for answer in answers] == ["photo.png", "more/b.jpg", "more/photo.png"]
+    figures = sorted(path.name for path in (folder / "figures").iterdir())
+    assert len(figures) == 3
+    assert all(name.endswith("-explained.png") for name in figures)
+    (folder / "more" / "b.jpg").write_bytes(b"no picture")
+    assert explain(["photo.png", "more", *OWN[1:], *options]) == 1
+    assert "1 of 3 photographs have no figure: " in capsys.readouterr().err
+    assert len(json.loads((folder / "x.json").read_text())) == 2
+
+
+def test_without_a_connection_the_message_names_a_network_that_needs_none(folder, capsys, monkeypatch):
+    from eval.networks import checkpoint
+
+    def offline(*_):
+        raise RuntimeError("the weights could not be downloaded")
+
+    monkeypatch.setattr(checkpoint, "download", offline)
+    monkeypatch.setattr(checkpoint.torch.hub, "get_dir", lambda: str(folder / "hub"))
+    assert explain(["photo.png", "--method", "gradcam"]) == 1
+    assert "--model efficientnet_lite0 needs no connection" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["gone.jpg"], "there is no picture gone.jpg"),
-        (["."], ". is a folder: name one of its pictures"),
+        (["empty"], "empty is a folder without pictures"),
+        (["photo.png", "photo.png", "--out", "one.png"], "--out one.png is one file for 2 photographs; name a folder"),
         (["mynetwork.py"], "is no picture in a known format"),
-        (["photo.png", "photo.png"], "one photograph at a time"),
         (["--method", "gradcm"], "there is no method=gradcm; near names: gradcam"),
         (["--model", "resnt50"], "there is no model=resnt50; near names: resnet50"),
         (["--class", "skul"], "there is no class 'skul'; near names: skull"),
@@ -160,3 +192,28 @@ def test_layers_are_listed_with_shapes_and_uses(capsys, folder):
     assert all(name.startswith("features.") for name in marked), "deeper than --depth, but marked"
     assert layers(["--model", "torchvision:resnet5"]) == 1
     assert "near names: resnet50" in capsys.readouterr().err
+
+
+def two_hills(image, targets, classifier):
+    """A spike that a smoothing levels, and a broad hill that stays."""
+    heat = torch.zeros(40, 40)
+    heat[5, 5] = 2
+    heat[20:36, 20:36] = 1
+    return heat.expand(len(targets), -1, -1)
+
+
+def test_a_methods_own_smoothing_decides_its_point_as_in_a_run():
+    from eval.running.config import load
+    from scripts.explain.answer import _answers
+    from tests.small_network import classifier
+    from tests.test_sample import sample
+
+    points = []
+    for share in (0.0, 0.1):
+        own = ["method=custom", "method.build._target_=tests.test_explain.two_hills", f"+method.smooth={share}"]
+        cfg = load(["protocol.input.side=40", *own])
+        shown = sample([(0, 0, 5, 5)], size=(40, 40))
+        ((answer, _),) = _answers(cfg.method, "hills", classifier(), shown, [0], shown.image, cfg)
+        points.append((answer["x"], answer["y"]))
+    assert points[0] == (5, 5)
+    assert min(points[1]) > 20

@@ -122,6 +122,17 @@ def test_rows_of_pictures_that_are_not_there_are_refused_unless_some_cannot_be_r
     assert left(Plan(fewer.entries, [("p3", "unreadable")]), rows=rows) == []
 
 
+def test_rows_of_pairs_that_left_the_annotations_are_refused_and_those_without_an_output_are_not():
+    planned = plan(DATA)
+    rows = all_rows(planned)
+    gone = plan([named("p0", TWO[:1], [0]), *DATA[1:]])
+    with pytest.raises(ValueError, match=r"^1 pairs of the run's rows, picture p0 with class b among them, are not in"):
+        left(gone, rows=rows)
+    with pytest.raises(ValueError, match="picture p0 with class b"):
+        left(Plan(gone.entries, [("p9", "unreadable")]), rows=rows)
+    assert left(planned.scorable([[0], [], [2]]).scorable([[], [], [2]]), rows=rows) == []
+
+
 @pytest.mark.parametrize("count", [1, 2, COMPARED - 1, COMPARED, COMPARED + 1, 3 * COMPARED])
 def test_files_of_pictures_all_over_the_run_are_read_again(count, monkeypatch):
     read: Counter = Counter()

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from eval.datasets import boxes, instances, names
+from eval.datasets import boxes, instances, names, remarks
 from eval.datasets.masks import Masks, extent
-from eval.datasets.pictures import Picture, checked_orientation, orientation_remark
+from eval.datasets.pictures import Picture, checked_reading, picture_remarks
 from eval.files.parsed import shown
 from eval.game.sample import Sample
 
@@ -23,10 +23,11 @@ class Coco:
     """Pictures of an `instances_*.json`: sized, indexable, decodes lazily. Class order is that of the category ids.
 
     root: folder of the data set. split: names the files, val2014 in TorchRay's pointing game.
-    region: "masks": the ground truth is the union of the class's masks; "boxes": of its boxes. Crowds belong to it,
-        and are the flagged (hard) objects.
+    region: "masks": the ground truth is the union of the class's masks; "boxes": of its boxes; None: masks where any
+        annotation has one, else boxes. Crowds and difficult objects belong to it, and are the flagged (hard) objects.
     annotations, images: the JSON file and the folder, relative to root, where they are not found by themselves.
-    orientation: whether EXIF counts, as in `Picture`.
+    crowds: "objects": iscrowd flags nothing, as where a tool writes it for every mask.
+    pictures: how picture files are read: orientation, white, frame and bands of `Picture`.
 
     Everything is read here but the pictures, which must exist: FileNotFoundError. ValueError for a damaged file; what
     is wrong with one annotation raises when its sample is read.
@@ -36,13 +37,17 @@ class Coco:
         self,
         root: str | Path | None,
         split: str = "val2014",
-        region: str = "masks",
+        region: str | None = "masks",
         annotations: str | None = None,
         images: str | None = None,
         remedy: str = REMEDY,
-        orientation: str = "stored",
+        crowds: str = "flagged",
+        **pictures: Any,
     ) -> None:
-        self.region, self.orientation = checked_region(region), checked_orientation(orientation)
+        checked_region(region)
+        if crowds not in ("flagged", "objects"):
+            raise ValueError(f"dataset.crowds must be flagged or objects, not {crowds!r}")
+        self.crowds, self.reading = crowds, checked_reading(**pictures)
         base = names.folder(root, "COCO", remedy)
         self.path = _annotations(base, split, annotations, remedy)
         content = instances.read(self.path)
@@ -52,6 +57,8 @@ class Coco:
             content.objects,
             content.areas,
         )
+        outlined = any(entry.get("segmentation") for objects in self.objects for _, entry in objects)
+        self.region, self.chosen = region or ("masks" if outlined else "boxes"), region is None
         files = [str(image["file_name"]) for image in self.images]
         self.folder = _images(base, split, images, files, remedy)
         self.names, lost = names.located(self.folder, files)
@@ -65,13 +72,26 @@ class Coco:
     @cached_property
     def remarks(self) -> list[str]:
         """Lines about how the files are read."""
-        return orientation_remark(self.folder, self.names, self.orientation)
+        lines = []
+        if self.chosen:
+            why = "annotations have outlines or masks" if self.region == "masks" else "no annotation has an outline"
+            lines.append(f"the regions are {self.region}, as {why}; dataset.region=masks|boxes chooses")
+        lines += remarks.empty_remark(self.images, self.objects, self.classes)
+        if self.crowds == "flagged":
+            lines += remarks.crowd_remark(self.images, self.objects, self.classes)
+        if self.region == "masks":
+            lines += remarks.area_remark(self.images, self.objects)
+        return lines + picture_remarks([self._picture(index) for index in range(len(self))])
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def _picture(self, index: int, size: tuple[int, int] | None = None) -> Picture:
+        return Picture(self.folder, self.names[index], size, **self.reading)
+
     def __getitem__(self, index: int) -> Sample:
-        image, name, objects = self.images[index], self.names[index], self.objects[index]
+        image = self.images[index]
+        objects = [(label, entry) for label, entry in self.objects[index] if not remarks.is_empty(entry, image)]
         picture = f"{self.path}, picture {image['file_name']}"
         size = boxes.picture_size(image.get("width"), image.get("height"), picture)
         labels, rectangles, hard, called = [], [], [], []
@@ -81,7 +101,8 @@ class Coco:
                 raise ValueError(f"{what}: unknown category_id {shown(entry.get('category_id'))}")
             labels.append(label)
             rectangles.append(self._box(entry, size, what))
-            hard.append(boxes.flag(entry.get("iscrowd"), f"{what}: iscrowd"))
+            crowd, difficult = instances.marks(entry, what)
+            hard.append(difficult or (crowd and self.crowds == "flagged"))
             called.append(what)
         regions = np.array(rectangles, np.int64).reshape(-1, 4)
         masks = None
@@ -93,14 +114,18 @@ class Coco:
             boxes=regions,
             labels=np.array(labels, np.int64),
             hard=np.array(hard, bool),
-            open=Picture(self.folder, name, size, self.orientation),
+            open=self._picture(index, size),
             masks=masks,
         )
 
     def _box(self, entry: dict[str, Any], size: tuple[int, int], what: str) -> tuple[int, int, int, int]:
         box = entry.get("bbox")
         if not isinstance(box, list) or len(box) != 4:
-            raise ValueError(f"{what} has no bbox [x, y, w, h]")
+            count = f" but {len(box)} numbers" if isinstance(box, list) and box else ""
+            raise ValueError(f"{what} has no bbox [x, y, w, h]{count}" + f"; {instances.ROTATED}" * bool(count))
+        outlined = self.region == "masks" and bool(entry.get("segmentation"))
+        if not outlined and (turned := instances.rotation(entry)):
+            raise ValueError(f"{what} has {turned}; {instances.ROTATED}")
         place = f"{what}, bbox"
         x, y, w, h = (boxes.number(value, place) for value in box)
         boxes.in_pixels((x, y, w, h), size, place)
@@ -119,11 +144,10 @@ class Coco:
         return clipped
 
 
-def checked_region(region: str) -> str:
-    """The setting; ValueError unless it is one."""
-    if region not in ("masks", "boxes"):
+def checked_region(region: str | None) -> None:
+    """ValueError unless the setting is one."""
+    if region not in (None, "masks", "boxes"):
         raise ValueError(f"dataset.region must be masks or boxes, not {region!r}")
-    return region
 
 
 def _annotations(base: Path, split: str, given: str | None, remedy: str) -> Path:

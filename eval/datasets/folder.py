@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from eval.datasets import names, voc
 from eval.datasets.coco import Coco, checked_region
-from eval.datasets.pictures import Picture, checked_orientation, orientation_remark
+from eval.datasets.pictures import Picture, checked_reading, picture_remarks
 from eval.files.parsed import shown
 from eval.game.sample import Sample
 
@@ -20,17 +21,19 @@ def folder(
     root: str | Path | None,
     annotations: str | None = None,
     images: str | None = None,
-    region: str = "masks",
+    region: str | None = None,
     classes: Sequence[str | int] | None = None,
-    orientation: str = "stored",
+    first: int | None = None,
+    crowds: str = "flagged",
+    **pictures: Any,
 ) -> "Coco | VOCFolder":
     """The data set in `root`: `Coco` where the annotations are a JSON file, `VOCFolder` where they are XML files.
 
     annotations: the JSON file or the folder of XML files, relative to root; None: annotations.json, instances.json or
         the only *.json of root; else the *.xml in Annotations/ or in root itself.
     images: folder of the pictures, relative to root; None: images/, JPEGImages/ or root.
-    region: COCO only, "masks" or "boxes". classes: VOC only, the class names in order; None: all, sorted.
-    orientation: whether EXIF counts, as in `Picture`.
+    region, crowds: COCO only, as in `Coco`. classes: VOC only, the class names in order; None: all, sorted. first: VOC
+        only, as in `voc.Annotation.sample`. pictures: orientation, white, frame and bands of `Picture`.
     FileNotFoundError says what was looked for.
     """
     base = names.folder(root, "the folder data set", REMEDY)
@@ -42,10 +45,12 @@ def folder(
     else:
         place = _found(base)
     if not place.is_file():
-        return VOCFolder(base, place, images, classes, orientation)
+        return VOCFolder(base, place, images, classes, first, **pictures)
     if classes is not None:
         raise ValueError(f"dataset.classes is for VOC's format; in {place} the categories' ids order the classes")
-    return Coco(base, "", region, str(place), images, REMEDY, orientation)
+    if first is not None:
+        raise ValueError(f"dataset.first is for VOC's format; COCO's boxes, {place}, are 0-based")
+    return Coco(base, "", region, str(place), images, REMEDY, crowds, **pictures)
 
 
 class VOCFolder:
@@ -63,16 +68,17 @@ class VOCFolder:
         place: Path,
         images: str | None = None,
         classes: Sequence[str | int] | None = None,
-        orientation: str = "stored",
+        first: int | None = None,
+        **pictures: Any,
     ) -> None:
-        self.orientation = checked_orientation(orientation)
+        self.first, self.reading = voc.checked_first(first), checked_reading(**pictures)
         if images is not None:
             given = base / Path(str(images)).expanduser()
             self.root = names.folder(given, "pictures of the folder data set", REMEDY)
         else:
             self.root = next(p for p in (base / "images", base / "JPEGImages", base) if p.is_dir()).resolve()
         present, hidden = names.listed(self.root, names.PICTURES)
-        pictures, place = names.by_stem(present, self.root), place.resolve()
+        named, place = names.by_stem(present, self.root), place.resolve()
         files, more = names.listed(place, (".xml",))
         self.hidden = names.hidden_remark(place, more) + names.hidden_remark(self.root, hidden)
         self.annotations: list[voc.Annotation | ValueError] = []
@@ -84,7 +90,7 @@ class VOCFolder:
                 annotation = voc.read(names.inside(place, file))
             except ValueError as error:
                 annotation = error
-            name = pictures.get(stem)
+            name = named.get(stem)
             if name is None and isinstance(annotation, voc.Annotation) and annotation.filename:
                 name = next(iter(names.located(self.root, [annotation.filename])[0]), None)
             if name is None and isinstance(annotation, voc.Annotation):
@@ -94,13 +100,25 @@ class VOCFolder:
         if not self.keys:
             raise FileNotFoundError(f"the folder data set: no *.xml in {place}; {REMEDY}")
         sound = [annotation for annotation in self.annotations if isinstance(annotation, voc.Annotation)]
+        begun = [found[0] for annotation in sound if first is None and (found := annotation.at_zero())]
+        if begun:
+            # One tool wrote all: boxes that begin elsewhere would be read one pixel off.
+            raise ValueError(f"{begun[0]} (and in {len(begun):,} of {len(files):,} files); {voc.FIRST}")
         seen = sorted({label for annotation in sound for label, _, _ in annotation.objects})
         self.classes = tuple(seen) if classes is None else class_names(classes)
 
     @cached_property
     def remarks(self) -> list[str]:
         """Lines about how the files are read."""
-        return self.hidden + orientation_remark(self.root, [name for name in self.names if name], self.orientation)
+        empty = [
+            annotation.place(number)
+            for annotation in self.annotations
+            if isinstance(annotation, voc.Annotation)
+            for number in annotation.empty(self.first)
+        ]
+        left = f"{len(empty):,} object{'s' * (len(empty) > 1)} with an empty box left out: {names.first_of(empty)}"
+        pictures = [Picture(self.root, name, None, **self.reading) for name in self.names if name]
+        return self.hidden + [left] * bool(empty) + picture_remarks(pictures)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -109,8 +127,9 @@ class VOCFolder:
         annotation = self.annotations[index]
         if isinstance(annotation, ValueError):
             raise annotation
-        picture = Picture(self.root, self.names[index], annotation.size, self.orientation)
-        return annotation.sample(self.keys[index], picture, self.classes)
+        picture = Picture(self.root, self.names[index], annotation.size, **self.reading)
+        empty = annotation.empty(self.first)
+        return annotation.sample(self.keys[index], picture, self.classes, self.first, without=empty)
 
 
 def class_names(given: Sequence[str | int]) -> tuple[str, ...]:

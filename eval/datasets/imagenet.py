@@ -73,7 +73,7 @@ class ImageNet:
         key, name, entry = self.keys[index], self.names[index], self.annotated[self.keys[index]]
         if self.boxes.is_dir():
             annotation = voc.read(names.inside(self.boxes, str(entry)))
-            sample = annotation.sample(key, Picture(self.root, name, annotation.size), self.synsets, first=0)
+            sample = annotation.sample(key, Picture(self.root, name, annotation.size), self.synsets, 0, inclusive=True)
         elif isinstance(entry, ValueError):
             raise entry
         else:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from eval.datasets.boxes import area_of, number
+from eval.datasets.boxes import area_of, flag, number
 from eval.files.parsed import read_json, shown
 
 MAX_JSON = 4 * 2**30
 Id = int | str
+Objects = list[list[tuple[int | None, dict[str, Any]]]]
+DIFFICULT = ("difficult", "ignore")  # pylabel and datumaro write the first, mmdetection's converters the second
+TURNED = ("rotation", "rotate", "rotated", "angle", "theta", "rbox", "rbbox", "obb", "rotated_box", "rotated_bbox")
+ROTATED = "rotated boxes are not read; export outlines or masks (segmentation) and set dataset.region=masks"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +26,7 @@ class Instances:
 
     images: list[dict[str, Any]]
     classes: tuple[str, ...]
-    objects: list[list[tuple[int | None, dict[str, Any]]]]
+    objects: Objects
     areas: bool
 
 
@@ -49,7 +53,7 @@ def read(path: Path) -> Instances:
             f"{path}: {len({str(i) for i in lost})} annotated pictures are not listed, the first has the id "
             f"{shown(min(lost, key=str))}"
         )
-    objects: list[list[tuple[int | None, dict[str, Any]]]] = [[] for _ in images]
+    objects: Objects = [[] for _ in images]
     for picture, label, entry in zip(image_of, _ranked(class_ids, class_of), annotations, strict=True):
         objects[picture or 0].append((label, entry))
     order = _order(image_ids)
@@ -131,3 +135,36 @@ def box_and_area(entry: dict[str, Any]) -> tuple[tuple[float, float, float, floa
     except ValueError:
         return None
     return (x, y, w, h), size
+
+
+def _fields(entry: dict[str, Any]) -> list[tuple[str, Any]]:
+    """An annotation's own fields and its attributes, with names in small letters. Attributes are an object, or a list
+    of {name, value}."""
+    attributes = entry.get("attributes")
+    if isinstance(attributes, list):
+        attributes = {str(one.get("name")): one.get("value") for one in attributes if isinstance(one, dict)}
+    both = [*entry.items(), *(attributes.items() if isinstance(attributes, dict) else ())]
+    return [(key.lower(), value) for key, value in both]
+
+
+def marks(entry: dict[str, Any], what: str) -> tuple[bool, bool]:
+    """(whether an annotation is a crowd, whether it is difficult); ValueError for a mark that is not understood or that
+    contradicts another of its name."""
+    difficult = {name: {flag(v, f"{what}: {key}") for key, v in _fields(entry) if key == name} for name in DIFFICULT}
+    if twice := [name for name, values in difficult.items() if len(values) > 1]:
+        raise ValueError(f"{what}: {twice[0]} is 0 in one place and 1 in another")
+    return flag(entry.get("iscrowd"), f"{what}: iscrowd"), {True} in difficult.values()
+
+
+def rotation(entry: dict[str, Any]) -> str | None:
+    """What says that an annotation's box is turned: a field or attribute with another angle than 0 or 180; or None."""
+    for key, value in _fields(entry):
+        if key not in TURNED or value in (None, False, "", [], {}):
+            continue
+        try:
+            upright = value is not True and number(value, key) % 180 == 0
+        except ValueError:
+            upright = isinstance(value, str) and value.strip().lower() != "true"  # a word is no angle
+        if not upright:
+            return f"{key} {shown(value)}"
+    return None

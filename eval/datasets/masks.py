@@ -59,7 +59,7 @@ def extent(segmentation: Any, size: tuple[int, int]) -> boxes.Box | None:
     """
     try:
         if isinstance(segmentation, dict):
-            return _span(_lengths(segmentation, size, ""), size[1])
+            return _span(lengths(segmentation, size, ""), size[1])
         if not isinstance(segmentation, list) or not segmentation:
             return None
         polygons = _polygons(segmentation, size, "")
@@ -95,7 +95,7 @@ def _plain(polygon: list[Any]) -> bool:
     )
 
 
-def _lengths(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:
+def lengths(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:
     """Run lengths (n,) int64 that sum to the picture's pixels: they alternate from 0 and go down the columns."""
     width, height = size
     if segmentation.get("size") != [height, width]:
@@ -114,14 +114,14 @@ def _lengths(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> 
 
 def _runs(segmentation: dict[str, Any], size: tuple[int, int], name: str) -> np.ndarray:
     width, height = size
-    counts = _lengths(segmentation, size, name)
+    counts = lengths(segmentation, size, name)
     return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(width, height).T.copy()
 
 
-def _span(lengths: np.ndarray, height: int) -> boxes.Box | None:
-    ends = np.cumsum(lengths)
-    inside = (np.arange(len(lengths)) % 2 == 1) & (lengths > 0)
-    first, last = (ends - lengths)[inside], ends[inside] - 1
+def _span(runs: np.ndarray, height: int) -> boxes.Box | None:
+    ends = np.cumsum(runs)
+    inside = (np.arange(len(runs)) % 2 == 1) & (runs > 0)
+    first, last = (ends - runs)[inside], ends[inside] - 1
     if not len(first):
         return None
     whole = first // height != last // height  # such a run reaches the bottom of a column and the top of the next

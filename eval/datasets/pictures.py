@@ -1,15 +1,17 @@
 """Picture files as data sets name them: inside their folder, decoded as the field does, or refused by name."""
 
+import math
 import struct
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from PIL import ExifTags, Image
 
 from eval.datasets.names import first_of, inside
+from eval.datasets.values import DARK, WHITE, check_bands, choose_frame, deep_values, is_deep, rgb
 from eval.files.download import sha256
 
 # What annotators, cameras and browsers write. Pillow knows more formats; some of them start other programs.
@@ -18,6 +20,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 # pixels would take 7.5 GB of memory.
 MAX_PIXELS = Image.MAX_IMAGE_PIXELS or 89_478_485
 ORIENTATIONS = ("stored", "displayed")
+LOOKED = 100  # pictures of 16 bits that are decoded to see whether they use them
 
 # EXIF orientation -> what turns the stored pixels into the displayed picture, and what turns it back.
 _T = Image.Transpose
@@ -38,37 +41,63 @@ class Picture:
     orientation: "stored": the stored pixels are used as they are, as all published pointing games do (the annotation
         tools of VOC, ImageNet and COCO ignored EXIF); only where the annotated size fits the turned picture and not
         the stored one is it turned. "displayed": the EXIF orientation always counts, as in today's annotation tools.
+    white: the value of white in pictures of more than 8 bits; None: 65535 of 16 bits, and others are refused.
+    frame: which picture of a file of several, from 1; None: such a file is refused.
+    bands: "first": of more bands than colours the first are read; None: such a file is refused.
 
-    The content says which format it is, not the file's suffix.
+    The content says which format it is, not the file's suffix. What is transparent is white.
     """
 
     root: Path
     name: str
     size: tuple[int, int] | None = None
     orientation: str = "stored"
+    white: float | None = None
+    frame: int | None = None
+    bands: str | None = None
 
     def __call__(self) -> Image.Image:
         """The RGB picture. ValueError or OSError names the file: no picture, truncated, too large, no known range."""
         path = inside(self.root, self.name)
-        with _opened(path) as image:
+        with self._opened(path) as image:
             kind = image.format
             try:
                 tag = orientation_of(image) if self._needs_tag(image) else 1  # loading removes it from a TIFF
-                image.load()
+                deep = deep_values(image, lambda: self._opened(path))
                 turned = self._turned(image, tag)
-                if turned != (kind == "TIFF"):  # Pillow turns TIFF files by itself, and no others
-                    image = image.transpose((TURN if turned else BACK)[tag]) if tag > 1 else image
             except BROKEN as error:
                 raise ValueError(f"{path} cannot be decoded, the file is damaged or truncated: {error}") from error
-            return rgb(image, kind, path)
+            image = rgb(image, deep, kind, self.white, path)
+            if turned != (kind == "TIFF"):  # Pillow turns TIFF files by itself, and no others
+                image = image.transpose((TURN if turned else BACK)[tag]) if tag > 1 else image
+            return image
 
     def header_size(self) -> tuple[int, int]:
         """(width, height) that the picture will have, from the file's header alone; errors as when it is opened."""
         path = inside(self.root, self.name)
-        with _opened(path) as image:
+        with self._opened(path) as image:
             tag = orientation_of(image) if self._needs_tag(image) else 1
             stored, displayed = _sizes(image, tag)
             return displayed if self._turned(image, tag) else stored
+
+    def highest(self) -> int | None:
+        """The highest value of a 16-bit picture; None for any other, or where the setting says what white is."""
+        path = inside(self.root, self.name)
+        with self._opened(path) as image:
+            deep = deep_values(image, lambda: self._opened(path)) if self.white is None else None
+            return None if deep is None or deep.dtype.kind == "f" else int(deep.max())
+
+    def _opened(self, path: Path) -> Image.Image:
+        image = _opened(path)
+        try:
+            choose_frame(image, self.frame, path)
+            check_bands(image, self.bands, path)
+        except (EOFError, *BROKEN) as error:
+            image.close()
+            if str(path) in str(error):
+                raise
+            raise ValueError(f"{path} cannot be decoded, the file is damaged or truncated: {error}") from error
+        return image
 
     def _needs_tag(self, image: Image.Image) -> bool:
         # Reading EXIF costs as much as opening a file, and hardly ever counts.
@@ -102,37 +131,82 @@ def _sizes(image: Image.Image, tag: int) -> tuple[tuple[int, int], tuple[int, in
     return (swapped, image.size) if image.format == "TIFF" else (image.size, swapped)
 
 
-def checked_orientation(value: str) -> str:
-    """The setting; ValueError unless it is one."""
-    if value not in ORIENTATIONS:
-        raise ValueError(f"dataset.orientation must be {' or '.join(ORIENTATIONS)}, not {value!r}")
-    return value
+def checked_reading(
+    orientation: str = "stored", white: float | None = None, frame: int | None = None, bands: str | None = None
+) -> dict[str, Any]:
+    """The settings of a data set that say how its picture files are read, as arguments of `Picture`; ValueError names
+    the one that cannot be meant."""
+    if orientation not in ORIENTATIONS:
+        raise ValueError(f"dataset.orientation must be {' or '.join(ORIENTATIONS)}, not {orientation!r}")
+    if white is not None and (type(white) not in (int, float) or not 0 < white < math.inf):
+        raise ValueError(f"dataset.white must be the value of white, a number above 0, not {white!r}")
+    if frame is not None and (type(frame) is not int or frame < 1):
+        raise ValueError(f"dataset.frame must be a whole number of at least 1, not {frame!r}")
+    if bands not in (None, "first"):
+        raise ValueError(f"dataset.bands must be first, not {bands!r}")
+    return {"orientation": orientation, "white": white, "frame": frame, "bands": bands}
 
 
-def orientation_remark(root: Path, names: Sequence[str], orientation: str) -> list[str]:
-    """A line that counts the pictures with an EXIF orientation, or none: their boxes can be meant in two ways."""
-    tagged = [name for name in names if _tagged(root, name)]
-    if not tagged or orientation == "displayed":
-        return []
-    return [
-        f"{len(tagged):,} of {len(names):,} pictures have an EXIF orientation ({first_of(tagged)}): they are read as "
-        "stored, and turned only where the annotated size fits nothing else; if the annotations were drawn on pictures "
-        "as viewers show them, set dataset.orientation=displayed"
-    ]
+def picture_remarks(pictures: Sequence[Picture]) -> list[str]:
+    """Lines that count the pictures whose file can be meant in two ways: turned, transparent, dark of 16 bits."""
+    kinds = [_kinds(picture) for picture in pictures]
+    tagged, clear, deep = (
+        [picture for picture, of_it in zip(pictures, kinds, strict=True) if kind in of_it]
+        for kind in ("tagged", "clear", "deep")
+    )
+    lines = []
+    if tagged and tagged[0].orientation == "stored":
+        lines.append(
+            f"{_count(tagged, pictures)} have an EXIF orientation ({_named(tagged)}): they are read as stored, and "
+            "turned only where the annotated size fits nothing else; if the annotations were drawn on pictures as "
+            "viewers show them, set dataset.orientation=displayed"
+        )
+    if clear:
+        lines.append(
+            f"{_count(clear, pictures)} have transparency ({_named(clear)}): what is transparent is read as white"
+        )
+    step = -(-len(deep) // LOOKED) or 1
+    highest = {picture.name: top for picture in deep[::step] if (top := _highest(picture)) and 255 < top < DARK}
+    if highest:
+        name, top = max(highest.items(), key=lambda item: item[1])
+        meant = next((1 << bits) - 1 for bits in (10, 12, 14) if top < 1 << bits)
+        looked = f"{len(deep[::step]):,} looked at of {len(deep):,}"
+        lines.append(
+            f"{len(highest):,} pictures of 16 bits ({looked}) have no value above {top:,} of {WHITE:,} ({name}): they "
+            f"are read as dark as that; if white is another value there, set it: dataset.white={meant}"
+        )
+    return lines
 
 
-def _tagged(root: Path, name: str) -> bool:
+def _count(some: Sequence[Picture], pictures: Sequence[Picture]) -> str:
+    return f"{len(some):,} of {len(pictures):,} pictures"
+
+
+def _named(pictures: Sequence[Picture]) -> str:
+    return first_of([picture.name for picture in pictures])
+
+
+def _kinds(picture: Picture) -> set[str]:
+    """Which of "tagged", "clear" and "deep" a file's header says; none of a file that cannot be read."""
     try:
-        path = inside(root, name)
+        path = inside(picture.root, picture.name)
         with open(path, "rb") as stream:
             head = stream.read(4096)
         # Both kinds of tag begin in a JPEG's first segments: most pictures are done after one read.
         if head.startswith(b"\xff\xd8") and b"Exif\0" not in head and b"http://ns.adobe.com/xap/" not in head:
-            return False
+            return set()
         with _opened(path) as image:
-            return orientation_of(image) > 1
+            tagged, clear, deep = orientation_of(image) > 1, image.has_transparency_data, is_deep(image)
+            return {kind for kind, it in (("tagged", tagged), ("clear", clear), ("deep", deep)) if it}
     except (OSError, ValueError):
-        return False  # said when the picture is opened
+        return set()  # said when the picture is opened
+
+
+def _highest(picture: Picture) -> int | None:
+    try:
+        return picture.highest()
+    except BROKEN:
+        return None  # said when the picture is opened
 
 
 def stored_size(root: Path, name: str) -> tuple[int, int]:
@@ -156,22 +230,3 @@ def _opened(path: Path) -> Image.Image:
         image.close()
         raise ValueError(f"{path} is {image.width} x {image.height}: more than {MAX_PIXELS:,} pixels are refused")
     return image
-
-
-def rgb(image: Image.Image, kind: str | None, path: Path) -> Image.Image:
-    """A loaded picture of a file of that kind as 8-bit RGB; ValueError where the file does not say what white is."""
-    sixteen_bits = image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM"))
-    if image.mode in ("F", "I") and not sixteen_bits:
-        what = "floating-point numbers" if image.mode == "F" else "32-bit whole numbers"
-        raise ValueError(
-            f"{path} holds {what}, and no file says which of them is white (1, 255, 65535?); save it with 8 or 16 bits"
-        )
-    if sixteen_bits:
-        # Pillow clips 16-bit grey to 255 instead of scaling it.
-        image = image.convert("I")
-        if 0 < int(np.asarray(image).max()) < 256:
-            raise ValueError(
-                f"{path} has 16 bits and no value above 255 of 65535, a black picture; save it with 8 bits"
-            )
-        image = image.point(lambda value: value * (1 / 256)).convert("L")
-    return image.convert("RGB")

@@ -1,5 +1,7 @@
 """PASCAL VOC (Everingham et al., IJCV 2010): pictures with 1-based inclusive boxes in one XML file each."""
 
+import math
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -9,6 +11,7 @@ import numpy as np
 from defusedxml import ElementTree
 
 from eval.datasets import boxes, names
+from eval.datasets.instances import rotation
 from eval.datasets.pictures import Picture
 from eval.files.download import Archive
 from eval.files.parsed import shown
@@ -31,6 +34,14 @@ REMEDY = (
 )
 MAX_XML = 8 * 2**20
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
+FIRST = (
+    "VOC counts pixels from 1, so the tool that wrote this counts from 0, or the box is off by one; dataset.first=0 "
+    "reads xmin as 0-based and xmax as the edge behind the last pixel (xmin + width), dataset.first=1 as VOC does"
+)
+THIN = (
+    "is empty or inverted; tools that take xmax - xmin for the width and write xmax = xmin + width - 1 leave an object "
+    "one pixel wide so: in VOC xmax is the last pixel, here xmin itself, and their other boxes lack a row and a column"
+)
 READ = ("filename", "size", "width", "height", "name", "bndbox", "difficult", *CORNERS)
 
 
@@ -39,6 +50,7 @@ class VOC:
 
     root: the folder VOCdevkit, its parent, or VOC2007 itself; None: where `download` puts it.
     download: fetch and check the official archive of VOC2007 test where it is not there.
+    first: coordinate of the first pixel, as in `Annotation.sample`.
 
     Lists and folders are checked here, before any work: FileNotFoundError. An annotation is read when its sample is
     read; ValueError then names the file.
@@ -47,8 +59,14 @@ class VOC:
     classes = CLASSES
 
     def __init__(
-        self, root: str | Path | None = None, download: bool = False, year: int = 2007, split: str = "test"
+        self,
+        root: str | Path | None = None,
+        download: bool = False,
+        year: int = 2007,
+        split: str = "test",
+        first: int | None = None,
     ) -> None:
+        self.first = checked_first(first)
         name = f"VOC{year} {split}"
         if download and (year, split) != (2007, "test"):
             raise ValueError(f"only VOC2007 test is downloaded, not {name}; {REMEDY}")
@@ -94,7 +112,7 @@ class VOC:
     def __getitem__(self, index: int) -> Sample:
         annotation = read(names.inside(self.folders["Annotations"], self.files["Annotations"][index]))
         picture = Picture(self.folders["JPEGImages"], self.files["JPEGImages"][index], annotation.size)
-        return annotation.sample(self.keys[index], picture, self.classes)
+        return annotation.sample(self.keys[index], picture, self.classes, self.first)
 
 
 @dataclass(frozen=True)
@@ -108,25 +126,73 @@ class Annotation:
     path: Path
     filename: str
     size: tuple[int, int] | None
-    objects: tuple[tuple[str, tuple[int, int, int, int], bool], ...]
+    objects: tuple[tuple[str, boxes.Box, bool], ...]
 
-    def sample(self, key: str, picture: Picture, classes: tuple[str, ...], first: int = 1) -> Sample:
-        """The sample of `picture`; `first`: coordinate of the picture's first pixel (VOC 1, ImageNet 0)."""
+    def place(self, number: int) -> str:
+        """What messages call the object of that number, from 1."""
+        return f"{self.path}, object {number} ({shown(self.objects[number - 1][0])[1:-1]})"
+
+    def at_zero(self) -> list[str]:
+        """The objects with an xmin or ymin of 0, which VOC's coordinates, counted from 1, do not have."""
+        return [
+            f"{self.place(number)}: <{CORNERS[box.index(0)]}> is 0"
+            for number, (_, box, _) in enumerate(self.objects, 1)
+            if 0 in box[:2] and any(box)
+        ]
+
+    def empty(self, first: int | None) -> list[int]:
+        """The numbers, from 1, of objects whose box holds no pixel: all 0, as tools write it where there is none, or,
+        counted from 0, without width or height."""
+        return [
+            number
+            for number, (_, (x0, y0, x1, y1), _) in enumerate(self.objects, 1)
+            if not any((x0, y0, x1, y1)) or (first == 0 and (x0 == x1 or y0 == y1))
+        ]
+
+    def sample(
+        self,
+        key: str,
+        picture: Picture,
+        classes: tuple[str, ...],
+        first: int | None = None,
+        inclusive: bool = False,
+        without: Container[int] = (),
+    ) -> Sample:
+        """The sample of `picture`.
+
+        first: coordinate of the picture's first pixel. 1: as in VOC, boxes hold their last pixel; None: so, unless a
+        box begins at 0. 0: as COCO's corners, boxes end before it, or, `inclusive`, with it, as in ImageNet.
+        without: numbers of objects, from 1, that are left out.
+        """
         if self.size is None:
             raise ValueError(f"{self.path} has no <size> with <width> and <height>")
-        rectangles, labels = [], []
-        for number, (label, (x0, y0, x1, y1), _) in enumerate(self.objects, 1):
-            what = f"{self.path}, object {number} ({label})"
+        if first is None and (begun := self.at_zero()):
+            raise ValueError(f"{begun[0]}; {FIRST}")
+        rectangles, labels, flags = [], [], []
+        for number, (label, box, hard) in enumerate(self.objects, 1):
+            what = self.place(number)
+            if number in without:
+                continue
             if label not in classes:
                 raise ValueError(f"{what}: unknown class; the data set has {', '.join(classes[:30])}")
-            rectangles.append(boxes.clipped(x0 - first, y0 - first, x1 - first + 1, y1 - first + 1, self.size, what))
+            if any(box):
+                boxes.in_pixels(box, self.size, what)
+            if first == 0 and not inclusive:
+                x0, y0, x1, y1 = math.floor(box[0]), math.floor(box[1]), math.ceil(box[2]), math.ceil(box[3])
+            else:
+                x0, y0, x1, y1 = (round(value) - (first != 0) for value in box)
+                x1, y1 = x1 + 1, y1 + 1
+                if (x1 == x0 or y1 == y0) and any(box):
+                    raise ValueError(f"{what}: the box x {box[0]:g}..{box[2]:g}, y {box[1]:g}..{box[3]:g} {THIN}")
+            rectangles.append(boxes.clipped(x0, y0, x1, y1, self.size, what))
             labels.append(classes.index(label))
+            flags.append(hard)
         return Sample(
             key=key,
             size=self.size,
             boxes=np.array(rectangles, np.int64).reshape(-1, 4),
             labels=np.array(labels, np.int64),
-            hard=np.array([hard for *_, hard in self.objects], bool),
+            hard=np.array(flags, bool),
             open=picture,
         )
 
@@ -148,26 +214,40 @@ def read(path: Path) -> Annotation:
         sides = _children(children["size"], str(path))
         width, height = (_text(sides.get(side)) for side in ("width", "height"))
         size = None if width is None or height is None else boxes.picture_size(width, height, str(path))
-    objects = tuple(
-        _object(node, size, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1)
-    )
+    objects = tuple(_object(node, f"{path}, object {number}") for number, node in enumerate(root.iter("object"), 1))
     return Annotation(path, _text(children.get("filename")) or "", size, objects)
 
 
-def _object(node: Element, size: tuple[int, int] | None, what: str) -> tuple[str, tuple[int, int, int, int], bool]:
+def _object(node: Element, what: str) -> tuple[str, boxes.Box, bool]:
     children = _children(node, what)
     name = _text(children.get("name"))
     if not name:
         raise ValueError(f"{what} has no <name>")
     what = f"{what} ({shown(name)[1:-1]})"
+    turned = "robndbox" if "robndbox" in children else rotation(_said(node))
+    if turned:
+        raise ValueError(f"{what} has {turned}: rotated boxes are not read; write upright ones, or COCO's masks")
     if "bndbox" not in children:
         raise ValueError(f"{what} has no <bndbox>")
     box = _children(children["bndbox"], what)
     x0, y0, x1, y1 = (boxes.number(_text(box.get(tag)), f"{what}: <{tag}>") for tag in CORNERS)
-    if size is not None:
-        boxes.in_pixels((x0, y0, x1, y1), size, what)
     flagged = boxes.flag(_text(children.get("difficult")), f"{what}: <difficult>")
-    return name, (round(x0), round(y0), round(x1), round(y1)), flagged
+    return name, (x0, y0, x1, y1), flagged
+
+
+def _said(node: Element) -> dict[str, str | None]:
+    """What an object and its box say by tags, and by CVAT's <attributes>, in which name and value are tags."""
+    said = {child.tag: _text(child) for place in (node, *node.iterfind("bndbox")) for child in place}
+    for attribute in node.iterfind("attributes/attribute"):
+        said[_text(attribute.find("name")) or ""] = _text(attribute.find("value"))
+    return said
+
+
+def checked_first(first: int | None) -> int | None:
+    """The setting; ValueError unless it is one."""
+    if first is not None and (isinstance(first, bool) or first not in (0, 1)):
+        raise ValueError(f"dataset.first must be 0 or 1, not {first!r}")
+    return first
 
 
 def _children(node: Element, what: str) -> dict[str, Element]:

@@ -12,10 +12,9 @@ BLOCK = 1 << 20
 def extract(archive: Path, root: Path) -> None:
     """Unpacks a tar file into `root`: its regular files and folders, written here under the names that it lists.
 
-    tarfile's own extraction is not called: links inside an archive have led it out of its folder in spite of the
-    "data" filter (CVE-2025-4517). Files are complete as soon as they are under their name: they are unpacked beside and
-    moved. RuntimeError names the archive where it holds anything else than files and folders, a name twice or one that
-    leads out, is damaged, or does not fit on the disk.
+    tarfile's own extraction is not called: it follows links inside an archive. Files are complete as soon as they are
+    under their name: they are unpacked beside and moved. RuntimeError names the archive where it holds anything else
+    than files and folders, a name twice or one that leads out, is damaged, or does not fit on the disk.
     """
     root.mkdir(parents=True, exist_ok=True)
     try:

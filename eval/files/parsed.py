@@ -8,9 +8,12 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import yaml
 
 LONGEST = 200
+DEEPEST = 100  # levels of a JSON file; COCO's has six
+BLOCK = 1 << 24
 _SHORT = reprlib.Repr()
 _SHORT.maxlist = _SHORT.maxtuple = 6
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 80, 80
@@ -30,12 +33,36 @@ def shown(value: Any) -> str:
 def read_json(path: Path) -> Any:
     """What a JSON file in UTF-8, UTF-16 or UTF-32 holds, with or without byte order mark.
 
-    ValueError names the file: no JSON, too deep, or an object with one key twice, whose first value would be lost.
+    ValueError names the file: no JSON, deeper than annotations are, or an object with one key twice, whose first value
+    would be lost.
     """
     try:
-        return json.loads(path.read_bytes(), object_pairs_hook=once)
+        content = path.read_bytes()
+        if _brackets(content) > DEEPEST and _depth(content) > DEEPEST:
+            raise ValueError(f"more than {DEEPEST} levels")
+        return json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is no readable JSON: {error}") from error
+
+
+def _brackets(content: bytes) -> int:
+    """The most brackets that are open at one place, those in texts counted too: an upper bound of the depth, fast."""
+    open_now = deepest = 0
+    for start in range(0, len(content), BLOCK):
+        block = np.frombuffer(content, np.uint8, min(BLOCK, len(content) - start), start)
+        brackets = block[np.isin(block, (91, 93, 123, 125), kind="table")]  # [ ] { }
+        depths = open_now + np.cumsum(np.where((brackets == 91) | (brackets == 123), 1, -1))
+        deepest, open_now = max(deepest, int(depths.max(initial=0))), int(depths[-1]) if len(depths) else open_now
+    return deepest
+
+
+def _depth(content: bytes) -> int:
+    """How deep JSON's lists and objects lie in each other."""
+    depth = deepest = 0
+    for part in re.finditer(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', content.decode(json.detect_encoding(content))):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(part[0], 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def read_yaml(path: Path) -> Any:

@@ -15,6 +15,8 @@ from torchvision import models
 
 from eval.networks.checkpoint import fetch, fill, read
 
+libraries = ("torchvision",)  # whose versions decide the network
+
 SITE = "https://dl.fbaipublicfiles.com/torchray/"
 URLS = {
     ("vgg16", "voc"): SITE + "vgg16_voc-b050e8c3.pth.tar",

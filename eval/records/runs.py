@@ -14,13 +14,19 @@ from eval.records.schema import SCHEMA
 LONGEST = 80  # characters of a name: three and a digest stay within a file system's 255 bytes
 
 
-def identity(dataset: dict, model: dict | None, method: dict, pixels: dict | None, seed: int) -> dict:
+def identity(
+    dataset: dict, model: dict | None, method: dict, pixels: dict | None, seed: int, device: str | None = None
+) -> dict:
     """What decides a run's rows, as plain values: two runs with equal identity have equal rows.
 
     dataset, method: name, settings without places, code or version. model: the same with a digest of the weights.
-    pixels: the protocol's input. Both are None for a method that reads no network (eval/running/identity.py).
+    pixels: the protocol's input. device: "cpu", "cuda", as their searches and sums differ. These three are None for a
+    method that reads no network (eval/running/identity.py).
     """
-    return {"schema": SCHEMA, "dataset": dataset, "model": model, "method": method, "input": pixels, "seed": seed}
+    return {
+        "schema": SCHEMA, "dataset": dataset, "model": model, "method": method, "input": pixels, "device": device,
+        "seed": seed,
+    }  # fmt: skip
 
 
 def folder(results: Path, who: dict) -> Path:

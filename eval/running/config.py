@@ -29,8 +29,17 @@ from eval.files.places import CONF, near
 EXPECTED = (ValueError, OSError, LookupError, RuntimeError, ImportError, HydraException, OmegaConfBaseException)
 
 
+# Settings that are names or places: Hydra reads 2024_11 as the number 202411, and 2024_11 and 202411 were one run.
+TEXTS = re.compile(
+    r"[+]*((dataset|model|method)\.name|dataset\.(root|classes|annotations|images|boxes|split)|model\.(arch|checkpoint)"
+    r"|method\.folder|results|roots\.\w+)=(.+)",
+    re.DOTALL,
+)
+
+
 def load(overrides: Sequence[str]) -> DictConfig:
     """The config of `python run.py OVERRIDES`, without an experiment's sweep. ValueError says what cannot be meant."""
+    overrides = [as_text(override) for override in overrides]
     with _hydra():
         return _composed(list(overrides))
 
@@ -42,6 +51,7 @@ def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, l
     launcher that runs jobs elsewhere makes a sweep of one job, too.
     The name holds the settings that are not alike in all jobs.
     """
+    overrides = [as_text(override) for override in overrides]
     with _hydra():
         given = _parsed(overrides)
         swept = [each for each in given if each.is_sweep_override()]
@@ -61,6 +71,25 @@ def load_jobs(overrides: Sequence[str], multirun: bool = False) -> tuple[bool, l
         alike = set.intersection(*map(set, jobs)) if len(jobs) > 1 else set()
         names = [" ".join(setting for setting in job if setting not in alike) for job in jobs]
         return True, [(name, job, _composed(job)) for name, job in zip(names, jobs, strict=True)]
+
+
+def as_text(override: str) -> str:
+    """A setting NAME=VALUE with numbers quoted where names are meant, so that they stay as they are typed."""
+    match = TEXTS.fullmatch(override)
+    if match is None:
+        return override
+    value = match[match.lastindex or 0]
+    quoted = re.sub(r"(^|(?<=[\[,]))(\s*)([^\[\],'\"(){}]+?)(\s*)(?=$|[\],])", _quote_number, value)
+    return override[: len(override) - len(value)] + quoted
+
+
+def _quote_number(match: re.Match[str]) -> str:
+    text = match[3]
+    try:
+        number = isinstance(OverridesParser.create().parse_override(f"a={text}").value(), int | float)
+    except HydraException:
+        number = False
+    return f"{match[2]}'{text}'{match[4]}" if number and text.lower() not in ("true", "false") else match[0]
 
 
 def instantiate(settings: DictConfig, **more: Any) -> Any:

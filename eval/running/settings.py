@@ -14,13 +14,16 @@ SUBSETS = ("all", "diff")
 
 
 def device_of(name: str) -> str:
-    """auto -> cuda where there is a GPU, else cpu. ValueError for an unknown or missing device."""
+    """auto -> cuda where there is a GPU, else cpu. ValueError for an unknown or missing device, and for a kind on which
+    nothing of the suite was ever compared with a processor's numbers."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}") from None
+        kind = None
+    if kind is None or kind.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return name

@@ -1,9 +1,10 @@
-"""Explains a photograph: one figure of it with a heat map per method and class, its highest point and the score.
+"""Explains photographs: one figure of each with a heat map per method and class, its highest point and the score.
 
 Without a photograph a built-in scene is explained by the built-in network: no file and no download is needed.
 
   python -m scripts.explain                                        the first built-in scene
   python -m scripts.explain photo.jpg --top 3                      what ImageNet's ResNet50 sees in it
+  python -m scripts.explain a.jpg folder --out figures             several photographs, and those of a folder
   python -m scripts.explain photo.jpg --class tabby --method gradcam gpnncam layercam --json photo.json
   python -m scripts.explain photo.jpg --model torchvision:convnext_tiny
   python -m scripts.explain photo.jpg --model mymodule:build --mean .5 .5 .5 --std .5 .5 .5 --classes classes.txt
@@ -26,7 +27,9 @@ METHODS = ["gradcam", "gpnncam"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("given", nargs="*", metavar="PHOTO", help="a picture file; and NAME=VALUE settings of run.py")
+    parser.add_argument(
+        "given", nargs="*", metavar="PHOTO", help="picture files and folders; NAME=VALUE settings of run.py"
+    )
     parser.add_argument("--method", nargs="+", default=METHODS, metavar="NAME", help=f"default: {' '.join(METHODS)}")
     parser.add_argument(
         "--model", default="resnet50", metavar="NAME",
@@ -39,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mean", nargs=3, type=float, metavar="M", help="red, green, blue in [0,1]")
     parser.add_argument("--std", nargs=3, type=float, metavar="S")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs, one a line")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the figure; default: PHOTO-explained.png here")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="the figure, of several the folder; default: PHOTO-explained.png here"
+    )
     parser.add_argument("--json", metavar="FILE", help="the numbers, maps included; - prints them")
 
 

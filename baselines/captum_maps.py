@@ -94,6 +94,12 @@ class GuidedBackprop(Gradient):
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         super().__init__(classifier, channels)
         refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLUs, and is defined for no other kind")
+        if not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in classifier.network.modules()):
+            seen = classifier.images_seen  # whether it calls any shows in a pass alone, which is no picture's
+            with differentiable():
+                grey = torch.full((3, classifier.side, classifier.side), 0.5, device=classifier.device)
+                self._guided(Scored(classifier, 0), classifier.normalise(grey))
+            classifier.images_seen = seen
 
     @staticmethod
     def rule(below: Tensor, _above: Tensor) -> Tensor:
@@ -102,12 +108,16 @@ class GuidedBackprop(Gradient):
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
         """(1,3,H,W), one number a normalised pixel and channel."""
-        pixels.requires_grad_()
+        score = self._guided(scored, pixels.requires_grad_())
+        return torch.autograd.grad(score.sum(), pixels)[0]
+
+    def _guided(self, scored: Scored, pixels: Tensor) -> Tensor:
+        """(1,): the score of a pass whose ReLUs hand on by the rule; ValueError where it has none."""
         with Rectifiers(self.rule, self.name) as rectifiers:
-            score = scored(pixels)
+            score = scored(pixels.requires_grad_())
         if not rectifiers.count:
             raise ValueError(f"{self.name} changes the gradient of ReLUs, and the network has none")
-        return torch.autograd.grad(score.sum(), pixels)[0]
+        return score
 
 
 class Deconvnet(GuidedBackprop):

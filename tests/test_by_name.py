@@ -165,3 +165,15 @@ def test_random_weights_depend_on_the_picture():
     with torch.no_grad():
         answer = imagenet.build("vit_b_32", pretrained=False, side=32)(torch.rand(2, 3, 32, 32))
     assert (answer[0] != answer[1]).any()
+
+
+def test_a_network_of_timm_gets_its_test_size_and_says_so():
+    timm = pytest.importorskip("timm", reason="timm is an extra: pip install -e '.[timm]'")
+    assert load(["model=timm", "model.arch=resnet50.tv2_in1k"]).protocol.input.side == 224
+    assert load(["model=timm", "model.arch=vit_small_patch16_224"]).protocol.input.side == 224, "it has no test size"
+    known = described(timm.create_model("resnet18.tv_in1k", pretrained=False))
+    assert (known.side, known.trained) == (224, None)
+    small = timm.create_model("resnet18.a1_in1k", pretrained=False)
+    small.pretrained_cfg = small.pretrained_cfg | {"input_size": (3, 176, 176), "test_input_size": (3, 224, 224)}
+    known = described(small)
+    assert (known.side, known.trained) == (224, 176)

@@ -78,7 +78,8 @@ class MultiscaleCAM:
         self.score = score
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
-        self._try(min(sides))
+        for side in sorted(set(sides))[:2]:  # a network of one size may take the smallest
+            self._try(side)
 
     @property
     def side(self) -> int:

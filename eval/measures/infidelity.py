@@ -34,12 +34,12 @@ def _share(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
 
 
 class Infidelity:
-    """removed: the map's mean over the input's pixels, counted in `draws` squares alone. fallen: by how much the class's
-    logit falls when that square takes the mean colour. None for a constant map. Squares, a side drawn from `sides` and a
-    place within the input, are the picture's own: alike for all of its classes and for every method.
+    """removed: the map's mean over the input's pixels, counted in `draws` squares alone. fallen: by how much the
+    class's logit falls when that square takes the mean colour. None for a constant map. Squares, a side drawn from
+    `sides` and a place within the input, are the picture's own: alike for all of its classes and for every method.
 
-    A heat map has no scale of its own, so tables take its best multiple (the paper's appendix; captum's `normalize`). It
-    has one value a pixel, of what the pixel contributes: no difference of pixels is multiplied to it.
+    A heat map has no scale of its own, so tables take its best multiple (captum's `normalize`). It has one value a
+    pixel, of what the pixel contributes: no difference of pixels is multiplied to it.
     """
 
     name = "infidelity"
@@ -47,8 +47,8 @@ class Infidelity:
     fields = ("removed", "fallen")
     speed = ("batch",)
     scores = (
-        Score("infidelity", "mean squared difference between the fall of the logit and the map's sum, at the map's best "
-              "scale", "squared logit", True, _infidelity),
+        Score("infidelity", "mean squared difference between the fall of the logit and the map's sum, at the map's "
+              "best scale", "squared logit", True, _infidelity),
         Score("infidelity_share", "the same as a share of the mean squared fall: what the map leaves unexplained",
               "share", True, _share),
     )  # fmt: skip

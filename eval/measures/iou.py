@@ -1,5 +1,5 @@
-"""Overlap of the region with the map cut at a threshold, over all thresholds: the choice of one moves the result by more
-than methods differ, so none is chosen."""
+"""Overlap of the region with the map cut at a threshold, over all thresholds: the choice of one moves the result by
+more than methods differ."""
 
 from collections.abc import Sequence
 

@@ -1,8 +1,9 @@
 """A map cut at every threshold: what its levels say about a mask, and how its mass is spread.
 
 Sorting a picture's pixels takes several times as long as all other fields of a row. So pixels are counted in BINS even
-steps between the map's lowest and highest value; the numbers are exactly those of the map rounded up to these steps. How far
-those of the unrounded map can be away is known too: where it is more than TOLERANCE, the pixels are sorted after all.
+steps between the map's lowest and highest value; the numbers are exactly those of the map rounded up to these steps.
+How far those of the unrounded map can be away is known too: where it is more than TOLERANCE, the pixels are sorted
+after all.
 """
 
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ def thresholds(heat: Heat, mask: np.ndarray, bins: int = BINS, tolerance: float 
     zero, top = _zero(heat, low, high), float(heat.values.max())
     if low == high:
         share = float(mask.mean())
-        return Thresholds(share, share, share, *((0.0, 1.0) if top > 0 else (None, None)), 0.0)
+        gini, entropy = (0.0, 1.0) if top > 0 else (None, None)
+        return Thresholds(share, share, share, gini, entropy, 0.0)
     mask = np.ascontiguousarray(mask).view(np.uint8)
     counts, mass = counting.counted(heat.levels, mask, low, (bins - 1) / (high - low), zero, bins)
     answer = counting.against_mask(counts, np.linspace(0, 1, bins))
@@ -47,8 +49,8 @@ def thresholds(heat: Heat, mask: np.ndarray, bins: int = BINS, tolerance: float 
         mass = counts.sum(1) * np.maximum(steps - zero, 0)
         answer = counting.against_mask(counts, (steps - low) / (high - low))
         answer = (answer[0], 0.0, answer[2], 0.0, answer[4])
-    spread = counting.concentration(counts, mass) if top > 0 else (None, None)
-    return Thresholds(answer[0], answer[2], answer[4], *spread, max(answer[1], answer[3]))
+    gini, entropy = counting.concentration(counts, mass) if top > 0 else (None, None)
+    return Thresholds(answer[0], answer[2], answer[4], gini, entropy, max(answer[1], answer[3]))
 
 
 def _zero(heat: Heat, low: float, high: float) -> float:

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.running.build import build_method
+from eval.running.config import instantiate
 from eval.running.identity import plain
 from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
 from eval.tables.table import print_runs

@@ -97,7 +97,7 @@ def table_cells(
     rule: score the runs that fit its protocol's input by it; None: each run by the protocols of its starts, with
     `changes`. A method that reads no network stands in the column of every network that its data set has under that
     protocol, on the pairs whose classes that network has.
-    resamples: of the bootstrap; 0 leaves the intervals out (nan).
+    resamples: sets of pictures that are drawn; 0 leaves the intervals out (nan).
     """
     cells = []
     for each, scored in by_rule(runs, changes, rule):

@@ -154,19 +154,14 @@ def _common(sheet: Sheet) -> list[str]:
 REFERENCES = {"paper": "the paper (Singh and Namboodiri)", "torchray": "TorchRay (Fong, Patrick and Vedaldi, 2019)"}
 
 
-def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:
-    """Per protocol the paper's table, and unless `brief` a line per cell with its interval and price."""
+def markdown(frame: pd.DataFrame, digits: int = 4) -> str:
+    """Per protocol the paper's table, and a line per cell with its interval and price."""
     blocks = []
     for sheet in sheets(frame):
         blocks += [f"### {sheet.title}", "", markdown_table(_matrix(sheet, digits)), ""]
         blocks += [*(f"- {note}" for note in notes(sheet)), ""] if notes(sheet) else []
-        if not brief:
-            blocks += [
-                "95 % intervals (pictures resampled) and cost per picture (of seconds the median):",
-                "",
-                markdown_table(_details(sheet, digits)),
-                "",
-            ]
+        blocks += ["95 % intervals and cost per picture (of seconds the median):", ""]
+        blocks += [markdown_table(_details(sheet, digits)), ""]
     return "\n".join(blocks).rstrip()
 
 

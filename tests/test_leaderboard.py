@@ -113,6 +113,17 @@ def test_a_line_says_place_group_interval_cost_and_what_was_looked_at(site, clai
     assert f"{score['low']:.4f}–{score['high']:.4f}" in gradcam
 
 
+def test_a_difference_whose_interval_holds_0_is_not_bold(site):
+    bold = re.findall(r"<td><b>([+−][\d.]+)</b><small>(.*?)</small>", (site / "index.html").read_text())
+    plain = re.findall(r"<td>([+−][\d.]+)<small>(.*?)</small>", (site / "index.html").read_text())
+    assert bold
+    assert plain
+    for found, same in ((bold, True), (plain, False)):
+        for _, between in found:
+            low, high = between.split(" … ")
+            assert (low[0] == high[0]) == same
+
+
 def test_rows_of_other_pictures_or_protocols_have_tables_of_their_own(claims, tmp_path):
     other = resealed(claims["alike"], tmp_path, rows=lambda f: f.assign(region="1" * 16))
     files = resealed(claims["alike"], tmp_path, rows=lambda f: f.assign(picture="2" * 16))

@@ -14,7 +14,7 @@ from eval.claims.groups import letters, ranks, separation
 from eval.tables.statistics import LEVEL, paired_test
 from scripts.leaderboard.__main__ import main as leaderboard
 from tests.browser import CHROMIUM, Browser
-from tests.claim_cases import AUTHOR, VOC, claimable, copied, made, resealed, voc_claim
+from tests.claim_cases import AUTHOR, VOC, claimable, copied, few_known, made, resealed, voc_claim
 from tests.synthetic_runs import rows, write_run
 
 
@@ -221,7 +221,8 @@ def test_letters_and_places():
 
 
 def test_pairs_of_known_sets_are_compared_by_verify_not_here(tmp_path):
-    place = voc_claim(tmp_path)
+    with few_known():
+        place = voc_claim(tmp_path)
     assert claim.load(place).who["dataset"]["build"] == VOC
     assert leaderboard([str(place), "--out", str(tmp_path / "site")]) == 0
 

@@ -55,9 +55,8 @@ def run(settings: Sequence[str], multirun: bool = False, show: str | None = None
     ((_, _, cfg),) = jobs
     outcome = evaluate_job(cfg)
     summarise(cfg, outcome)
-    if outcome.failed:
-        listed = "".join(f"\n  {message}" for _, message in outcome.failed)
-        raise RuntimeError(f"{len(outcome.failed)} pictures failed and have no row:{listed}")
+    if outcome.complaint:
+        raise RuntimeError(outcome.complaint)
     return 0
 
 

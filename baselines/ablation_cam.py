@@ -22,6 +22,7 @@ class AblationCAM(Layered):
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(self, classifier: Classifier, relative: bool = True, batch: int = 64, **settings: Any):
         super().__init__(classifier, **settings)

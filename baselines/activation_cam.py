@@ -72,6 +72,7 @@ class KPCACAM(ActivationCAM):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ("scikit-learn",)  # whose versions decide its maps
 
     def __init__(self, classifier: Classifier, kernel: str = "sigmoid", gamma: float | None = None, **settings: Any):
         super().__init__(classifier, **settings)

@@ -1,8 +1,9 @@
 """Attention of a vision transformer, and gradients with respect to it, without touching how the network computes it.
 
-Networks run a fused kernel that keeps no weights. Here a hook recomputes them from a layer's input, A = softmax(q k'),
-and checks that A v, projected, is what the layer returned. The gradient with respect to A follows from the one with
-respect to the layer's output y = (A v) W': dA = (dy W) v'.
+Networks run a fused kernel that keeps no weights. Here they are recomputed, A = softmax(q k'), from what the kernel was
+given (so that rotary embeddings are in q and k), or from the layer's input where no kernel ran; and A v, projected, is
+checked to be what the layer returned. The gradient with respect to A follows from the one with respect to the layer's
+output y = (A v) W': dA = (dy W) v'.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from baselines.contract import Classifier
 from baselines.taps import full
@@ -45,6 +47,28 @@ class Pass:
     blocks: list[Tensor] = field(default_factory=list)
 
 
+class Kernel(TorchFunctionMode):
+    """Within this mode `seen` holds query, key and value (heads,N,d) of the last call of the fused kernel for one
+    picture, the query scaled as the kernel scales it, until somebody takes them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Tensor] | None = None
+
+    def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if function is functional.scaled_dot_product_attention:
+            query, key, value = (full(each.detach()[0]) for each in args[:3])
+            scale = kwargs.get("scale")
+            self.seen = [query * (query.shape[-1] ** -0.5 if scale is None else scale), key, value]
+        return function(*args, **kwargs)
+
+    def take(self) -> list[Tensor] | None:
+        """What was seen since the last time."""
+        seen, self.seen = self.seen, None
+        return seen
+
+
 class Transformer:
     """The attention layers of a classifier's network, and the blocks that they stand in.
 
@@ -74,13 +98,16 @@ class Transformer:
         apart: every block goes on from a constant, and the last one hands on the outputs of all blocks, one picture
         each: row l of the network's output is what its head makes of block l, and depends on layer l's attention alone.
         """
-        seen = Pass()
+        seen, kernel = Pass(), Kernel()
+
+        def forget(_module: nn.Module, _inputs: tuple) -> None:
+            kernel.take()
 
         def attention(name: str) -> Callable:
             def hook(module: nn.Module, inputs: tuple, output: Tensor | tuple) -> Tensor | tuple:
                 got = output[0] if isinstance(output, tuple) else output
                 leaf = got if got.requires_grad and not apart else got.detach().requires_grad_()
-                seen.layers.append(self._attended(name, module, inputs, leaf))
+                seen.layers.append(self._attended(name, module, inputs, leaf, kernel.take()))
                 return (leaf.clone(), *output[1:]) if isinstance(output, tuple) else leaf.clone()
 
             return hook
@@ -99,9 +126,11 @@ class Transformer:
         handles = []
         try:
             for name, parent in zip(self.names, self.blocks, strict=True):
-                handles.append(self.classifier.module(name).register_forward_hook(attention(name)))
+                layer = self.classifier.module(name)
+                handles.append(layer.register_forward_pre_hook(forget))
+                handles.append(layer.register_forward_hook(attention(name)))
                 handles.append(self.classifier.module(parent).register_forward_hook(block(parent)))
-            with torch.inference_mode(False), torch.enable_grad():
+            with torch.inference_mode(False), torch.enable_grad(), kernel:
                 yield seen
         finally:
             for handle in handles:
@@ -130,39 +159,51 @@ class Transformer:
         prefix = len(read) - self.maps(read[None].float()).numel()
         return read[:prefix], read[prefix:].any()
 
-    def _attended(self, name: str, module: nn.Module, inputs: tuple, leaf: Tensor) -> Attended:
+    def _attended(
+        self, name: str, module: nn.Module, inputs: tuple, leaf: Tensor, given: list[Tensor] | None
+    ) -> Attended:
         with torch.no_grad():
             tokens = inputs[0] if inputs else None
             if tokens is None or tokens.dim() != 3 or len(tokens) != 1:
                 got = "nothing" if tokens is None else tuple(tokens.shape)
                 raise ValueError(f"{self.who} needs attention between all tokens (1,N,C); layer {name!r} gets {got}")
-            query, key, value, weight, bias = _projected(module, tokens)
-            weights = (query @ key.transpose(1, 2) * query.shape[-1] ** -0.5).softmax(-1)
-            again = functional.linear((weights @ value).transpose(0, 1).flatten(1), weight, bias)
+            query, key, value = given or _projected(module, tokens) or (None,) * 3
+            projection: Any = module.out_proj if isinstance(module, nn.MultiheadAttention) else module.proj
+            weight, bias = full(projection.weight), projection.bias
+            mixed = weights = None
+            if query is not None and query.shape == key.shape == value.shape:
+                weights = (query @ key.transpose(1, 2)).softmax(-1)
+                mixed = (weights @ value).transpose(0, 1).flatten(1)
             close = CLOSE if leaf.dtype in (torch.float32, torch.float64) else HALF_CLOSE
-            if (again - full(leaf[0])).abs().max() > close * full(leaf).abs().max().clamp(min=1e-6):
-                raise ValueError(
-                    f"{self.who} recomputes attention as softmax(q k') v, which is not what layer {name!r} "
-                    f"({type(module).__name__}) returns"
-                )
-        return Attended(weights, value, weight, leaf)
+            allowed = close * full(leaf).abs().max().clamp(min=1e-6)
+            if mixed is not None and mixed.shape[1] == weight.shape[1]:
+                again = functional.linear(mixed, weight, None if bias is None else full(bias))
+                if (again - full(leaf[0])).abs().max() <= allowed:
+                    return Attended(weights, value, weight, leaf)
+        raise ValueError(
+            f"{self.who} recomputes attention as softmax(q k') v, which is not what layer {name!r} "
+            f"({type(module).__name__}) returns"
+        )
 
 
 def _is_attention(module: nn.Module) -> bool:
     if isinstance(module, nn.MultiheadAttention):
         return True
-    return all(hasattr(module, part) for part in ("qkv", "proj", "num_heads")) and isinstance(module.qkv, nn.Linear)
+    if not (hasattr(module, "num_heads") and isinstance(getattr(module, "proj", None), nn.Linear)):
+        return False
+    return any(isinstance(getattr(module, part, None), nn.Linear) for part in ("qkv", "q_proj"))
 
 
-def _projected(module: nn.Module, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """Query, key, value (heads,N,d) of tokens (1,N,C), and the output's projection: weight (C,heads d), bias."""
+def _projected(module: nn.Module, tokens: Tensor) -> list[Tensor] | None:
+    """Query, key, value (heads,N,d) of tokens (1,N,C), the query scaled; None where no one layer makes all three."""
     if isinstance(module, nn.MultiheadAttention):
         joined = functional.linear(tokens[0], module.in_proj_weight, module.in_proj_bias)
-        heads, out = module.num_heads, module.out_proj
+        heads = module.num_heads
     else:
         parts: Any = module  # by `_is_attention`
-        joined, heads, out = parts.qkv(tokens)[0], parts.num_heads, parts.proj
+        if not isinstance(getattr(parts, "qkv", None), nn.Linear):
+            return None
+        joined, heads = parts.qkv(tokens)[0], parts.num_heads
     query, key, value = joined.unflatten(1, (3, heads, -1)).permute(1, 2, 0, 3)
     norms = [getattr(module, f"{part}_norm", None) or nn.Identity() for part in "qk"]
-    bias = None if out.bias is None else full(out.bias)
-    return full(norms[0](query)), full(norms[1](key)), full(value), full(out.weight), bias
+    return [full(norms[0](query)) * query.shape[-1] ** -0.5, full(norms[1](key)), full(value)]

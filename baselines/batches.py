@@ -9,7 +9,7 @@ from baselines.contract import Classifier
 from baselines.refusals import at_least_one
 
 # Bytes of the largest activation of a pass on a CPU. What lies beyond the processor's caches is fetched again by every
-# layer. gpnncam/README.md has the measurement.
+# layer. results/tables/gpnncam.md has the measurement.
 ROOM = 28 * 2**20
 
 

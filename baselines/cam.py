@@ -38,6 +38,7 @@ class CAM(Layered):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries: tuple[str, ...] = ("grad-cam",)  # whose versions decide its maps
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class GradCAMPlusPlus(CAM):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ()
 
     def __init__(self, classifier: Classifier, normalise_alpha: bool = True, epsilon: float = 0.0, **settings: Any):
         super().__init__(classifier, "GradCAMPlusPlus", **settings)

@@ -51,6 +51,7 @@ class Gradient:
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries: tuple[str, ...] = ("captum",)  # whose versions decide its maps
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
@@ -69,7 +70,9 @@ class Gradient:
         with differentiable():
             # A fresh leaf for each class: captum marks its input as one that requires a gradient.
             values = [
-                self.values(Scored(self.classifier, target), self.classifier.normalise(image).detach().clone()).detach()
+                self.values(
+                    Scored(self.classifier, target), full(self.classifier.normalise(image)).detach().clone()
+                ).detach()
                 for target in targets.tolist()
             ]
         return full(torch.cat(values))
@@ -87,6 +90,7 @@ class GuidedBackprop(Gradient):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ()
 
     name = "guided backprop"
 
@@ -153,6 +157,7 @@ class IntegratedGradients(Gradient):
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,
@@ -188,6 +193,8 @@ class Occlusion(Batched):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ("captum",)
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(self, classifier: Classifier, window: int = 32, stride: int = 16, batch: int | None = None):
         if min(window, stride) < 1 or stride > window:
@@ -205,7 +212,7 @@ class Occlusion(Batched):
         outputs: list[Tensor] = []
         values = []
         with torch.no_grad():
-            pixels = self.classifier.normalise(image)
+            pixels = full(self.classifier.normalise(image))
             count = self.passes.at_once(pixels)
             for target in targets.tolist():
                 # captum asks for the same pictures in the same order for every class: later classes get the outputs of

@@ -1,7 +1,7 @@
 """The mean of any method's maps over changed copies of the picture: noisy, mirrored, cropped, or of other sizes."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,6 +10,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from baselines.contract import Classifier
+
+
+def seeing(classifier: Classifier, inner: Mapping) -> Callable[[Tensor, Tensor], Tensor]:
+    """The method that a YAML states (name, blind, build); ValueError where it does not look at the picture."""
+    if not isinstance(inner, Mapping) or "build" not in inner:
+        raise ValueError(f"inner={inner!r} is no method")
+    if inner.get("blind"):
+        raise ValueError(f"{inner.get('name', 'the method')} does not look at the picture: copies change nothing")
+    build = inner["build"]
+    return build(classifier=classifier) if inspect.isclass(build.func) else partial(build, classifier=classifier)
 
 
 class View(NamedTuple):
@@ -52,10 +62,7 @@ class Ensemble:
         crops: int = 0,
         smallest: float = 0.6,
     ):
-        if not isinstance(inner, Mapping) or "build" not in inner:
-            raise ValueError(f"inner={inner!r} is no method")
-        if inner.get("blind"):
-            raise ValueError(f"{inner.get('name', 'the method')} does not look at the picture: copies change nothing")
+        self.inner = seeing(classifier, inner)
         if n < 0 or sigma < 0 or (n and not sigma):
             raise ValueError("an ensemble needs n >= 0, and noise (sigma > 0) where n > 0")
         if not scales or min(scales) <= 0 or len(set(scales)) < len(scales):
@@ -64,10 +71,6 @@ class Ensemble:
             raise ValueError(f"an ensemble needs crops >= 0 of 0 < smallest <= 1, not {crops} of {smallest}")
         if not n and not flip and not crops and list(scales) == [1.0]:
             raise ValueError("an ensemble of one picture: set n (noisy copies), flip=true, scales, crops, or several")
-        build = inner["build"]
-        self.inner = (
-            build(classifier=classifier) if inspect.isclass(build.func) else partial(build, classifier=classifier)
-        )
         self.n, self.sigma, self.flip = n, sigma, flip
         self.scales, self.crops, self.smallest = tuple(scales), crops, smallest
 

@@ -25,6 +25,7 @@ class ExcitationBackprop:
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ("zennit",)  # whose versions decide its maps
 
     name = "excitation backprop"
 

@@ -10,6 +10,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from baselines.contract import Classifier
+from baselines.taps import full
 
 # Of the authors' program; the paper states the temperature, the penalty's factor and its growth.
 TEMPERATURE = 20.0
@@ -42,6 +43,7 @@ class ExtremalPerturbation:
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class ExtremalPerturbation:
         wanted = [(target, area) for target in targets.tolist() for area in self.areas]
         chunks = [wanted[first : first + self.batch] for first in range(0, len(wanted), self.batch)]
         with torch.inference_mode(False), torch.enable_grad():
-            pyramid = blurred(self.classifier.normalise(image.detach().clone()), self.levels)
+            pyramid = blurred(full(self.classifier.normalise(image.detach().clone())), self.levels)
             smooth = SmoothMasks(image.shape[-2:], self.step, self.sigma, pyramid)
             total = len(chunks) * self.max_iter
             with tqdm(total=total, desc="masks", unit="step", leave=False, disable=None) as bar:
@@ -119,7 +121,7 @@ class ExtremalPerturbation:
 
     def _scores(self, output: Tensor, wanted: list[tuple[int, float]]) -> Tensor:
         """(N,): each picture's score for its own class."""
-        output = output.flatten(2).mean(2) if output.dim() == 4 else output
+        output = full(output).flatten(2).mean(2) if output.dim() == 4 else output
         return torch.cat([self.classifier.score(output[i : i + 1], target) for i, (target, _) in enumerate(wanted)])
 
 

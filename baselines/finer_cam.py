@@ -8,6 +8,7 @@ from torch import Tensor
 from baselines.cam import CAM
 from baselines.contract import Classifier
 from baselines.refusals import one_of
+from baselines.taps import full
 
 
 class Compared:
@@ -22,6 +23,7 @@ class Compared:
 
     def score(self, output: Tensor, target: int) -> Tensor:
         """(B,) from the output (B,C) or (B,C,i,j): sum_d w_d (y - strength y_d), see `FinerCAM`."""
+        output = full(output)
         own = self._classifier.score(output, target)
         every = output.flatten(2).logsumexp(2) if output.dim() == 4 else output
         others = torch.ones(every.shape[1], dtype=torch.bool, device=every.device)

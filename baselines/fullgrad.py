@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.contract import Classifier
-from baselines.taps import check_reached, tapped
+from baselines.taps import check_reached, full, tapped
 
 
 class FullGrad:
@@ -56,7 +56,7 @@ class FullGrad:
                 torch.autograd.grad(self.classifier.score(output, target).sum(), at, retain_graph=True)
                 for target in targets.tolist()
             ]
-        return pixels.detach(), [torch.cat(gradients) for gradients in zip(*rows, strict=True)]
+        return full(pixels.detach()), [full(torch.cat(gradients)) for gradients in zip(*rows, strict=True)]
 
     def scaled(self, values: Tensor, size: torch.Size) -> Tensor:
         """psi of values (K,C,h,w), summed over channels: (K,H,W) for size (H,W)."""

@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from baselines.contract import Classifier
 from baselines.refusals import one_of
+from baselines.taps import full
 
 KINDS = ("softmax", "sigmoid")
 
@@ -17,6 +18,7 @@ def probability(classifier: Classifier, output: Tensor, target: int, kind: str) 
     kind: "softmax": the class's outputs against all outputs, as the networks of ImageNet were trained. "sigmoid": of
     the class's score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
     """
+    output = full(output)  # eight bits of a logit decide no probability
     score = classifier.score(output, target)
     if one_of(KINDS, "probability", kind) == "softmax":
         return (score - output.flatten(1).logsumexp(1)).exp()

@@ -1,6 +1,7 @@
 """RefineCAM: maps of several layers multiplied, so that deep ones say where and shallow ones how exactly."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,11 @@ class RefineCAM:
     """
 
     version = 1  # raised when its maps change for equal settings
+
+    @staticmethod
+    def libraries(formula: str = "GradCAMPlusPlus", **_: Any) -> tuple[str, ...]:
+        """Those whose versions decide its maps."""
+        return GradCAMPlusPlus.libraries if formula == "GradCAMPlusPlus" else CAM.libraries
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class RelevanceCAM(Layered):
     """
 
     version = 1  # raised when its maps change for equal settings
+    libraries = ("zennit",)  # whose versions decide its maps
 
     uses = ("relevance", "cam")
 

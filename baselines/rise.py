@@ -35,6 +35,7 @@ class RISE(Batched):
     """
 
     version = 2  # raised when its rows change for equal settings; 2: ranks and prices belong to the protocol's input
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,

@@ -28,6 +28,7 @@ class ScoreCAM(Layered, Batched):
     """
 
     version = 1  # raised when its maps change for equal settings
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from baselines.contract import Classifier
 from baselines.layered import Layered
 from baselines.probability import KINDS
 from baselines.refusals import one_of
-from baselines.taps import Taps, check_reached, tapped
+from baselines.taps import Taps, check_reached, full, tapped
 
 
 class ShapleyCAM(Layered):
@@ -45,6 +45,7 @@ class ShapleyCAM(Layered):
 
     def _worth(self, output: Tensor, target: int) -> Tensor:
         """(1,): the utility of the class, from the output (1,C) or (1,C,i,j)."""
+        output = full(output)
         score = self.classifier.score(output, target)
         if self.utility == "score":
             return score
@@ -64,6 +65,6 @@ class ShapleyCAM(Layered):
             if gradient.requires_grad:  # else the utility is linear in the layer
                 (bent,) = torch.autograd.grad(gradient, layer, layer.detach(), retain_graph=True, allow_unused=True)
             weights = gradient if bent is None else gradient - bent / 2
-            weights = taps.maps(name, weights).mean((2, 3), keepdim=True)
+            weights = full(taps.maps(name, weights)).mean((2, 3), keepdim=True)
             maps.append((weights * taps[name]).sum(1).detach())
         return maps

@@ -8,9 +8,11 @@ work twice.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
+import warnings
 import zlib
 from dataclasses import astuple
 from pathlib import Path
@@ -31,7 +33,7 @@ class Cache:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"The cache folder {self.folder} cannot be made: {error}.") from error
-        self._size = self.size() if limit is not None else 0
+        self._size, self.closed = self.size() if limit is not None else 0, False
 
     def key(self, pixels: np.ndarray, settings: Settings, device: str) -> str:
         """Name of a picture (H,W,3) uint8 under settings; `device` ("cpu", "cuda"), as their searches differ."""
@@ -53,7 +55,7 @@ class Cache:
         """Field (H-6,W-6,2) int32 for a picture of `shape` (H,W,3), or None where absent, truncated or damaged."""
         try:
             blob = self._path(key, seed).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return None
         body = blob[_DIGEST:]
         if blob[:_DIGEST] != _digest(body):
@@ -62,21 +64,27 @@ class Cache:
         return np.cumsum(steps, axis=1, dtype=np.int16).astype(np.int32)
 
     def put(self, key: str, seed: int, field: np.ndarray) -> None:
-        """Keep one variation's field (H-6,W-6,2), unless the cache has reached its limit."""
+        """Keep one variation's field (H-6,W-6,2), unless the cache has reached its limit. Where the disk is full a
+        warning says so once, and nothing more is kept: variations are made all the same."""
         # Sources continue one another, so most differences between neighbours are alike and compress well.
         steps = np.diff(field.astype(np.int16), axis=1, prepend=np.int16(0))
         body = zlib.compress(steps.tobytes(), 1)
-        if self.limit is not None and self._size + len(body) + _DIGEST > self.limit:
+        if self.closed or (self.limit is not None and self._size + len(body) + _DIGEST > self.limit):
             return
         path = self._path(key, seed)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.{uuid.uuid4().hex}.part")
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(_digest(body) + body)
             os.replace(temporary, path)
+        except OSError as error:
+            self.closed = True
+            warnings.warn(f"the cache {self.folder} keeps nothing more: {error}", RuntimeWarning, stacklevel=2)
+        else:
+            self._size += len(body) + _DIGEST
         finally:
-            temporary.unlink(missing_ok=True)
-        self._size += len(body) + _DIGEST
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def size(self) -> int:
         """Bytes that the cache's entries take now."""

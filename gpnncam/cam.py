@@ -23,7 +23,7 @@ from torch.nn import functional
 from gpnncam import sources
 from gpnncam.batches import MOST, Passes
 from gpnncam.contracts import Classifier
-from gpnncam.features import REPEATED, features, layers_of
+from gpnncam.features import REPEATED, features, full, layers_of
 from gpnncam.levels import VERSION
 from gpnncam.solve import DIVISORS, FUSIONS, PHASE1, fuse, solve
 from gpnncam.vote import carry_back_all
@@ -61,6 +61,7 @@ class GPNNCAM:
 
     # The number is raised when its maps change for equal settings and equal variations.
     version = f"1, generator {VERSION}"
+    speed = ("batch",)  # settings that change no map but for rounding
 
     def __init__(
         self,
@@ -196,13 +197,13 @@ class GPNNCAM:
                 assert leaf is not None, "the first layer ran"
                 if gradients is None:
                     channels = seen.layers[next(iter(self.modules))].shape[1]
-                    gradients = leaf.new_empty(len(targets), len(pixels), channels).detach()
+                    gradients = full(leaf.detach()).new_empty(len(targets), len(pixels), channels)
                 with self._timed("head gradient", pixels.device):
                     for k, target in enumerate(targets):
                         score = self.classifier.score(output, target).sum()
                         more = k + 1 < len(targets)
                         (gradient,) = torch.autograd.grad(score, leaf, retain_graph=more)
-                        gradients[k, rows] = read(gradient).flatten(2).mean(2)
+                        gradients[k, rows] = full(read(gradient)).flatten(2).mean(2)
         assert gradients is not None
         return [stored[name] for name in self.modules], gradients
 

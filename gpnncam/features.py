@@ -27,6 +27,11 @@ def layers_of(
     return modules, {name: classifier.reader(name) for name in modules} if hasattr(classifier, "reader") else {}
 
 
+def full(values: Tensor) -> Tensor:
+    """float32 of what a network in half precision computes: eight bits of a map would leave cells as high as others."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
+
+
 class Features:
     """What the latest forward pass left behind: `layers[name]` is (B,C,h,w), `leaf` what the first layer returned.
 
@@ -82,7 +87,7 @@ def features(
                     'repeated="last" reads its last run'
                 )
             # What is kept survives a network that goes on in place (`out += identity` behind a batch norm).
-            maps = output.detach() if read is None else read(output.detach())
+            maps = full(output.detach() if read is None else read(output.detach()))
             seen.layers[name] = maps.clone() if keep is None else keep(name, maps)
             if name != first:
                 return None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gpnncam.contracts import Classifier
-from gpnncam.features import REPEATED, features, layers_of
+from gpnncam.features import REPEATED, features, full, layers_of
 from gpnncam.regression import NormalEquations
 from gpnncam.solve import FUSIONS, ROUNDING, fuse
 
@@ -121,8 +121,11 @@ class MultiscaleCAM:
             for k, target in enumerate(targets):
                 score = self.classifier.score(output, target).sum()
                 (gradient,) = torch.autograd.grad(score, leaf, retain_graph=k + 1 < len(targets))
-                weights.append(read(gradient)[0].flatten(1).sum(1))
-            return Copy([seen.layers[name] for name in self.modules], torch.stack(weights), mirrored)
+                weights.append(full(read(gradient))[0].flatten(1).sum(1))
+            none = seen.layers[next(iter(self.modules))].new_zeros(0, read(leaf).shape[1])
+            return Copy(
+                [seen.layers[name] for name in self.modules], torch.stack(weights) if weights else none, mirrored
+            )
 
     def _try(self, side: int) -> None:
         """ValueError where the network takes no pictures of that size: many transformers take those of one."""
@@ -154,8 +157,8 @@ class MultiscaleCAM:
         fused = [fuse(heat, heat[-1].shape[2:], self.fusion)[:, 0] for heat in maps]
         fused = [each.flip(-1) if copy.mirrored else each for each, copy in zip(fused, copies, strict=True)]
         size = max((each.shape[1:] for each in fused), key=lambda size: size[0] * size[1])
-        resized = [functional.interpolate(each[None], size, mode="bilinear", align_corners=False)[0] for each in fused]
-        return torch.stack(resized).mean(0)
+        resized = [functional.interpolate(each[:, None], size, mode="bilinear", align_corners=False) for each in fused]
+        return torch.stack(resized).mean(0)[:, 0]
 
 
 def _together(raw: list[Tensor]) -> list[Tensor]:

@@ -36,4 +36,6 @@ def carry_back(heat: Tensor, fields: Tensor) -> tuple[Tensor, Tensor]:
     votes.index_add_(1, where, torch.cat([inner, torch.ones_like(inner[:1])]))
     votes = votes.view(1, classes + 1, height, width)
     spread = functional.avg_pool2d(votes, patch, stride=1, padding=patch // 2, count_include_pad=False)[0]
+    # The centre of an even side is the pixel behind its middle: the windows of the first row and column end before it.
+    spread = spread[:, spread.shape[1] - height :, spread.shape[2] - width :]
     return spread[:-1], spread[-1]

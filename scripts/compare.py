@@ -1,12 +1,12 @@
 """Is method A better than method B? On the same pairs, with intervals and tests, corrected for many comparisons.
 
-Every two of the named methods are compared on each data set, network and subset that both have rows of:
+Every two of the named methods are compared on each data set, network and subset that both have rows of, and each
+comparison ends in a sentence: which is better, by how much, whether that is shown, and if not, how many pictures would:
 
-  difference   average of A minus average of B, and its 95 % interval (bootstrap over pictures, the same for both)
-  exchange     p if the two answers to a picture could be exchanged; takes nothing but pictures as independent
-  Holm         the p before it, corrected for all comparisons printed
-  A / B only   pairs that one of them hits and the other misses
-  McNemar      exact p of that split if both were equally good; takes the pairs of a picture as independent
+  A − B        average of A minus average of B, and all differences that the test does not reject (95 % interval)
+  p (Holm)     of the exchange test: if the two answers to a picture could be exchanged; corrected for all comparisons
+  --all        also both values, the plain p, how many pictures differ, pairs that one alone hits, and McNemar's exact
+               test of those, which takes the pairs of a picture as independent; --format csv always has them
 
   python -m scripts.compare gpnncam gradcam
   python -m scripts.compare gpnncam gradcam layercam --data pascal --model vgg16 --protocol authors
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("methods", nargs="*", metavar="METHOD", help="two or more; none: all that have rows")
     parser.add_argument("--against", metavar="METHOD", help="compare each with this one only")
     parser.add_argument("--format", choices=("markdown", "csv"), default="markdown", help="default: %(default)s")
+    parser.add_argument("--all", action="store_true", help="all columns")
     add_selection(parser)
 
 
@@ -42,9 +43,9 @@ def act(arguments: argparse.Namespace) -> None:
     frame = paired_table(runs, names, changes, rule, subsets, arguments.resamples, against)
     if frame.empty:
         raise ValueError("no two of these methods have rows of one data set, network and protocol")
-    if arguments.strict and frame["left_out"].any():
+    if arguments.strict and not frame["complete"].all():
         raise ValueError("some comparisons do not stand on all pairs of their data set (without --strict: which)")
-    print(csv_text(frame) if arguments.format == "csv" else comparison_markdown(frame), end="")
+    print(csv_text(frame) if arguments.format == "csv" else comparison_markdown(frame, arguments.all), end="")
 
 
 main = command(Command("scripts.compare", __doc__, add_arguments, act))

@@ -1,7 +1,7 @@
 """What does a setting change? Each method under each input against one reference, by network and over all networks.
 
-Differences in points on the same pairs, with 95 % intervals (bootstrap over pictures: a picture's pairs of all networks
-are drawn together), and what each costs a picture in passes of 224 x 224 pixels (a pass counts by its pixels):
+Differences on the same pairs, with 95 % intervals (the exchange test inverted: a picture's answers of all networks are
+exchanged together), and what each costs a picture in passes of 224 x 224 pixels (a pass counts by its pixels):
 
   python -m scripts.effects --records results/ablation_input/records --against gradcam --reference paper
   python -m scripts.effects --against gpnncam --reference "paper [input.side=224]" --top-k 5
@@ -38,6 +38,8 @@ def act(arguments: argparse.Namespace) -> None:
     frame = effects(runs, changes, arguments.against, arguments.reference, subset, arguments.resamples)
     if frame.empty:
         raise ValueError("nothing has rows of the same data set and network as the reference")
+    if arguments.strict and not frame["complete"].all():
+        raise ValueError("some differences do not stand on all pairs of their data set (without --strict: which)")
     print(csv_text(frame) if arguments.format == "csv" else effects_markdown(frame), end="")
 
 

@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
     parser.add_argument("--subset", choices=("all", "diff"), default="all", help="default: %(default)s")
     parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="B", help="bootstrap; default: %(default)s")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, metavar="B", help="sets of pictures drawn; default: %(default)s"
+    )
 
 
 def act(arguments: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
   python -m scripts.runs                                  name, rows, date, commit, and the settings that differ
   python -m scripts.runs --records other/records
   python -m scripts.runs remove demo.resnet50.mine.1a2b3c4d           asks first
-  python -m scripts.runs remove mine --yes                every run of that method, or whose name holds the text
+  python -m scripts.runs remove mine --yes                every run of that method, without asking
+  python -m scripts.runs remove .mine.                    every run whose name holds the text, if the answer is yes
 
 A run that a living process writes is not removed. Tables leave runs out without removing them: scripts.table --exclude.
 """
@@ -37,7 +38,7 @@ def act(arguments: argparse.Namespace) -> int:
     action, *names = arguments.what
     if action != "remove" or not names:
         raise ValueError(f"scripts.runs lists, or takes: remove NAME ...; not {' '.join(arguments.what)}")
-    folders = list(dict.fromkeys(folder for name in names for folder in meant(name, runs, bad)))
+    folders = list(dict.fromkeys(folder for name in names for folder in meant(name, runs, bad, arguments.yes)))
     for folder in folders:
         print(f"{folder.name}  {described(folder, runs)}")
     if not arguments.yes and not agreed(len(folders)):
@@ -78,8 +79,10 @@ def described(folder: Path, runs: list[Run]) -> str:
     return f"{count}  {str(made.get('date', ''))[:16].replace('T', ' ')}  {commit}"
 
 
-def meant(name: str, runs: list[Run], bad: list[Unreadable]) -> list[Path]:
-    """The folders that a name means: a folder's own, else a method's or label's, else all whose name holds it."""
+def meant(name: str, runs: list[Run], bad: list[Unreadable], exactly: bool = False) -> list[Path]:
+    """The folders that a name means: a folder's own, else a method's or label's, else all whose name holds it.
+
+    exactly: nobody is asked, so ValueError lists the last kind."""
     from eval.files.places import near
 
     folders = [run.folder for run in runs] + [each.folder for each in bad]
@@ -91,6 +94,11 @@ def meant(name: str, runs: list[Run], bad: list[Unreadable]) -> list[Path]:
             near(name, {folder.name for folder in folders} | {each for run in runs for each in names_of(run)}) or "none"
         )
         raise ValueError(f"there is no run {name!r}; near names: {known}")
+    if exactly and not exact and not method:
+        listed = "".join(f"\n  {folder.name}" for folder in matching)
+        raise ValueError(
+            f"no run or method is called {name!r}; without --yes you are asked about those that hold it:{listed}"
+        )
     return matching
 
 

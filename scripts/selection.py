@@ -39,7 +39,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
     parser.add_argument("--exclude", nargs="+", metavar="NAME", help="without these methods, by name or label")
     parser.add_argument(
-        "--resamples", type=int, default=RESAMPLES, metavar="B", help="bootstrap over pictures; default: %(default)s"
+        "--resamples", type=int, default=RESAMPLES, metavar="B", help="sets of pictures drawn; default: %(default)s"
     )
     parser.add_argument("--by-seed", action="store_true", help="a line for each seed; else those of one method as one")
     parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")

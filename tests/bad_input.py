@@ -205,7 +205,7 @@ SETTINGS = {
     "shard=first": "shard must be i/n",
     "shard=1/2/3": "shard must be i/n",
     "on_error=ignore": "on_error must be stop or skip",
-    "sync=never": "sync must be picture or second",
+    "sync=never": "sync must be auto or picture or second",
     "save_maps=maybe": "save_maps must be true or false",
     "device=gpu": "device must be auto, cpu, cuda or cuda:N",
     "device=cuda:99": "device=cuda:99: this machine has",

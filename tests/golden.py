@@ -34,7 +34,7 @@ from eval.running.source_code import code_of
 from gpnncam import fill, sources, variations
 from gpnncam.cam import GPNNCAM
 from gpnncam.levels import VERSION
-from tests.test_contract import CLASSES, METHODS, SHORT, TRANSFORMERS, Small, classifier_for
+from tests.test_contract import CLASSES, FOLDERS, METHODS, SHORT, TRANSFORMERS, Small, classifier_for
 
 FILE = Path(__file__).with_suffix(".json")
 GRID = 8
@@ -83,11 +83,12 @@ def method_entry(name: str, folder: Path) -> dict:
     """The entry of a config in conf/method; folder: for the files of method=maps."""
     settings = load([f"method={name}", *CHEAP.get(name, [])]).method
     digest = hashlib.sha256(OmegaConf.to_yaml(settings.build, sort_keys=True).encode())
-    if name == "maps":
+    if name in FOLDERS:
         settings.folder = str(folder)
+        place = folder / "a" / ("b" if name == "maps" else "c")
         for number, label in enumerate(CLASSES):
-            (folder / "a" / "b").mkdir(parents=True, exist_ok=True)
-            np.save(folder / "a" / "b" / f"{label}.npy", np.arange(12, dtype=np.float32).reshape(3, 4) ** (number + 1))
+            place.mkdir(parents=True, exist_ok=True)
+            np.save(place / f"{label}.npy", np.arange(12, dtype=np.float32).reshape(3, 4) ** (number + 1))
     seeing = classifier_for(name) if name in TRANSFORMERS else classifier()
     method = build_method(settings, None if settings.blind else seeing, CLASSES)
     answer = call(method, Blind() if settings.blind else picture(), torch.tensor(TARGETS), seed=3)

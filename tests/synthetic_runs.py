@@ -14,6 +14,7 @@ from eval.measures.builtin import cases_of, observe
 from eval.records import maps, runs
 from eval.records.rows import Rows
 
+OF_MAPS = ("pixel_ap", "iou_best", "iou_area", "gini", "entropy")
 SQUASHED = {"mode": "squash", "side": 224, "antialias": True, "spatial": False, "smooth": 0.0}
 TORCHRAY = {"mode": "shorter_side", "side": 224, "antialias": False, "spatial": True, "smooth": 0.02}
 
@@ -21,6 +22,7 @@ TORCHRAY = {"mode": "shorter_side", "side": 224, "antialias": False, "spatial": 
 def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind: bool = False) -> list[dict]:
     """One to three pairs a picture, hit with the given probability; a miss is 1 to 60 px away."""
     rng = np.random.default_rng(seed)
+    more = np.random.default_rng([seed, 1])
     content = np.random.default_rng(12345)  # the same pairs for every method
     lines = []
     for number in range(pictures):
@@ -30,6 +32,7 @@ def rows(pictures: int, accuracy: float, seed: int = 0, classes: int = 5, blind:
             row |= {"x": 3.0, "y": 4.0, "inside": hit, "distance": 0.0 if hit else float(rng.integers(1, 60))}
             row |= {"ties": 1, "constant": False, "energy": None if blind else round(float(rng.random()), 6)}
             row |= {f"cover{p}": None if blind else round(float(rng.random()), 6) for p in (5, 10, 20)}
+            row |= {name: None if blind else round(float(more.random()), 6) for name in OF_MAPS}
             row |= {
                 "region": "0" * 16,
                 "picture": None,

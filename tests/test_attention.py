@@ -170,3 +170,55 @@ def test_attention_of_another_kind_is_refused_before_the_first_picture():
         AttentionRollout(made)
     network.block.attn.bias.data.zero_()
     assert AttentionRollout(made)(torch.rand(3, SIDE, SIDE), TARGETS).shape == (2, 3, 3)
+
+
+ROTARY = {
+    "eva02_tiny_patch14_224": {"patch_size": 8},  # biases of query and value beside the projection
+    "eva02_base_patch14_224": {"patch_size": 8, "embed_dim": 24},  # a projection each for query, key and value
+    "vit_small_patch16_dinov3": {"patch_size": 8, "embed_dim": 24},  # register tokens; halves rotate
+    "vit_base_patch16_rope_224": {"patch_size": 8, "embed_dim": 24},
+}
+
+
+@pytest.mark.parametrize("name", ROTARY)
+def test_rotary_embeddings_are_read_after_the_rotation(name, image):
+    """timm's own unfused computation shows the weights; their gradient is autograd's."""
+    timm = pytest.importorskip("timm", reason="timm is an extra: pip install -e '.[timm]'")
+    torch.manual_seed(3)
+    settings = {"embed_dim": 24, "depth": 3, "num_heads": 3, "num_classes": 5, "img_size": SIDE} | ROTARY[name]
+    network = timm.create_model(name, **settings).double()
+    for parameter in network.parameters():
+        parameter.data += 0.2 * torch.randn_like(parameter)
+    made = Classifier(network, [0.5] * 3, [0.5] * 3, {}, list("abcde"), side=SIDE)
+    made.mean, made.std = made.mean.double(), made.std.double()
+    methods = [AttentionRollout(made), GradientRollout(made), LeGrad(made, last=1)]
+    actual = [method(image, TARGETS) for method in methods]
+
+    weights = []
+    for block in network.blocks:
+        block.attn.fused_attn = False
+        block.attn.attn_drop.register_forward_hook(lambda _m, _i, output: weights.append(output) or output)
+    plain = Classifier(network, [0.5] * 3, [0.5] * 3, {}, list("abcde"), side=SIDE)
+    weights.clear()
+    output = network((image[None].requires_grad_() - 0.5) / 0.5)[0]
+    heads = [each[0] for each in weights]
+    prefix = network.num_prefix_tokens
+
+    def read(matrix):
+        pooled = network.global_pool == "avg"
+        return (matrix[prefix:].mean(0) if pooled else matrix[0])[prefix:].view(3, 3).detach()
+
+    rollout = torch.eye(9 + prefix, dtype=torch.float64)
+    for each in heads:
+        rollout = (each.mean(0) / 2 + torch.eye(9 + prefix) / 2) @ rollout
+    torch.testing.assert_close(actual[0][1], read(rollout))
+    for place, target in enumerate(TARGETS.tolist()):
+        gradients = torch.autograd.grad(output[target], weights, retain_graph=True)
+        relevance = torch.eye(9 + prefix, dtype=torch.float64)
+        for each, gradient in zip(heads, gradients, strict=True):
+            relevance = relevance + (each * gradient[0]).clamp(min=0).mean(0) @ relevance
+        torch.testing.assert_close(actual[1][place], read(relevance))
+        last = gradients[-1][0].clamp(min=0).mean((0, 1))[prefix:].view(3, 3)
+        torch.testing.assert_close(actual[2][place], last)
+    with pytest.raises(ValueError, match=r"not what layer 'blocks\.0\.attn'"):
+        AttentionRollout(plain)  # where no kernel runs, nobody sees the rotated query and key

@@ -88,6 +88,11 @@ def test_rows_are_compared_with_what_is_there_now(devkit, tmp_path, capsys):
         assert re.search(rf"{keys[0]}: digest \w{{16}} in the rows, \w{{16}} now: mine\.resnet50\.gradcam", text)
         assert re.search(rf"{keys[1]}: of \w+: \w{{16}} in the rows", text)
         assert "picture: 1 bad" in text
+    lost = (annotations / f"{keys[2]}.xml").read_text()
+    name = re.search(r"<name>(\w+)</name>", lost)[1]
+    (annotations / f"{keys[2]}.xml").write_text(lost.replace(f"<name>{name}</name>", "<name>tvmonitor</name>"))
+    assert check_data.main([*settings, *records]) == 1
+    assert f"{keys[2]}: the rows are about {name}, the annotations do not have it" in capsys.readouterr().out
     assert check_data.main(["dataset=demo", *records]) == 1
     assert "holds no run on demo" in capsys.readouterr().err
 

@@ -48,7 +48,7 @@ def test_help_says_what_it_is_for_with_an_example(name, capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    command = "python -m " + re.sub(r"^(scripts\.(?:benchmark|figure))\.", r"\1 ", name)
+    command = "python -m " + re.sub(r"^(scripts\.(?:benchmark|claim|figure))\.", r"\1 ", name)
     usage, _, rest = text.partition("\n\n")
     assert f"usage: {command} " in re.sub(r"\s+", " ", usage) + " "
     assert command in rest
@@ -64,7 +64,7 @@ def test_no_script_has_a_parser_of_its_own():
     assert alone == ["scripts/command.py"]
 
 
-@pytest.mark.parametrize("package", ["benchmark", "figure"])
+@pytest.mark.parametrize("package", ["benchmark", "claim", "figure"])
 def test_a_package_lists_its_commands(package, capsys):
     assert dispatch.run(package, ["--help"]) == 0
     text = capsys.readouterr().out

@@ -3,6 +3,8 @@
 import pandas as pd
 import pytest
 
+from eval.tables.sentence import p_value
+from eval.tables.statistics import RULE
 from scripts.compare import main as compare
 from tests.synthetic_runs import printed_frame, rows, write_run
 
@@ -16,8 +18,8 @@ def results(tmp_path):
     return tmp_path
 
 
-def compared(results, capsys, *arguments) -> pd.DataFrame:
-    return printed_frame(compare, results, capsys, *arguments)
+def compared(results, capsys, *arguments, **options) -> pd.DataFrame:
+    return printed_frame(compare, results, capsys, *arguments, **options)
 
 
 def test_against_a_plain_count(results, capsys):
@@ -114,8 +116,95 @@ def test_the_terminal_form_and_mistakes(results, capsys):
     compare(["gpnncam", "gradcam", "--records", str(results / "records"), "--resamples", "200"])
     text = capsys.readouterr().out
     assert "Holm: corrected for 2 comparisons." in text
+    assert RULE in text
     assert "**+0." in text
+    head = next(line for line in text.splitlines() if line.startswith("| data"))
+    assert [cell.strip() for cell in head.split("|")][1:-1] == [
+        "data", "A", "B", "pairs", "pictures", "A − B", "95 % interval", "p (Holm)",
+    ]  # fmt: skip
+    compare(["gpnncam", "gradcam", "--records", str(results / "records"), "--resamples", "200", "--all"])
+    assert "McNemar (Holm)" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"no run of 'nope'.*center, gpnncam"):
         compared(results, capsys, "gpnncam", "nope")
     with pytest.raises(SystemExit, match="compared with"):
         compared(results, capsys, "gpnncam")
+
+
+def said(results, capsys, *arguments):
+    assert compare([*arguments, "--records", str(results / "records"), "--resamples", "500", "--subset", "all"]) == 0
+    return [line[2:] for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+
+
+def test_a_comparison_ends_in_a_sentence(results, capsys):
+    line = compared(results, capsys, "gradcam", "gpnncam", "--subset", "all", resamples=500).iloc[0]
+    (text,) = said(results, capsys, "gradcam", "gpnncam")
+    assert text.startswith(f"Pascal VOC2007 VGG16 All: GPNNCAM is better than GRADCAM by {-line.difference:.4f} (")
+    assert f"{line.accuracy_b:.4f} against {line.accuracy_a:.4f}; hit, more is better)" in text
+    assert f"on {line.n} pairs of 120 pictures; shown" in text
+    assert f"p = {p_value(line.exchange_holm)}" in text
+    line = compared(results, capsys, "gradcam", "layercam", "--subset", "all", resamples=500).iloc[0]
+    (text,) = said(results, capsys, "gradcam", "layercam")
+    assert "no difference is shown between" in text
+    assert f"So many pictures show a difference of about {line.resolves:.4f}" in text
+    assert f"would need about {int(float(f'{line.needed:.2g}')):,}." in text
+
+
+def test_less_is_better_where_the_measure_says_so(results, capsys):
+    line = compared(results, capsys, "gradcam", "gpnncam", "--subset", "all", "--measure", "distance").iloc[0]
+    (text,) = said(results, capsys, "gradcam", "gpnncam", "--measure", "distance")
+    assert line.difference > 0
+    assert f"GPNNCAM is better than GRADCAM by {line.difference:.1f} (" in text
+    assert "; distance, less is better)" in text
+
+
+def test_equal_methods_are_said_to_be_equal(results, capsys):
+    write_run(results, "xgradcam", rows(120, 0.6, 1))
+    (text,) = said(results, capsys, "gradcam", "xgradcam")
+    assert "GRADCAM and XGRADCAM have equal hit on" in text
+    assert f"within ±{1 - 0.025 ** (1 / trials(120)):.4f} is left open" in text
+    (text,) = said(results, capsys, "gradcam", "xgradcam", "--measure", "distance")
+    assert "; that bounds none." in text
+
+
+def trials(pictures):
+    sizes = pd.DataFrame(rows(pictures, 0.6, 1)).groupby("key").size()
+    return sizes.sum() ** 2 / (sizes**2).sum()
+
+
+def test_of_many_comparisons_the_number_that_is_shown_is_said(results, capsys):
+    for number in range(3):
+        write_run(results, f"cam{number}", rows(120, 0.6, 20 + number))
+    frame = compared(results, capsys, "--subset", "all", resamples=500)
+    (text,) = said(results, capsys)
+    assert len(frame) == 21
+    assert text.startswith(f"{frame.shown.sum()} of 21 differences are shown: better are ")
+    assert f"GPNNCAM in {(frame.shown & (frame[['method_a', 'method_b']] == 'gpnncam').any(axis=1)).sum()}" in text
+
+
+def test_bold_shown_and_holm_are_one_verdict_as_in_the_table(results, capsys):
+    from scripts.table import main as table
+
+    marks = printed_frame(table, results, capsys, "--subset", "all", resamples=500).set_index("method")
+    frame = compared(results, capsys, "--against", "gpnncam", "--subset", "all", resamples=500).set_index("method_a")
+    assert (frame.shown == (frame.exchange_holm <= 0.05)).all()
+    for name in ("gradcam", "layercam", "center"):
+        assert marks.alike[name] != frame.shown[name]
+
+
+def test_pairs_of_the_top_k_that_have_no_row_are_missed(tmp_path, capsys):
+    content = rows(60, 0.5, 1)
+    every = {"all": len(content), "diff": 9}
+    write_run(tmp_path, "gradcam", content)
+    write_run(tmp_path, "layercam", content[:40], pairs_in_all=every)
+    line = compared(tmp_path, capsys, "gradcam", "layercam", "--subset", "all", "--top-k", "2").iloc[0]
+    assert line.left_out == sum(row["rank"] < 2 for row in content[40:])
+    assert not line.complete
+    with pytest.raises(SystemExit, match="do not stand on all pairs"):
+        compared(tmp_path, capsys, "gradcam", "layercam", "--subset", "all", "--top-k", "2", "--strict")
+    partial = tmp_path / "partial"
+    for name in ("gradcam", "layercam"):
+        write_run(partial, name, content[:40], pairs_in_all=every)
+    line = compared(partial, capsys, "gradcam", "layercam", "--subset", "all", "--top-k", "2").iloc[0]
+    assert (line.left_out, line.complete) == (0, False), "nobody knows how many of the missing are of the top 2"
+    with pytest.raises(SystemExit, match="do not stand on all pairs"):
+        compared(partial, capsys, "gradcam", "layercam", "--subset", "all", "--top-k", "2", "--strict")

@@ -24,11 +24,19 @@ OPEN = ("custom", "folder", "maps")  # whose user has something to say first
 NAMED = {"torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"],
          "openclip": ["model.side=224"]}  # fmt: skip
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+LITES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+OURS = ("gpnncam_alone", "gpnncam_hr", "gpnncam_hr_cheap")
 PAPER = ("gradcam", "gradcampp", "layercam", "relevancecam", "scorecam", "gpnncam")
 NETWORKS = ("vgg16", "resnet50")
 EXPECTED = {
     "demo_table": {"dataset": ("demo",), "model": NETWORKS, "method": ("center", "random", *PAPER)},
     "paper_table": {"dataset": ("pascal", "imagenet"), "model": NETWORKS, "method": ("center", *PAPER)},
+    "pascal_table": {
+        "dataset": ("pascal",),
+        "model": tuple(f"{name}_voc" for name in LITES),
+        "method": ("center", *PAPER, *OURS),
+    },
+    "imagenet_table": {"dataset": ("imagenet",), "model": LITES, "method": ("center", *PAPER, *OURS)},
     "torchray_table": {
         "dataset": ("pascal",),
         "model": NETWORKS,
@@ -83,6 +91,15 @@ def test_the_tables_experiments_mean_these_runs(name):
     assert sorted(actual) == sorted(itertools.product(expected["dataset"], expected["model"], expected["method"]))
     protocol = "torchray" if name.startswith("torchray") else "paper"
     assert {cfg.protocol.name for _, cfg in load_sweep(f"experiment={name}")} == {protocol}
+
+
+def test_scorecam_alone_sees_a_draw_and_each_network_its_own_side():
+    for _, cfg in load_sweep("experiment=pascal_table"):
+        assert cfg.draw == (60 if cfg.method.name == "scorecam" else None)
+        assert cfg.protocol.input.side == {"0": 224, "1": 240, "2": 260}[cfg.model.name[17]]
+        assert cfg.model.class_map is None
+    assert {cfg.draw for _, cfg in load_sweep("experiment=pascal_table", "draw=7")} == {7}
+    assert {cfg.draw for _, cfg in load_sweep("experiment=pascal_table", "draws.scorecam=null")} == {None}
 
 
 def test_a_part_of_an_experiment_and_its_roots_stand_on_the_command_line():

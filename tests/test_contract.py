@@ -26,12 +26,21 @@ SHORT = {
     "gpnncam_vote": ["method.build.n=4"],
     "gpnncam_hr": ["method.build.sides=[40,56]"],
     "gpnncam_hr_cheap": ["method.build.sides=[56]"],
+    "cameras": ["method.build.sides=[24,40]", "method.build.grid=20"],
+    "sess": ["method.build.scales=[24,40]", "method.build.window=24", "method.build.drop=0.2"],
+    "cameras_hr": ["method.build.sides=[24,40]", "method.build.grid=10"],
+    "cameras_hr_cheap": ["method.build.sides=[40]", "method.build.grid=10"],
+    "sess_hr": ["method.build.scales=[24,40]", "method.build.window=24"],
+    "sess_hr_cheap": ["method.build.scales=[40]", "method.build.window=24"],
+    "igos_pp": ["method.build.cells=6", "method.build.iterations=2", "method.build.steps=3", "method.build.batch=2"],
     "rise": ["method.build.masks=12", "method.build.batch=5"],
     "integrated_gradients": ["method.build.steps=4"],
     "extremal_perturbation": ["method.build.max_iter=2"],
     "smoothgrad": ["method.build.n=2"],
+    "other_picture": ["method.of=gradcam"],
     "custom": ["method.build._target_=own_method.explain", "+method.build.factor=2.0"],
 }
+FOLDERS = ("maps", "other_picture")  # of heat maps, which they read
 OWN_METHOD = """
 def explain(image, targets, classifier, factor):
     output = classifier.network(classifier.normalise(image))
@@ -141,8 +150,11 @@ def built(name, classifier, folder, monkeypatch):
         path = folder / "maps" / "a" / "b" / f"{label}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, np.full((3, 4), len(label), np.float16))
+        other = folder / "maps" / "c" / path.name
+        other.parent.mkdir(exist_ok=True)
+        np.save(other, np.arange(12.0).reshape(3, 4) + len(label))
     settings = configured(name).copy()
-    if name == "maps":
+    if name in FOLDERS:
         settings.folder = str(folder / "maps")
     return build_method(settings, None if settings.blind else classifier, CLASSES), settings
 

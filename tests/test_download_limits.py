@@ -1,4 +1,4 @@
-"""Downloads from servers that trickle, never end or answer from another place, and archives of more than files."""
+"""Downloads from servers that trickle, never end or answer elsewhere, and archives of other things than files."""
 
 import hashlib
 import http.server

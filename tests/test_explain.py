@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from eval.networks.class_map import imagenet_classes
@@ -191,3 +192,28 @@ def test_layers_are_listed_with_shapes_and_uses(capsys, folder):
     assert all(name.startswith("features.") for name in marked), "deeper than --depth, but marked"
     assert layers(["--model", "torchvision:resnet5"]) == 1
     assert "near names: resnet50" in capsys.readouterr().err
+
+
+def two_hills(image, targets, classifier):
+    """A spike that a smoothing levels, and a broad hill that stays."""
+    heat = torch.zeros(40, 40)
+    heat[5, 5] = 2
+    heat[20:36, 20:36] = 1
+    return heat.expand(len(targets), -1, -1)
+
+
+def test_a_methods_own_smoothing_decides_its_point_as_in_a_run():
+    from eval.running.config import load
+    from scripts.explain.answer import _answers
+    from tests.small_network import classifier
+    from tests.test_sample import sample
+
+    points = []
+    for share in (0.0, 0.1):
+        own = ["method=custom", "method.build._target_=tests.test_explain.two_hills", f"+method.smooth={share}"]
+        cfg = load(["protocol.input.side=40", *own])
+        shown = sample([(0, 0, 5, 5)], size=(40, 40))
+        ((answer, _),) = _answers(cfg.method, "hills", classifier(), shown, [0], shown.image, cfg)
+        points.append((answer["x"], answer["y"]))
+    assert points[0] == (5, 5)
+    assert min(points[1]) > 20

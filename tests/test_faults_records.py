@@ -107,6 +107,39 @@ def test_syncing_every_second_loses_nothing_by_a_kill_and_at_most_that_second_by
         check(folder, [])
 
 
+@pytest.mark.parametrize(
+    ("sync", "step", "syncs"),
+    [("auto", 0.2, 10), ("auto", 0.01, 2), ("half", 0.2, 3), ("picture", 0.01, 100), ("second", 0.01, 1)],
+)
+def test_whoever_is_faster_than_the_disk_syncs_twice_a_second(monkeypatch, tmp_path, sync, step, syncs):
+    """A sync takes 50 ms, a picture `step` seconds; what a power loss takes is of half a second."""
+    clock = [0.0]
+    monkeypatch.setattr("eval.files.journal.time.monotonic", lambda: clock[0])
+    count = 10 if step == 0.2 else 100
+    disk, seen = Disk(), []
+
+    def slow(_result, _before, file):
+        Disk.after_fsync(disk, None, None, file)
+        if disk.paths[file].endswith("rows.jsonl"):
+            seen.append(file)
+            clock[0] += 0.05
+
+    disk.after_fsync = slow
+    put_in(monkeypatch, disk)
+    rows = Rows(tmp_path, None, sync).__enter__()
+    seen.clear()
+    for number in range(count):
+        clock[0] += step
+        rows.append([{"key": f"p{number:03}", "label": "cat", "seconds": 0.5}])
+    disk.bury()
+    put_in(monkeypatch, os)
+    disk.lose_power(zeros=False)
+    assert len(seen) == pytest.approx(syncs, abs=1)
+    gone = count - len(read_rows(tmp_path))
+    assert gone * step <= {"auto": 0.5, "half": 0.5, "picture": 0.0, "second": 1.0}[sync] + 1e-9
+    assert sync != "auto" or step < 0.05 or gone == 0
+
+
 def test_jumping_wall_clock_does_not_matter(monkeypatch, tmp_path):
     times = iter([0.0, 4e9, -4e9] * 10)
     monkeypatch.setattr("time.time", lambda: next(times))

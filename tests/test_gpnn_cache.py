@@ -5,11 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from gpnncam import variations
 from gpnncam.cache import Cache
+from gpnncam.levels import Settings
 
 ROOT = Path(__file__).parent.parent
 
@@ -39,6 +41,27 @@ def test_cache_changes_no_number_and_is_used(tmp_path, monkeypatch):
     assert torch.equal(
         variations(image, seeds=plain.seeds[:0:-1], cache=str(tmp_path)).pixels, plain.pixels[1:].flip(0)
     )
+
+
+def test_a_full_disk_ends_the_cache_and_no_variation(tmp_path, monkeypatch):
+    plain = variations(picture(), 3, 0)
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", full)
+        with pytest.warns(RuntimeWarning, match="keeps nothing more: .*No space left") as said:
+            assert same(variations(picture(), 3, 0, cache=tmp_path), plain)
+    assert len(said) == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    (tmp_path / "file").write_text("")
+    blocked = Cache(tmp_path)
+    key = blocked.key(np.zeros((20, 20, 3), np.uint8), Settings(), "cpu")
+    (tmp_path / key[:2]).write_text("a file where a folder belongs")
+    with pytest.warns(RuntimeWarning, match="keeps nothing more"):
+        blocked.put(key, 1, np.zeros((14, 14, 2), np.int32))
+    assert blocked.get(key, 1, (20, 20, 3)) is None
 
 
 @pytest.mark.parametrize("change", [{"sigma": 1.0}, {"noise": "grey"}, {"alpha": 0.01}, {"iterations": (1, 5, 3)}])

@@ -130,6 +130,27 @@ def test_identity_field_carries_the_heat_back_unchanged():
     assert (counts == 3).all()
 
 
+@pytest.mark.parametrize("patch", [1, 2, 3, 4])
+def test_heat_is_spread_over_the_source_patch_of_any_side(patch):
+    """The loop over patches: each gives the heat at its centre to every pixel of its source patch, in equal parts."""
+    height, width, draw = 9, 11, torch.Generator().manual_seed(patch)
+    heat = torch.rand(1, 2, height, width, generator=draw)
+    size = height - patch + 1, width - patch + 1
+    fields = torch.stack([torch.randint(side, (2, *size), generator=draw) for side in size], -1)
+    weighed, there = torch.zeros(height, width).double(), torch.zeros(height, width).double()
+    for n in range(2):
+        for row in range(size[0]):
+            for column in range(size[1]):
+                y, x = fields[n, row, column].tolist()
+                weighed[y : y + patch, x : x + patch] += heat[0, n, row + patch // 2, column + patch // 2]
+                there[y : y + patch, x : x + patch] += 1
+    votes, counts = carry_back(heat, fields)
+    assert votes.shape == (1, height, width)
+    inner = slice(patch, height - patch), slice(patch, width - patch)  # at the border fewer pixels share a vote
+    torch.testing.assert_close(votes[0][inner], weighed[inner] / patch**2)
+    torch.testing.assert_close(counts[inner], there[inner] / patch**2)
+
+
 def test_patch_fields_carry_heat_to_where_it_came_from():
     """A variation shifted by (2,3): its hot spot lands at the source's place, spread over one patch."""
     height, width, patch = 24, 30, 7

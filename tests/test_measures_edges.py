@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from eval.measures.average_drop import AverageDrop
 from eval.measures.gpnn_deletion import GpnnDeletion
-from eval.measures.idsds import IDSDS
+from eval.measures.idsds import SingleDeletion
+from eval.measures.infidelity import Infidelity
 from eval.measures.perturbation import Deletion, Insertion
 from eval.measures.randomisation import Randomisation
 from eval.measures.ranking import ranks
@@ -25,7 +26,9 @@ def grey_fill(image, masks, seed):
     return SimpleNamespace(pixels=torch.where(masks[:, None], 0.5, image), field=torch.zeros(size, dtype=torch.int32))
 
 
-OF_ONE_MAP = (Deletion(step=100), Insertion(step=100), ROAD(), GpnnDeletion(grey_fill), AverageDrop(), IDSDS())
+OF_ONE_MAP = (Deletion(step=100), Insertion(step=100), ROAD(), GpnnDeletion(grey_fill), AverageDrop(),
+              SingleDeletion())  # fmt: skip
+SQUARES = Infidelity(draws=9, sides=(5, 8))  # a map's zero means something to it
 CALLING = (Stability(seeds=2), MaxSensitivity(draws=2), Randomisation(most=2))
 
 
@@ -45,7 +48,7 @@ def numbers(row):
     return [value for each in found for value in each if isinstance(value, float)]
 
 
-@pytest.mark.parametrize("measure", OF_ONE_MAP, ids=named)
+@pytest.mark.parametrize("measure", [*OF_ONE_MAP, SQUARES], ids=named)
 def test_a_constant_map_has_no_score_and_leaves_those_beside_it_alone(measure):
     net = classifier()
     (alone,) = measure.observe(cases([heat(0)], net=net, targets=[1]))
@@ -64,7 +67,7 @@ def test_a_map_below_zero_scores_as_the_same_map_above_zero(measure):
     assert not np.isnan(other[measure.name])
 
 
-@pytest.mark.parametrize("measure", OF_ONE_MAP, ids=named)
+@pytest.mark.parametrize("measure", [*OF_ONE_MAP, SQUARES], ids=named)
 def test_a_tied_map_scores_the_same_every_time(measure):
     grid = np.floor(heat(6))
     assert len(np.unique(grid)) < 7
@@ -82,7 +85,7 @@ def test_of_tied_pixels_the_first_rows_are_removed_first_and_the_last_rows_as_le
     assert not least[:28].any()
 
 
-@pytest.mark.parametrize("measure", OF_ONE_MAP, ids=named)
+@pytest.mark.parametrize("measure", [*OF_ONE_MAP, SQUARES], ids=named)
 def test_a_class_of_probability_zero_has_numbers(measure):
     net = network()
     with torch.no_grad():
@@ -92,8 +95,8 @@ def test_a_class_of_probability_zero_has_numbers(measure):
     found = scores(measure, row)[measure.name]
     if measure.name == "average_drop":
         assert np.isnan(found), "nothing to lose is no share that is lost"
-    elif measure.name == "idsds":
-        assert abs(found) > 0.05, "logits, not probabilities"
+    elif measure.name in ("single_deletion", "infidelity"):
+        assert abs(found) > (0.05 if measure.name == "single_deletion" else 1e-8), "logits, not probabilities"
     else:
         assert found == 0
 

@@ -11,13 +11,14 @@ from eval.measures.gpnn_deletion import GpnnDeletion
 from eval.measures.ranking import ranks
 from eval.measures.road import removals
 from eval.records.loading import as_words
-from eval.running.config import instantiate, load
+from eval.running.config import load
+from eval.running.measuring import build_measures
 from tests.measure_cases import cases, heat, picture
 from tests.small_network import classifier
 
 
 def test_the_configs_measure_fills_from_what_remains():
-    measure = instantiate(load(["measure=gpnn_deletion"]).measure.gpnn_deletion)
+    measure = build_measures(load(["measure=gpnn_deletion"]))["gpnn_deletion"].measure
     net = classifier()
     case, constant = cases([heat(0), np.ones((2, 2))], image=picture(height=48, width=48), net=net)
     rows = measure.observe([case, constant])

@@ -8,8 +8,9 @@ from scipy import ndimage, stats
 from torch import nn
 
 from eval.measures.average_drop import AverageDrop
-from eval.measures.idsds import IDSDS
-from eval.measures.perturbation import Deletion, Insertion, area, blurred
+from eval.measures.idsds import IDSDS, SingleDeletion
+from eval.measures.infidelity import Infidelity
+from eval.measures.perturbation import Deletion, Insertion, blurred
 from eval.measures.ranking import ranks
 from tests.measure_cases import SIDE, cases, heat, picture
 from tests.small_network import classifier, network
@@ -165,7 +166,7 @@ def test_average_drop_by_hand():
 
 def test_single_deletion_against_scipy():
     (case,) = cases([heat(6)], image=picture(height=30, width=33), targets=[4])
-    (row,) = IDSDS().observe([case])
+    (row,) = SingleDeletion().observe([case])
     stretched = torch.nn.functional.interpolate(torch.tensor(case.grid)[None, None], (30, 33), mode="bilinear")[0, 0]
     sums, drops = [], []
     with torch.no_grad():
@@ -179,24 +180,48 @@ def test_single_deletion_against_scipy():
                 drops.append(float(before - case.classifier.network((hidden[None] - 0.5) / 0.25)[0, 4]))
     assert row["sums"] == pytest.approx(sums, abs=1e-4)
     assert row["drops"] == pytest.approx(drops, abs=1e-6)
-    assert value(IDSDS(), [row])[0] == pytest.approx(stats.spearmanr(row["sums"], row["drops"]).statistic)
+    assert value(SingleDeletion(), [row])[0] == pytest.approx(stats.spearmanr(row["sums"], row["drops"]).statistic)
     rows = [row, {"sums": None, "drops": None}, {"sums": row["sums"], "drops": [0.0] * 16}]
-    assert np.isnan(value(IDSDS(), rows)).tolist() == [False, True, True]
-    assert IDSDS().observe(cases([np.zeros((7, 7))]))[0] == {"sums": None, "drops": None}
+    assert np.isnan(value(SingleDeletion(), rows)).tolist() == [False, True, True]
+    assert SingleDeletion().observe(cases([np.zeros((7, 7))]))[0] == {"sums": None, "drops": None}
 
 
 def test_a_curve_costs_its_points_and_nothing_else():
     net = classifier()
-    for measure, passes in ((Deletion(step=37), 2 * 29), (AverageDrop(), 3), (IDSDS(), 17)):
+    for measure, passes in ((Deletion(step=37), 2 * 29), (AverageDrop(), 3), (SingleDeletion(), 17)):
         before = net.images_seen
         measure.observe(cases([heat(0), heat(1)], net=net))
         assert net.images_seen - before == passes
 
 
-def test_areas_are_trapezes():
-    assert area(np.array([[0.0, 1.0], [1.0, 0.0], [0.3, 0.3]])) == pytest.approx([0.5, 0.5, 0.3])
+def test_areas_are_trapezes_over_the_true_share_of_pixels():
     curves = np.random.default_rng(0).random((4, 29))
-    assert area(curves) == pytest.approx(np.trapezoid(curves, np.linspace(0, 1, 29), axis=1))
+    even = [{"curve": curve.tolist(), "step": 1 / 28} for curve in curves]
+    assert value(Deletion(), even) == pytest.approx(np.trapezoid(curves, np.linspace(0, 1, 29), axis=1))
+    # 256 x 256 pixels in steps of 1792: 36 whole steps and one of 1024.
+    shorter = np.linspace(1, 0, 38) ** 2
+    places = np.minimum(np.arange(38) * 1792, 65536) / 65536
+    mixed = [*even[:2], {"curve": shorter.tolist(), "step": 1792 / 65536}, {"curve": None, "step": None}]
+    actual = value(Deletion(), mixed)
+    assert actual[2] == pytest.approx(np.trapezoid(shorter, places))
+    assert actual[:2] == pytest.approx(value(Deletion(), even)[:2])
+    assert np.isnan(actual[3])
+    at, lines = Deletion.scores[0].curve.points(pd.DataFrame(mixed))
+    assert at == pytest.approx(places)
+    assert lines[2] == pytest.approx(shorter)
+    assert lines[0] == pytest.approx(np.interp(places, np.linspace(0, 1, 29), curves[0]))
+    assert np.isnan(lines[3]).all()
+
+
+def test_curves_of_pictures_of_two_sizes_share_a_table():
+    rows = [
+        Deletion(step=100).observe(cases([heat(0)], image=picture(height=height)))[0] for height in (SIDE, SIDE + 8)
+    ]
+    assert [len(row["curve"]) for row in rows] == [1 + 11, 1 + 13]
+    assert [row["step"] for row in rows] == [100 / 1024, 100 / 1280]
+    ends = [np.append(np.arange(len(row["curve"]) - 1) * row["step"], 1) for row in rows]
+    wanted = [np.trapezoid(row["curve"], end) for row, end in zip(rows, ends, strict=True)]
+    assert value(Deletion(), rows) == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +231,10 @@ def test_areas_are_trapezes():
         (lambda: Deletion(substrate="gray"), "substrate is 'gray'; known are mean"),
         (lambda: Insertion(target="other"), "target is 'other'"),
         (lambda: Deletion(probability="max"), "probability is 'max'; known are softmax, sigmoid"),
-        (lambda: IDSDS(cells=1), "cells is 1"),
+        (lambda: IDSDS(cells=1, fine_tuned=True), "cells is 1"),
+        (lambda: IDSDS(), "on others it is called measure=single_deletion"),
+        (lambda: Infidelity(draws=1), "draws is 1"),
+        (lambda: Infidelity(sides=[40]).observe(cases([heat(0)])), "a square of 40 pixels does not fit into the input"),
         (lambda: Deletion(batch=0).observe(cases([heat(0)])), "batch is 0"),
     ],
 )

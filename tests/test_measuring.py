@@ -121,7 +121,7 @@ def test_an_observation_never_outlives_its_row(results, capsys):
     with pytest.raises(SystemExit, match=f"the observation of {row['key']}, {row['label']} is about a map whose point"):
         frame(results, capsys, "--measure", "average_drop")
     with pytest.raises(RuntimeError, match=f"picture {row['key']}.* and was .{row['x'] + 1}, "):
-        evaluate(results, "measure=idsds")
+        evaluate(results, "measure=single_deletion")
     assert frame(results, capsys).n.tolist() == [4, 2], "who does not ask for observations does not read them"
     (folder(results) / "rows.jsonl").write_text("".join([lines[0], *lines[3:]]))
     with pytest.raises(SystemExit, match="which the run has no row of"):
@@ -206,7 +206,8 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
     names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
     built = build_measures(load([f"measure=[{','.join(names)}]"]))
     assert sorted(built) == names
-    for name, (measure, part) in built.items():
+    for name, each in built.items():
+        measure, part = each.measure, each.part
         assert measure.name == part["name"] == name
         assert not set(part["build"]) & set(getattr(measure, "speed", ()))
         for score in measure.scores:

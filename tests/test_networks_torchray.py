@@ -194,6 +194,17 @@ def test_a_checkpoint_of_another_network_is_named(resnet, vgg, tmp_path):
         torchray.resnet50("voc", False, tmp_path / "twice.pth")
 
 
+@pytest.mark.parametrize(("classes", "named"), [("voc", True), ("coco", False)])
+def test_without_the_weights_the_message_names_a_voc_network_of_pip(monkeypatch, classes, named):
+    def offline(url):
+        raise RuntimeError(f"{url} cannot be read. Weights that you have: model.checkpoint=FILE")
+
+    monkeypatch.setattr(torchray, "fetch", offline)
+    with pytest.raises(RuntimeError, match=r"model\.checkpoint=FILE") as caught:
+        torchray.resnet50(classes)
+    assert str(caught.value).endswith("model=efficientnet_lite0_voc") is named
+
+
 def test_unknown_classes_are_refused():
     with pytest.raises(ValueError, match="voc and coco, not for 'imagenet'"):
         torchray.vgg16("imagenet")

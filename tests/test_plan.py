@@ -1,5 +1,6 @@
 """Which pairs there are and which are left, by hand: limits, shards, subsets, rows of other content."""
 
+import hashlib
 from collections import Counter
 
 import numpy as np
@@ -50,6 +51,20 @@ def test_all_pairs_in_order_and_their_counts():
 def test_limits_count_pictures_of_the_data_set():
     for limit, count in ((1, 1), (2, 1), (3, 2), (4, 3), (5, 4), (9, 4)):
         assert left(plan(DATA), limit=limit) == WHOLE[:count]
+
+
+def test_a_draw_takes_the_pictures_of_the_smallest_hashes_whatever_is_asked_of_them():
+    planned = plan(DATA)
+    order = sorted((each.key for each in DATA), key=lambda key: hashlib.sha256(key.encode()).hexdigest())
+    for count in range(1, 7):
+        drawn = [entry for entry in WHOLE if entry[1] in order[:count]]
+        for some, expected in ((planned, drawn), (plan(DATA[::-1]), drawn[::-1])):
+            entries = select(some, "all", None, None, [], CLASSES, count)
+            assert [each.key for _, each, _ in entries] == [key for _, key, _ in expected]
+    narrow = planned.scorable([[0], [], [0]])
+    assert {each.key for _, each, _ in select(narrow, "all", None, None, [], CLASSES, 3)} <= set(order[:3])
+    rows = all_rows(planned)
+    assert select(planned, "all", None, None, rows, CLASSES, 1) == [], "a draw hides pictures, it loses none"
 
 
 def test_shards_part_by_place_and_subsets_by_difficulty():
@@ -105,6 +120,17 @@ def test_rows_of_pictures_that_are_not_there_are_refused_unless_some_cannot_be_r
     with pytest.raises(ValueError, match=r"^2 pictures of the run's rows, p3 among them, are not in this data set"):
         left(fewer, rows=rows)
     assert left(Plan(fewer.entries, [("p3", "unreadable")]), rows=rows) == []
+
+
+def test_rows_of_pairs_that_left_the_annotations_are_refused_and_those_without_an_output_are_not():
+    planned = plan(DATA)
+    rows = all_rows(planned)
+    gone = plan([named("p0", TWO[:1], [0]), *DATA[1:]])
+    with pytest.raises(ValueError, match=r"^1 pairs of the run's rows, picture p0 with class b among them, are not in"):
+        left(gone, rows=rows)
+    with pytest.raises(ValueError, match="picture p0 with class b"):
+        left(Plan(gone.entries, [("p9", "unreadable")]), rows=rows)
+    assert left(planned.scorable([[0], [], [2]]).scorable([[], [], [2]]), rows=rows) == []
 
 
 @pytest.mark.parametrize("count", [1, 2, COMPARED - 1, COMPARED, COMPARED + 1, 3 * COMPARED])

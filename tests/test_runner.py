@@ -1,7 +1,9 @@
 """The loop over pictures: batches, memory that runs out, failures, maps, logs."""
 
+import itertools
 import time
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -119,6 +121,17 @@ def test_batches_give_the_rows_of_single_pictures_in_the_same_order(tmp_path, mo
         close(rows_of(tmp_path / "one"), rows_of(tmp_path / str(size)))
         # Where the aspect is kept every fifth picture has another shape and a call of its own.
         assert max(method.calls) == (min(size, 12) if mode == "squash" else min(size, 4))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_seconds_of_a_call_are_shared_by_its_pictures_and_their_classes(tmp_path, monkeypatch, size):
+    ticks = itertools.count()
+    monkeypatch.setattr("eval.running.runner.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    evaluate(tmp_path, Method(), batch_pictures=size)
+    seconds: dict[str, float] = {}
+    for row in read_rows(tmp_path):
+        seconds[row["key"]] = seconds.get(row["key"], 0) + row["seconds"]
+    assert list(seconds.values()) == pytest.approx([1 / size] * 12, abs=1e-5)
 
 
 def test_a_method_without_many_gets_one_picture_at_a_time(tmp_path):

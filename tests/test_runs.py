@@ -42,14 +42,26 @@ def test_the_list_says_what_each_run_is(three, capsys):
 
 @pytest.mark.parametrize(
     ("name", "gone"),
-    [("gradcam", {0, 1}), ("gradcam [n=5]", {0}), ("GRADCAM", {0, 1}), ("center", {2}), ("pascal", {0, 1, 2})],
+    [("gradcam", {0, 1}), ("gradcam [n=5]", {0}), ("GRADCAM", {0, 1}), ("center", {2})],
 )
-def test_names_mean_folders_methods_or_parts(three, name, gone, capsys):
+def test_names_mean_folders_or_methods(three, name, gone, capsys):
     records, folders = three
     assert runs(["remove", name, "--yes", "--records", records]) == 0
     assert {index for index, folder in enumerate(folders) if not folder.exists()} == gone
     assert capsys.readouterr().out.count("removed ") == len(gone)
     assert not list(Path(records).glob(".removed*"))
+
+
+def test_a_text_that_several_names_hold_removes_nothing_unasked(three, capsys, monkeypatch):
+    records, folders = three
+    assert runs(["remove", "pascal", "--yes", "--records", records]) == 1
+    said = capsys.readouterr().err
+    assert all(folder.name in said for folder in folders)
+    assert all(folder.exists() for folder in folders)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    monkeypatch.setattr("builtins.input", lambda question: "y")
+    assert runs(["remove", "pascal", "--records", records]) == 0
+    assert not any(folder.exists() for folder in folders)
 
 
 def test_a_folders_own_name_means_that_one_alone(three):

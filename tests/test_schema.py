@@ -5,7 +5,7 @@ import math
 import pytest
 
 from eval.records.schema import FIELDS, SCHEMA, TIMING, check
-from tests.synthetic_runs import rows
+from tests.synthetic_runs import OF_MAPS, rows
 
 ROW = rows(1, 1.0)[0]
 GOOD = {
@@ -23,6 +23,7 @@ GOOD = {
     "cover5": [None, 0, 1],
     "cover10": [None, 0, 1],
     "cover20": [None, 0, 1],
+    **{name: [None, 0, 1, 0.5] for name in OF_MAPS},
     "score": [None, -8.5, 3],
     "rank": [None, 0, 999],
     "seconds": [0, 1.5],
@@ -48,6 +49,7 @@ BAD = {
     "cover5": [-0.1, 1.1],
     "cover10": [-0.1, 1.1],
     "cover20": [-0.1, 1.1],
+    **{name: [-0.1, 1.1, math.nan, "1"] for name in OF_MAPS},
     "score": [math.nan, math.inf, "1"],
     "rank": [-1, 1.0],
     "seconds": [-0.1, None],

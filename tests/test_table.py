@@ -51,7 +51,7 @@ def test_a_cell_is_the_average_of_its_rows(results, capsys):
             assert (actual.n, actual.rows, actual.pairs) == (len(part),) * 3
             assert actual.accuracy == pytest.approx(part.inside.mean(), abs=1e-6)
             assert actual.low < actual.accuracy < actual.high
-            assert actual.seconds == pytest.approx(plain.seconds.sum() / 60, abs=1e-6)
+            assert actual.seconds == pytest.approx(plain.groupby("key").seconds.sum().median(), abs=1e-6)
             assert actual.forwards == pytest.approx(plain.forwards.sum() / 60, abs=1e-6)
 
 
@@ -159,6 +159,77 @@ def test_a_run_of_the_difficult_pairs_says_nothing_about_all(tmp_path, capsys):
     assert frame.complete.all()
 
 
+def test_a_partial_run_of_difficult_pairs_is_about_all_pairs_that_it_was_started_for(tmp_path, capsys):
+    content = rows(60, 0.5, 1)
+    difficult = [row for row in content if row["difficult"]]
+    every = {"all": len(content), "diff": len(difficult)}
+    for subset, shown in (("all", ["all", "diff"]), ("diff", ["diff"])):
+        for number in (1, len(difficult)):
+            config = {"dataset": {"name": "pascal", "domain": "voc", "subset": subset}}
+            write_run(tmp_path / f"{subset}{number}", "gradcam", difficult[:number], config=config, pairs_in_all=every)
+            assert list(printed(tmp_path / f"{subset}{number}", capsys).subset) == shown
+
+
+def test_partial_runs_are_compared_on_the_pairs_that_all_have(tmp_path, capsys):
+    content = {name: rows(60, share, seed) for name, share, seed in (("gradcam", 0.5, 1), ("layercam", 0.9, 2))}
+    total = len(content["gradcam"])
+    for name, part in (("gradcam", slice(0, 34)), ("layercam", slice(27, 60))):
+        write_run(tmp_path, name, content[name][part], pairs_in_all={"all": total, "diff": total // 2})
+    text = printed(tmp_path, capsys, "--subset", "all", form="markdown")
+    means = [np.mean([row["inside"] for row in content[name][27:34]]) for name in ("gradcam", "layercam")]
+    assert f"on the 7 pairs that all of these have: GRADCAM {means[0]:.4f}, LAYERCAM {means[1]:.4f}." in text
+    assert f"33–34 of {total}" in text, "the line of pairs says on how many the values stand"
+    by_class = cell(printed(tmp_path, capsys, "--subset", "all", "--average", "class"), "layercam")
+    shared = pd.DataFrame(content["layercam"][27:34])
+    assert by_class.common == pytest.approx(shared.groupby("label").inside.mean().mean(), abs=1e-6)
+    assert by_class.common_n == 7
+    whole = tmp_path / "whole"
+    for name in content:
+        write_run(whole, name, content[name])
+    assert printed(whole, capsys).common.isna().all()
+
+
+def test_top_k_of_a_measure_counts_what_is_known(tmp_path, capsys):
+    """Every rank is known, and the measure observed some of the pairs: the top k is a number, not a bound."""
+    from tests.test_overview import PART, curve, observe
+
+    content = rows(60, 0.5, 1)
+    folder = write_run(tmp_path, "gradcam", content)
+    top = [row for row in content if row["rank"] < 2]
+    observe(folder, top[:20], PART, curve(0.9, 0.2))
+    arguments = ("--subset", "all", "--top-k", "2", "--measure", "deletion")
+    actual = cell(printed(tmp_path, capsys, *arguments), "gradcam")
+    assert (actual.n, actual.expected, actual.complete) == (20, len(top), False)
+    text = printed(tmp_path, capsys, *arguments, form="markdown")
+    assert f"† 20 of {len(top)}" in text
+    assert f"20 of {len(top)} |" in text
+    assert "≥" not in text
+    observe(folder, top[20:], PART, curve(0.9, 0.2))
+    assert cell(printed(tmp_path, capsys, *arguments), "gradcam").complete
+    partial = tmp_path / "partial"
+    write_run(partial, "gradcam", content[:30], pairs_in_all={"all": len(content), "diff": 30})
+    text = printed(partial, capsys, "--subset", "all", "--top-k", "2", form="markdown")
+    some = sum(row["rank"] < 2 for row in content[:30])
+    assert f"≥ {some}" in text, "the rows that are missing may be of the top k"
+    write_run(partial, "layercam", content)
+    text = printed(partial, capsys, "--subset", "all", "--top-k", "2", form="markdown")
+    assert f"† {some} of {len(top)}" in text, "another run of the network knows"
+
+
+def test_numbers_are_rounded_once():
+    from eval.tables.formats import decimal, signed
+
+    assert decimal(0.112495, 3) == "0.112"
+    assert decimal(float(decimal(0.112495, 4)), 3) != "0.112", "rounded twice it is another number"
+    assert (decimal(-0.00001, 3), decimal(np.nan, 3), decimal(12.34, 1)) == ("0.000", "–", "12.3")
+    assert (signed(-0.00001, 3), signed(-0.2, 1), signed(0.25, 2), signed(np.nan, 2)) == (
+        "±0.000",
+        "−0.2",
+        "+0.25",
+        "–",
+    )
+
+
 def test_failed_pictures_are_told(results, capsys):
     folder = next(run.folder for run in load_runs(results / "records")[0] if run.method == "gradcam")
     (folder / "failures.jsonl").write_text(json.dumps({"key": "999999", "error": "picture 999999: broken"}) + "\n")
@@ -248,6 +319,15 @@ def test_published_numbers_stand_beside_their_own_protocol_and_network(results, 
     config = {"dataset": {"domain": "voc"}, "model": {"name": "vgg16", "variant": "imagenet", "class_map": "imagenet"}}
     write_run(results, "scorecam", rows(60, 0.5, 9), config=config)
     assert np.isnan(cell(printed(results, capsys, "--protocol", "paper"), "scorecam").published)
+    for method, variant in (("layercam", "imagenet"), ("relevancecam", "other")):
+        config = {"dataset": {"domain": "voc"}, "model": {"name": "vgg16", "variant": variant, "class_map": None}}
+        write_run(results, method, rows(60, 0.5, 9), config=config)
+        assert np.isnan(cell(printed(results, capsys, "--protocol", "paper"), method).published)
+    config = {"dataset": {"domain": "voc"}, "model": {"name": "vgg16", "variant": "voc", "class_map": "imagenet"}}
+    write_run(results, "gradcampp", rows(60, 0.5, 9), config=config)
+    frame = printed(results, capsys, "--protocol", "paper")
+    assert np.isnan(cell(frame, "gradcampp").published), "a class map alone makes another network's numbers"
+    assert cell(frame, "gradcam").published > 0
 
 
 def test_published_csv_holds_the_numbers_of_both_tables():

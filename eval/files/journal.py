@@ -18,7 +18,8 @@ from eval.files.parsed import once
 # Bytes written and not synced yet are at most PENDING and one more group.
 WINDOW = 8 << 20
 PENDING = 1 << 20
-SYNCS = ("picture", "second")
+EVERY = {"auto": 0.5, "picture": 0.0, "half": 0.5, "second": 1.0}  # seconds between two syncs at most
+SYNCS = ("auto", "picture", "second")
 
 
 def encoded(lines: list[dict]) -> bytes:
@@ -96,16 +97,17 @@ def _damaged(path: Path, how: str) -> str:
 class Journal:
     """A journal open for appending; the caller holds the lock. Use it in a `with` block.
 
-    sync: "picture": what `append` has written is on the disk when it returns. "second": it is there a second's worth
-    of groups later at most; a kill loses nothing either way, a power loss that second. Measured on a clock that
-    nobody can set.
+    sync: "picture": what `append` has written is on the disk when it returns. "half", "second": it is there that much
+    time's worth of groups later at most; a kill loses nothing either way, a power loss that time's. "auto": "picture"
+    as long as a sync takes less time than what lies between two groups, "half" for whoever is faster than the disk.
+    Measured on a clock that nobody can set.
     """
 
     def __init__(self, path: Path, sync: str = "picture"):
-        if sync not in SYNCS:
+        if sync not in EVERY:
             raise ValueError(f"sync must be {' or '.join(SYNCS)}, not {sync!r}")
-        self.path = path
-        self._every = 0.0 if sync == "picture" else 1.0
+        self.path, self._every = path, EVERY[sync]
+        self._adapts, self._cost = sync == "auto", 0.0  # seconds that the latest sync took
 
     def __enter__(self) -> "Journal":
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -119,7 +121,8 @@ class Journal:
         except BaseException:
             os.close(self._file)
             raise
-        self._synced, self._when, self._broken = self._end, time.monotonic(), False
+        self._synced, self._broken = self._end, False
+        self._when = self._appended = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,8 +149,12 @@ class Journal:
         except OSError as error:
             self._give_up(self._end, error)
         self._end += len(data)
-        if time.monotonic() - self._when >= self._every or self._end - self._synced > PENDING:
+        now = time.monotonic()
+        slower = self._adapts and now - self._appended >= self._cost
+        if slower or now - self._when >= self._every or self._end - self._synced > PENDING:
             self._sync()
+            self._cost = time.monotonic() - now
+        self._appended = time.monotonic()
 
     def _sync(self) -> None:
         try:

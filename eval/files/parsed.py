@@ -72,10 +72,15 @@ def read_yaml(path: Path) -> Any:
     false, 010: is 8), a whole number in another notation than the decimal one, an alias (a few hundred bytes of them
     stand for gigabytes).
     """
+    return parsed_yaml(path.read_bytes(), path)
+
+
+def parsed_yaml(text: bytes, origin: object) -> Any:
+    """The same of a file's bytes; `origin` is what a ValueError names."""
     try:
-        return yaml.load(path.read_text("utf-8-sig"), _Literal)
+        return yaml.load(text.decode("utf-8-sig"), _Literal)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        raise ValueError(f"{path} is no readable YAML: {error}") from error
+        raise ValueError(f"{origin} is no readable YAML: {error}") from error
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,12 +7,15 @@ import numpy as np
 from eval.game.pointing import upscale
 from eval.game.region import Region
 from eval.game.smoothing import NONE, Smoothing
+from eval.measures.concentration import Concentration
 from eval.measures.coverage import Coverage
 from eval.measures.energy import Energy
+from eval.measures.iou import IoU
 from eval.measures.measure import Case, Measure
+from eval.measures.pixel_ap import PixelAP
 from eval.measures.point import Point
 
-MAP_MEASURES: tuple[Measure, ...] = (Point(), Energy(), Coverage())
+MAP_MEASURES: tuple[Measure, ...] = (Point(), Energy(), Coverage(), PixelAP(), IoU(), Concentration())
 
 
 def cases_of(

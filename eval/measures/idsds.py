@@ -1,4 +1,4 @@
-"""Single deletion in domain, IDSDS (Hesse et al., NeurIPS Datasets and Benchmarks 2024): whether the map's sums over
+"""Single deletion, in domain IDSDS (Hesse et al., NeurIPS Datasets and Benchmarks 2024): whether the map's sums over
 cells order the cells as their deletion lowers the class's score."""
 
 from collections.abc import Iterator, Sequence
@@ -34,21 +34,18 @@ def _score(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
     return result
 
 
-class IDSDS:
+WHAT = "Spearman correlation of the map's sum over a cell with the drop of the logit without it"
+
+
+class SingleDeletion:
     """sums: of the map over each of cells x cells parts of the input, row by row; None for a constant map. drops: by
-    how much the class's logit falls when that part takes the mean colour.
+    how much the class's logit falls when that part takes the mean colour. The published protocol has 4 x 4 cells."""
 
-    The published protocol has 4 x 4 cells and networks that were fine-tuned with deleted cells (model.checkpoint=FILE).
-    """
-
-    name = "idsds"
+    name = "single_deletion"
     version = 1
     fields = ("sums", "drops")
     speed = ("batch",)
-    scores = (
-        Score("idsds", "Spearman correlation of the map's sum over a cell with the drop of the logit without it",
-              "correlation", False, _score),
-    )  # fmt: skip
+    scores = (Score("single_deletion", WHAT, "correlation", False, _score),)
 
     def __init__(self, cells: int = 4, batch: int = 16):
         if cells < 2:
@@ -86,3 +83,18 @@ class IDSDS:
             picture = image.clone()
             picture[:, rows, columns] = mean[:, rows, columns]
             yield picture
+
+
+class IDSDS(SingleDeletion):
+    """The same on a network that was fine-tuned with deleted cells, so that a deleted cell is nothing new to it."""
+
+    name = "idsds"
+    scores = (Score("idsds", f"{WHAT}, on a network fine-tuned with deleted cells", "correlation", False, _score),)
+
+    def __init__(self, cells: int = 4, fine_tuned: bool = False, batch: int = 16):
+        if fine_tuned is not True:
+            raise ValueError(
+                "idsds is about networks that were fine-tuned with deleted cells, and on others it is called "
+                "measure=single_deletion; for such a network (model.checkpoint=FILE) set measure.idsds.fine_tuned=true"
+            )
+        super().__init__(cells, batch)

@@ -7,7 +7,8 @@ their fields lie beside the rows.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ import pandas as pd
 from eval.game.pointing import Heat
 from eval.game.protocol import Protocol as Rules
 from eval.game.region import Region
+
+if TYPE_CHECKING:
+    from eval.measures.thresholds import Thresholds
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +28,10 @@ class Case:
     region: the ground truth. size: (width, height) of the original picture. point: (x, y) in original pixels.
     heat: the map on the original picture's grid, None for a method that answers with a point. grid: the map as the
     method returned it, (h,w) float64, None with `heat`.
-    The rest is for measures that need the network. image: (3,h,w) RGB in [0,1] at the network's input size. target:
-    the class's index. classifier: see `eval.networks.classifier`. method: the method again, of `image` or a picture
-    like it; None where it reads no pixels. seed: the picture's own, that of the run's map.
+    The rest is for measures that need the network. image: (3,h,w) RGB in [0,1] at the protocol's input size, whatever
+    the method looks at, or at the measure's own. target: the class's index. classifier: see `eval.networks.classifier`.
+    method: the method again, of `given` or a picture like it; None where it reads no pixels. seed: the picture's own,
+    that of the run's map. own: the method's own input (3,h',w') where that is another picture than `image`.
     """
 
     region: Region
@@ -39,6 +44,20 @@ class Case:
     classifier: Any = None
     method: "Again | None" = None
     seed: int = 0
+    own: Any = None
+
+    @property
+    def given(self) -> Any:
+        """The picture that the method was given, (3,h',w')."""
+        return self.image if self.own is None else self.own
+
+    @cached_property
+    def thresholds(self) -> "Thresholds":
+        """The map against the region at every threshold, computed once for all measures that read it."""
+        from eval.measures.thresholds import thresholds
+
+        assert self.heat is not None, "a point has no thresholds"
+        return thresholds(self.heat, self.region.mask)
 
 
 class Again(Protocol):
@@ -120,14 +139,20 @@ def column(name: str) -> Callable[[pd.DataFrame, Rules], np.ndarray]:
     return value
 
 
-def lines(rows: pd.DataFrame, name: str) -> np.ndarray:
+def lines(rows: pd.DataFrame, name: str, ragged: bool = False) -> np.ndarray:
     """(n,m) float64 of a field that holds a list of m numbers a row, NaN in the lines of rows that have none.
 
-    ValueError where two rows have lists of different lengths: they are of different settings.
+    ragged: lists may be shorter than m, and end in NaN. Else ValueError where two rows have lists of different
+    lengths: they are of different settings.
     """
     lists = [None if each is None or np.ndim(each) == 0 else np.asarray(each, float) for each in rows[name]]
     sizes = {len(each) for each in lists if each is not None}
-    if len(sizes) > 1:
+    if len(sizes) > 1 and ragged:
+        most = max(sizes)
+        lists = [
+            None if each is None else np.pad(each, (0, most - len(each)), constant_values=np.nan) for each in lists
+        ]
+    elif len(sizes) > 1:
         raise ValueError(f"the rows hold lists {name} of {sorted(sizes)} numbers: they are of different settings")
     empty = np.full(max(sizes, default=1), np.nan)
     return np.stack([empty if each is None else each for each in lists]) if lists else np.empty((0, 1))

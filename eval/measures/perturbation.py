@@ -19,18 +19,37 @@ from eval.networks.classifier import Classifier
 TARGETS = ("annotated", "predicted")
 
 
-def area(values: np.ndarray) -> np.ndarray:
-    """(n,) area under each of n curves (n,m) of even steps, the first point at 0 and the last at 1 (RISE's formula)."""
-    return (values.sum(1) - values[:, 0] / 2 - values[:, -1] / 2) / (values.shape[1] - 1)
+def area(shares: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n,) area under each of n curves by trapezes: values (n,m) at shares (n,m) from 0 to 1, both NaN behind the end
+    of a shorter curve; NaN for a curve without points. Of even steps it is RISE's formula; a last, shorter step counts
+    by its length."""
+    parts = np.diff(shares, axis=1) * (values[:, 1:] + values[:, :-1]) / 2
+    return np.where(np.isnan(values).all(1), np.nan, np.nansum(parts, axis=1))
+
+
+def _curves(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """(shares, values), (n,m) both, see `area`. Pictures of different sizes have curves of different lengths."""
+    values = lines(rows, "curve", ragged=True)
+    shares = np.minimum(np.arange(values.shape[1]) * rows[["step"]].to_numpy(float), 1)
+    return np.where(np.isnan(values), np.nan, shares), values
 
 
 def _points(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    values = lines(rows, "curve")
-    return np.linspace(0, 1, values.shape[1]), values
+    shares, values = _curves(rows)
+    known = np.flatnonzero(~np.isnan(values).all(1))
+    if not len(known):
+        return np.linspace(0, 1, values.shape[1]), values
+    finest = known[np.isfinite(values[known]).sum(1).argmax()]
+    at = shares[finest][np.isfinite(shares[finest])]
+    even = np.full((len(rows), len(at)), np.nan)
+    for row in known:  # others are read between their own points
+        there = np.isfinite(values[row])
+        even[row] = np.interp(at, shares[row][there], values[row][there])
+    return at, even
 
 
 def _area(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
-    return area(lines(rows, "curve")) if "curve" in rows else np.full(len(rows), np.nan)
+    return area(*_curves(rows)) if "curve" in rows else np.full(len(rows), np.nan)
 
 
 def mean_colour(image: Tensor, classifier: Classifier) -> Tensor:
@@ -70,8 +89,8 @@ class _Replacement:
     "annotated", or the unchanged picture's highest output, "predicted". batch: pictures a forward pass.
     """
 
-    version = 1
-    fields = ("curve",)
+    version = 2
+    fields = ("curve", "step")
     speed = ("batch",)
     unchanged: int  # where on the path the picture itself is
 
@@ -96,18 +115,21 @@ class _Replacement:
             yield torch.where(places < count, last, first)
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:
-        """curve: the probabilities, from no pixel replaced to all of them; None for a constant map."""
+        """curve: the probabilities, from no pixel replaced to all of them; None for a constant map. step: the share of
+        the pixels that is replaced between two points, the last two aside."""
         places = [ranks(case) for case in cases]
         ordered = [(case, place) for case, place in zip(cases, places, strict=True) if place is not None]
         if not ordered:
-            return [{"curve": None} for _ in cases]
+            return [{"curve": None, "step": None} for _ in cases]
         # One stream through all classes of the picture, so that batches stay full across the end of a curve.
         stream = (picture for case, place in ordered for picture in self.path(case, place))
         curves = iter(outputs(cases[0].classifier, stream, self.batch).chunk(len(ordered)))
+        step = self.step / cases[0].image[0].numel()
         return [
-            {"curve": None if place is None else self._curve(case, next(curves))}
+            {"curve": self._curve(case, next(curves)), "step": step} if place is not None
+            else {"curve": None, "step": None}
             for case, place in zip(cases, places, strict=True)
-        ]
+        ]  # fmt: skip
 
     def _curve(self, case: Case, output: Tensor) -> list[float]:
         chosen = case.classifier.outputs[case.target]

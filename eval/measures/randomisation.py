@@ -166,13 +166,14 @@ class Randomisation:
         if method is None or cases[0].grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]
         targets, image, seed = [case.target for case in cases], cases[0].image, cases[0].seed
+        given = cases[0].given
         stages = self._stages(classifier)
-        maps = [self._maps(method(image, targets, seed), image)]
+        maps = [self._maps(method(given, targets, seed), image)]
         values: dict[str, Tensor] = {}
         for _, drawn in stages:
             values = values | drawn if self.order == "cascading" else drawn
             with swapped(classifier.network, values):
-                maps.append(self._maps(method(image, targets, seed), image))
+                maps.append(self._maps(method(given, targets, seed), image))
         names = ["", *(name for name, _ in stages)]
         return [
             {

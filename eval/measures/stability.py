@@ -54,7 +54,7 @@ class Stability:
         if first.method is None or first.grid is None:
             return [dict.fromkeys(self.fields) for _ in cases]
         targets = [case.target for case in cases]
-        maps = [first.method(first.image, targets, seed) for seed in seeds_of(first, self.seeds)]
+        maps = [first.method(first.given, targets, seed) for seed in seeds_of(first, self.seeds)]
         rows = []
         for number, case in enumerate(cases):
             assert case.grid is not None, "one call returns maps for all cases or for none"
@@ -74,7 +74,8 @@ def _largest(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:
 
 
 class MaxSensitivity:
-    """Max-sensitivity (Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019).
+    """Max-sensitivity (Yeh et al., On the (In)fidelity and Sensitivity of Explanations, NeurIPS 2019). A test, not a
+    rank: a constant map passes it best, and its order of methods is unreliable (arXiv 2412.10942).
 
     changes: for each of `draws` copies of the picture, every value moved by up to `radius` (uniform, kept within
     [0,1]), the distance of its map from the row's, divided by the norm of the row's; None for a map of zeros. The
@@ -86,7 +87,7 @@ class MaxSensitivity:
     fields = ("changes",)
     scores = (
         Score("max_sensitivity", "largest change of the map under noise on the picture, as a share of the map's norm",
-              "share", True, _largest),
+              "ratio", True, _largest, ranked=False),
     )  # fmt: skip
 
     def __init__(self, radius: float = 0.02, draws: int = 10):
@@ -103,8 +104,8 @@ class MaxSensitivity:
         maps = []
         for seed in seeds_of(first, self.draws):
             generator = torch.Generator().manual_seed(seed)
-            noise = self.radius * (2 * torch.rand(first.image.shape, generator=generator) - 1)
-            maps.append(first.method((first.image + noise.to(first.image)).clamp(0, 1), targets, first.seed))
+            noise = self.radius * (2 * torch.rand(first.given.shape, generator=generator) - 1)
+            maps.append(first.method((first.given + noise.to(first.given)).clamp(0, 1), targets, first.seed))
         rows = []
         for number, case in enumerate(cases):
             assert case.grid is not None, "one call returns maps for all cases or for none"

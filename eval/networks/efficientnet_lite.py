@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from eval.networks.checkpoint import fill, random_weights, read
 from eval.networks.described import Description
 
+libraries = ("efficientnet-lite-pytorch",)  # whose versions decide the network
+
 SIDES = {0: 224, 1: 240, 2: 260}
 
 

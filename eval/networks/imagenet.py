@@ -11,6 +11,8 @@ from torchvision import models
 from eval.files.places import near
 from eval.networks.checkpoint import awake, fetch, fill, random_weights, read
 
+libraries = ("torchvision",)  # whose versions decide the network
+
 
 def build(
     arch: str,

@@ -14,6 +14,8 @@ from eval.files.places import near
 from eval.networks.checkpoint import fill, from_hub, random_weights, read
 from eval.networks.described import Description
 
+libraries = ("open_clip_torch",)  # whose versions decide the network
+
 
 def build(
     arch: str,

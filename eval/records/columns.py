@@ -39,7 +39,7 @@ def read(folder: Path) -> pa.Table | None:
     if any(part is None for part in loose):
         return None
     table = pa.concat_tables([_schema().empty_table(), *packed, *(part for part in loose if part is not None)])
-    if not _valid(table):
+    if not valid(table):
         return None
     return table if _once(table) else _without_doubles(table, sum(map(len, packed)))
 
@@ -105,7 +105,7 @@ def _small(folder: Path) -> bytes | None:
 def _together(batch: list[tuple[Path, bytes]]) -> Iterator[tuple[Path, Part | None]]:
     counts = [text.count(b"\n") for _, text in batch]
     table = _parsed(b"".join(text for _, text in batch))
-    if table is None or not _valid(table) or not _once(table, np.repeat(np.arange(len(batch)), counts)):
+    if table is None or not valid(table) or not _once(table, np.repeat(np.arange(len(batch)), counts)):
         # One of them is at fault: each by itself.
         yield from ((folder, _alone(folder)) for folder, _ in batch)
         return
@@ -168,7 +168,7 @@ def _packed(path: Path) -> list[pa.Table]:
     return [pa.table(columns, schema=_schema())]
 
 
-def _valid(table: pa.Table) -> bool:
+def valid(table: pa.Table) -> bool:
     """Whether every value is what FIELDS says."""
     for name, field in FIELDS.items():
         column = table[name]

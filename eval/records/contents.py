@@ -13,10 +13,11 @@ from eval.records.loading import load_runs, readable
 @dataclass
 class Known:
     """pictures: {key: {digest of a picture file: runs that hold it}}. regions: the same by (key, class), of the
-    region's digest. basis: what the comparison rests on, in words."""
+    region's digest. labels: {key: classes}. basis: what the comparison rests on, in words."""
 
     pictures: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     regions: dict[tuple[str, str], dict[str, set[str]]] = field(default_factory=dict)
+    labels: dict[str, set[str]] = field(default_factory=dict)
     basis: str = ""
 
     @classmethod
@@ -33,6 +34,7 @@ class Known:
                 held = known.pictures.setdefault(key, {})
                 if isinstance(picture, str):
                     held.setdefault(picture, set()).add(name)
+                known.labels.setdefault(key, set()).add(label)
                 known.regions.setdefault((key, label), {}).setdefault(region, set()).add(name)
         digested = sum(bool(digests) for digests in known.pictures.values())
         known.basis = (
@@ -48,7 +50,10 @@ class Known:
             if held != digest:
                 now = f"{digest} now" if digest else "no file now"
                 differences.append((sample.key, "picture", f"digest {held} in the rows, {now}: {_named(names)}"))
-        for label in sorted({classes[index] for index in sample.labels.tolist()}):
+        there = {classes[index] for index in sample.labels.tolist()}
+        for label in sorted(self.labels.get(sample.key, set()) - there):
+            differences.append((sample.key, "gone", f"the rows are about {label}, the annotations do not have it"))
+        for label in sorted(there):
             held_regions = self.regions.get((sample.key, label), {})
             now = sample.region(list(classes).index(label)).digest if held_regions else ""
             for held, names in held_regions.items():

@@ -77,6 +77,11 @@ class Run:
             return Batch.of(pd.concat([each.rows for each in self.seeds], ignore_index=True)).parts()[0]
         return Batch.of(read_frame(self.folder)).parts()[0]
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures were evaluated, once for each seed that has it: sums over rows are divided by it."""
+        return sum(each.part.pictures for each in self.seeds or (self,))
+
     @functools.cached_property
     def observations(self) -> list[Observations]:
         """What measures that need the network observed; ValueError names a folder that cannot be read."""
@@ -176,8 +181,12 @@ def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
             unread[folder].part = part
     for run in runs_:
         try:
-            run.part  # noqa: B018 - reading is the check
-            run.failures  # noqa: B018
+            if len(run.part) > (pairs := run.info["pairs"]["all"]) and not run.info["unreadable"] and not run.seeds:
+                raise ValueError(
+                    f"{run.folder} holds {len(run.part):,} rows, and its data set has {pairs:,} pairs: some left the "
+                    "annotations since; remove the run (python -m scripts.runs remove) and evaluate it anew"
+                )
+            run.failures  # noqa: B018 - reading is the check
             good.append(run)
         except (ValueError, OSError) as error:
             bad.append(Unreadable(run.folder, str(error)))
@@ -226,7 +235,7 @@ def tell_apart(group_of_runs: Iterable[Run]) -> None:
     for group in methods.values():
         _name(group, [{"method": run.info["identity"]["method"]} for run in group])
     for group in places.values():
-        names = ("dataset", "model", "seed")
+        names = ("dataset", "model", "device", "seed")
         _name(group, [{name: run.info["identity"][name] for name in names} for run in group])
 
 

@@ -14,13 +14,19 @@ from eval.records.schema import SCHEMA
 LONGEST = 80  # characters of a name: three and a digest stay within a file system's 255 bytes
 
 
-def identity(dataset: dict, model: dict | None, method: dict, pixels: dict | None, seed: int) -> dict:
+def identity(
+    dataset: dict, model: dict | None, method: dict, pixels: dict | None, seed: int, device: str | None = None
+) -> dict:
     """What decides a run's rows, as plain values: two runs with equal identity have equal rows.
 
     dataset, method: name, settings without places, code or version. model: the same with a digest of the weights.
-    pixels: the protocol's input. Both are None for a method that reads no network (eval/running/identity.py).
+    pixels: the protocol's input. device: "cpu", "cuda", as their searches and sums differ. These three are None for a
+    method that reads no network (eval/running/identity.py).
     """
-    return {"schema": SCHEMA, "dataset": dataset, "model": model, "method": method, "input": pixels, "seed": seed}
+    return {
+        "schema": SCHEMA, "dataset": dataset, "model": model, "method": method, "input": pixels, "device": device,
+        "seed": seed,
+    }  # fmt: skip
 
 
 def folder(results: Path, who: dict) -> Path:
@@ -91,15 +97,22 @@ KINDS: dict[str, Any] = {
 }  # fmt: skip
 
 
+REMEDY = "remove the folder (python -m scripts.runs remove) or put run.json back from a copy"
+
+
 def read(path: Path) -> dict:
     """A run.json. ValueError says what is wrong with it and what helps."""
-    remedy = "remove the folder (python -m scripts.runs remove) or put run.json back from a copy"
     try:
         info = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=once)
     except FileNotFoundError:
-        raise ValueError(f"{path.parent} has no run.json, so nobody knows what made its rows; {remedy}") from None
+        raise ValueError(f"{path.parent} has no run.json, so nobody knows what made its rows; {REMEDY}") from None
     except (ValueError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {error}; {remedy}") from None
+        raise ValueError(f"{path} is damaged: {error}; {REMEDY}") from None
+    return checked(info, path)
+
+
+def checked(info: object, path: Path) -> dict:
+    """The content of a run.json, once it has what every one has; ValueError names `path`."""
     version = info.get("schema") if isinstance(info, dict) else None
     if isinstance(info, dict) and "identity" in info and version != SCHEMA:
         raise ValueError(
@@ -108,8 +121,8 @@ def read(path: Path) -> dict:
         )
     for name, kind in KINDS.items():
         if not isinstance(info, dict) or name not in info or not isinstance(info[name], kind):
-            raise ValueError(f"{path} is damaged: it has no valid {name!r}; {remedy}")
+            raise ValueError(f"{path} is damaged: it has no valid {name!r}; {REMEDY}")
     pairs = info["pairs"]
     if any(type(pairs.get(subset)) is not int or pairs[subset] < 0 for subset in ("all", "diff")):
-        raise ValueError(f"{path} is damaged: its pairs are {pairs}; {remedy}")
+        raise ValueError(f"{path} is damaged: its pairs are {pairs}; {REMEDY}")
     return info

@@ -8,7 +8,7 @@ from typing import Any
 from eval.files.markdown import markdown_table
 
 # Raised whenever a field is added or changes its meaning. Runs of different versions are different runs.
-SCHEMA = 3
+SCHEMA = 4
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ FIELDS = {
                     **SHARE, empty=True),
     **{f"cover{percent}": Field(float, f"share of the region that the map's {percent} % most important pixels cover",
                                 **SHARE, empty=True) for percent in (5, 10, 20)},
+    "pixel_ap": Field(float, "average precision of the pixels in the map's order for being in the region", **SHARE,
+                      empty=True),
+    "iou_best": Field(float, "IoU of the region and the map cut at its best threshold", **SHARE, empty=True),
+    "iou_area": Field(float, "mean of that IoU over thresholds from the map's lowest to its highest value", **SHARE,
+                      empty=True),
+    "gini": Field(float, "Gini index of the map's positive mass over pixels; none: no map, or no positive mass",
+                  **SHARE, empty=True),
+    "entropy": Field(float, "entropy of that mass, as a share of a uniform map's", **SHARE, empty=True),
     "score": Field(float, "of the class, the network's logit", empty=True),
     "rank": Field(int, "outputs of the network that score higher than the class; 0: top-1", 0, empty=True),
     "seconds": Field(float, "the method took for the picture, divided by its pairs", 0),

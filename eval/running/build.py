@@ -12,6 +12,7 @@ from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
 from eval.networks.described import described
 from eval.networks.examine import examine, output_count
+from eval.networks.head import fits, with_head
 from eval.networks.memory import keep_memory
 from eval.networks.stages import RULE, layers_by_rule
 from eval.running.config import callable_of, instantiate
@@ -42,6 +43,10 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
         if not isinstance(network, torch.nn.Module):
             raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
         known = described(network)
+        if head := cfg.model.get("head"):
+            network, answers = with_head(network, head, side)
+            if classes is not None and cfg.model.class_map is None:
+                fits(classes, answers)
         said = (known.mean, known.std) if known else (None, None)
         mean, std = settings.get("mean") or said[0], settings.get("std") or said[1]
         if mean is None or std is None:

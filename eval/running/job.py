@@ -11,16 +11,15 @@ from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.game.smoothing import Smoothing
-from eval.measures.measure import Measure
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.rows import Rows, read_rows
 from eval.records.schema import check
 from eval.running import build
 from eval.running.calling import Method
-from eval.running.identity import identity, network_identity, network_settings, plain
+from eval.running.identity import identity, network_identity, network_settings, outputs_of_maps, plain
 from eval.running.log import Log
-from eval.running.measuring import Measuring, build_measures, requests_of, unobserved
+from eval.running.measuring import Built, Measuring, build_measures, requests_of, unobserved
 from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
 from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
@@ -29,12 +28,24 @@ from eval.running.unmapped import unmapped
 
 @dataclass
 class Outcome:
-    """pairs: how many were evaluated now. folders: where the rows of the methods lie, the config's own method first.
-    failed: (picture, message) of every picture that has no row."""
+    """pairs: how many were evaluated or observed now. folders: where the rows of the methods lie, the config's own
+    method first. failed: (picture, message) of every picture that has no row; unobserved: of every picture whose rows
+    lack a measure's observation."""
 
     pairs: int = 0
     folders: list[Path] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    unobserved: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def complaint(self) -> str | None:
+        """What the run's last line says of the pictures that failed; None where none did."""
+        parts = [
+            f"{len(failed)} pictures failed and have no {what}:" + "".join(f"\n  {message}" for _, message in failed)
+            for failed, what in ((self.failed, "row"), (self.unobserved, "observation"))
+            if failed
+        ]
+        return "\n".join(parts) or None
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
         print(f"{method.name}: {done}; rows in {folder}")
         if measures:
             observed, failed = _observe(cfg, dataset, ready, method, seeing, measures)
-            outcome.failed += failed
+            outcome.unobserved += failed
             outcome.pairs += observed
     return outcome
 
@@ -85,8 +96,8 @@ def prepare(
     who, notes = identity(cfg, settings, method, classifier, dataset.classes)
     for note in notes:
         print(f"{settings.name}: {note}")
-    if classifier:
-        planned = planned.scorable(classifier.outputs)
+    if (answered := classifier.outputs if classifier else outputs_of_maps(cfg, method, dataset.classes)) is not None:
+        planned = planned.scorable(answered)
     return Prepared(method, runs.folder(Path(cfg.results), who), who, planned)
 
 
@@ -94,7 +105,7 @@ def remaining(cfg: DictConfig, ready: Prepared, classes: Sequence[str]) -> list:
     """The entries of the run without a row; ValueError if its rows are damaged or of other content."""
     rows = read_rows(ready.folder)
     check(rows, ready.folder)
-    return select(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), rows, classes)
+    return select(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), rows, classes, cfg.draw)
 
 
 def _evaluate(
@@ -103,13 +114,16 @@ def _evaluate(
     """Bring one method's run up to date: (its folder, pairs evaluated now, pictures that failed)."""
     protocol = Protocol.from_settings(plain(cfg.protocol))
     counts = {subset: ready.planned.count(subset) for subset in SUBSETS}
-    with Rows(ready.folder, shard_of(cfg.shard), cfg.sync) as rows:
+    # A point that needs no pixels costs less than the disk's answer, which would be most of a run's time.
+    sync = "half" if cfg.sync == "auto" and settings.blind else cfg.sync
+    with Rows(ready.folder, shard_of(cfg.shard), sync) as rows:
         unreadable, device = len(ready.planned.failed), device_of(cfg.device)
         label, classes = settings.get("label"), list(dataset.classes)
+        # First of all: where rows are of other content, run.json goes on describing what they were made on.
+        left = remaining(cfg, ready, dataset.classes)
         runs.describe(ready.folder, ready.who, plain(cfg), asdict(protocol), counts, unreadable, classes, device, label)
         for key, message in ready.planned.failed:
             rows.fail(key, message)
-        left = remaining(cfg, ready, dataset.classes)
         if not left:
             return ready.folder, 0, []
         title, _, digest = ready.folder.name.rpartition(".")
@@ -145,7 +159,7 @@ def _observe(
     ready: Prepared,
     settings: DictConfig,
     classifier: Classifier | None,
-    measures: Mapping[str, tuple[Measure, dict]],
+    measures: Mapping[str, Built],
 ) -> tuple[int, list[tuple[str, str]]]:
     """Bring the measures of one method's run up to date: (pairs observed now, pictures that failed)."""
     rows = {(row["key"], row["label"]): row for row in read_rows(ready.folder)}
@@ -159,16 +173,17 @@ def _observe(
     classifier, network = network_of_measures(cfg, classifier, dataset.classes)
     shard, device = shard_of(cfg.shard), device_of(cfg.device)
     requests = requests_of(ready.folder, measures, network)
-    entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard)
+    entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard, cfg.draw)
     title = ready.folder.name.rpartition(".")[0]
     log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
-    seen = Protocol.from_settings(plain(cfg.protocol)).input.of_method(plain(settings.get("input")))
+    unit = Protocol.from_settings(plain(cfg.protocol)).input
     with trusted_network():
         count, failed = Measuring(
             ready.method,
             bool(settings.blind),
             classifier,
-            seen.pixels,
+            unit.of_method(plain(settings.get("input"))),
+            unit,
             dataset.classes,
             cfg.seed,
             rows,
@@ -212,7 +227,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
     settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side,
-                plain(cfg.model.get("layouts"))]  # fmt: skip
+                plain(cfg.model.get("layouts")), cfg.model.get("head")]  # fmt: skip
 
     def make() -> Classifier:
         classifier = build.build_classifier(cfg, classes)

@@ -4,15 +4,16 @@ writes what the measures observe beside the rows. It changes nothing else of the
 import contextlib
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from eval.game.pointing import points_or_maps
+from eval.game.protocol import Input, Protocol
 from eval.game.sample import Pair, Sample
 from eval.game.smoothing import NONE, Smoothing
 from eval.measures.builtin import cases_of
@@ -24,26 +25,40 @@ from eval.running.calling import Caller, seed_for
 from eval.running.config import instantiate
 from eval.running.failures import Failures
 from eval.running.guard import Guard
-from eval.running.identity import measure_identity
+from eval.running.identity import measure_identity, plain
 from eval.running.log import Log
 from eval.running.runner import Entry, Price
 
 
 @dataclass
 class Request:
-    """A measure to be observed for a run. part: see `observations.Observations`; done: pairs (key, label) that have an
-    observation."""
+    """A measure to be observed for a run. part: see `observations.Observations`; shown: the input at which the network
+    is measured; done: pairs (key, label) that have an observation."""
 
     measure: Measure
     part: dict
+    shown: Input
     folder: Path
     done: set[tuple[str, str]]
 
 
-def build_measures(cfg: DictConfig) -> dict[str, tuple[Measure, dict]]:
-    """{name: (measure, its identity)} of the config's `measure`; what cannot be known about one is printed."""
+@dataclass(frozen=True)
+class Built:
+    """A measure, what decides its observations beside the run, and the input at which it shows pictures to the
+    network: the protocol's for all methods, unless its setting `input` names another one."""
+
+    measure: Measure
+    part: dict
+    shown: Input
+
+
+def build_measures(cfg: DictConfig) -> dict[str, Built]:
+    """The measures of the config's `measure` by name; what cannot be known about one is printed."""
     built = {}
-    for name, settings in (cfg.get("measure") or {}).items():
+    usual = Protocol.from_settings(plain(cfg.protocol)).input
+    for name, given in (cfg.get("measure") or {}).items():
+        settings = OmegaConf.create({key: value for key, value in plain(given).items() if key != "input"})
+        shown = usual.of_method(plain(given.get("input")))
         measure = instantiate(settings)
         if not isinstance(measure, Measure):
             raise ValueError(
@@ -55,19 +70,21 @@ def build_measures(cfg: DictConfig) -> dict[str, tuple[Measure, dict]]:
         part, notes = measure_identity(settings, measure)
         for note in notes:
             print(f"{name}: {note}")
-        built[str(name)] = measure, part
+        if shown != usual:
+            part["input"] = {key: value for key, value in asdict(shown).items() if value != asdict(usual)[key]}
+        built[str(name)] = Built(measure, part, shown)
     return built
 
 
-def requests_of(run: Path, built: Mapping[str, tuple[Measure, dict]], network: dict | None) -> list[Request]:
+def requests_of(run: Path, built: Mapping[str, Built], network: dict | None) -> list[Request]:
     """Each measure's place beside a run, and what is there; network: of a method that reads none."""
     requests = []
-    for measure, part in built.values():
+    for measure, part, shown in ((each.measure, each.part, each.shown) for each in built.values()):
         place = observations.folder(run, part, network)
         done: set[tuple[str, str]] = set()
         if place.exists() and len(lines := observations.frame(read_rows(place), list(measure.fields), place)):
             done = set(zip(lines["key"], lines["label"], strict=True))
-        requests.append(Request(measure, part, place, done))
+        requests.append(Request(measure, part, shown, place, done))
     return requests
 
 
@@ -81,12 +98,14 @@ def unobserved(
 
 @dataclass
 class Measuring:
-    """How the rows of one run are observed. method: built; blind: it reads no pixels; the rest as `Evaluation`."""
+    """How the rows of one run are observed. method: built; blind: it reads no pixels; pixels: what it is given; unit:
+    the protocol's input, a pass of which is the unit of a price; the rest as `Evaluation`."""
 
     method: Callable
     blind: bool
     classifier: Classifier
-    pixels: Callable
+    pixels: Input
+    unit: Input
     classes: Sequence[str]
     seed: int
     rows: Mapping[tuple[str, str], dict]
@@ -124,7 +143,8 @@ class Measuring:
                         file.append(lines)
                 log.advance(len(pairs))
             guard.check(values=True)
-        return sum(len(pairs) for _, pairs in todo), failures.failed
+        lost = {key for key, _ in failures.failed}
+        return sum(len(pairs) for sample, pairs in todo if sample.key not in lost), failures.failed
 
     def _left(self, sample: Sample, pairs: list[Pair], requests: Sequence[Request]) -> list[Pair]:
         named = [(pair, (sample.key, self.classes[pair.label])) for pair in pairs]
@@ -134,26 +154,31 @@ class Measuring:
         self, sample: Sample, pairs: list[Pair], requests: Sequence[Request], again: Again
     ) -> list[list[dict]]:
         """Each measure's new lines."""
-        image = self.pixels(sample.image).to(self.classifier.device)
+        given = self.pixels.pixels(sample.image).to(self.classifier.device)
         digest = self.rows[sample.key, self.classes[pairs[0].label]]["picture"]
         if digest and sample.file_digest != digest:
             raise ValueError("the picture file is another one than the row was made on")
         seed = seed_for(self.seed, sample.key)
         regions = [sample.region(pair.label) for pair in pairs]
         targets = [pair.label for pair in pairs]
-        answer = again(sample if self.blind else image, targets, seed)
+        answer = again(sample if self.blind else given, targets, seed)
         cases = [
-            replace(case, image=image, target=target, classifier=self.classifier, seed=seed,
+            replace(case, target=target, classifier=self.classifier, seed=seed, own=None if self.blind else given,
                     method=None if self.blind else again)
             for case, target in zip(cases_of(answer, sample.size, regions, self.smoothing), targets, strict=True)
         ]  # fmt: skip
         names = [(sample.key, self.classes[pair.label]) for pair in pairs]
         for name, case in zip(names, cases, strict=True):
             self._same(name, case)
+        width, height = self.unit.size(*sample.size)
+        images = {self.pixels: given}  # by input
         rows = []
         for each in requests:
             new = [(name, case) for name, case in zip(names, cases, strict=True) if name not in each.done]
-            rows.append(self._lines(each.measure, new) if new else [])
+            if new and each.shown not in images:
+                images[each.shown] = each.shown.pixels(sample.image).to(self.classifier.device)
+            new = [(name, replace(case, image=images[each.shown])) for name, case in new]
+            rows.append(self._lines(each.measure, new, width * height) if new else [])
         return rows
 
     def _same(self, name: tuple[str, str], case: Case) -> None:
@@ -166,8 +191,8 @@ class Measuring:
                 "can move a point; remove the run (python -m scripts.runs remove) to evaluate it anew"
             )
 
-    def _lines(self, measure: Measure, new: list[tuple[tuple[str, str], Case]]) -> list[dict]:
-        price = Price(self.classifier, new[0][1].image[0].numel())
+    def _lines(self, measure: Measure, new: list[tuple[tuple[str, str], Case]], area: float) -> list[dict]:
+        price = Price(self.classifier, area)
         try:
             fields = measure.observe([case for _, case in new])
         except ValueError as error:

@@ -1,7 +1,8 @@
 """Which pairs there are, and which are left to evaluate: rows that exist are compared with what is there now."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,20 @@ class Plan:
 
     entries: (index, sample, pairs) of every picture that has at least one pair; samples are not decoded.
     failed: (key or index, message) of pictures whose annotation could not be read.
+    unscored: pairs (key, label) that the annotations have and that were left out of the entries. ranks: each picture's
+    place in the order of the SHA-256 of their keys, whatever a network has outputs for: what `draw` takes the first of.
     """
 
     entries: list[tuple[int, Sample, list[Pair]]]
     failed: list[tuple[str, str]]
+    unscored: frozenset[tuple[str, int]] = frozenset()
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     def scorable(self, outputs: Sequence[Sequence[int]]) -> "Plan":
         """Without the pairs of classes that no output of the network stands for (outputs: `Classifier.outputs`)."""
         kept = [(index, sample, [p for p in todo if outputs[p.label]]) for index, sample, todo in self.entries]
-        return Plan([entry for entry in kept if entry[2]], self.failed)
+        unscored = {(sample.key, p.label) for _, sample, todo in self.entries for p in todo if not outputs[p.label]}
+        return replace(self, entries=[entry for entry in kept if entry[2]], unscored=self.unscored | unscored)
 
     def count(self, subset: str = "all") -> int:
         """How many pairs of a subset, all or diff."""
@@ -60,7 +66,8 @@ def plan(dataset: Any, on_error: str = "stop") -> Plan:
     if not entries:
         why = f"; {len(failed)} annotations cannot be read, the first: {failed[0][1]}" if failed else ""
         raise ValueError(f"the data set is empty: no pair in {len(dataset)} pictures{why}")
-    return Plan(entries, failed)
+    order = sorted(seen, key=lambda key: hashlib.sha256(key.encode()).digest())
+    return Plan(entries, failed, ranks={key: rank for rank, key in enumerate(order)})
 
 
 def _name(dataset: Any, index: int) -> str:
@@ -76,14 +83,16 @@ def _check_key(key: str) -> None:
 
 
 def within(
-    planned: Plan, subset: str, limit: int | None, shard: tuple[int, int] | None
+    planned: Plan, subset: str, limit: int | None, shard: tuple[int, int] | None, draw: int | None = None
 ) -> list[tuple[int, Sample, list[Pair]]]:
-    """The entries of the subset's pairs in the first `limit` pictures, in the shard; see `select`."""
+    """The entries of the subset's pairs in the first `limit` pictures, in the shard, among `draw` pictures that the
+    hash of their keys draws; see `select`."""
     return [
         (index, sample, kept)
         for index, sample, present in planned.entries
         if (limit is None or index < limit)
         and (shard is None or index % shard[1] == shard[0] - 1)
+        and (draw is None or planned.ranks[sample.key] < draw)
         and (kept := [pair for pair in present if subset == "all" or pair.difficult])
     ]
 
@@ -95,17 +104,19 @@ def select(
     shard: tuple[int, int] | None,
     rows: Sequence[dict],
     classes: Sequence[str],
+    draw: int | None = None,
 ) -> list[tuple[int, Sample, list[Pair]]]:
-    """The entries still to do: the subset's pairs in the first `limit` pictures, in the shard, without a row.
+    """The entries still to do: the pairs of `within` that have no row.
 
     A shard takes every n-th picture of the data set, so all finish at about the same time, and an annotation that one
     process cannot read moves no other picture to another shard. ValueError if the rows were made on other content:
-    another region or size of a pair, another picture file, a picture that is not there.
+    another region or size of a pair, another picture file, a picture or pair that is not there.
     """
     done = {(row["key"], row["label"]): row for row in rows}
+    _check_pairs(planned, done.keys(), classes)
     _check_digests(planned, rows)
     left = []
-    for index, sample, present in within(planned, "all", limit, shard):
+    for index, sample, present in within(planned, "all", limit, shard, draw):
         todo = []
         for pair in present:
             row = done.get((sample.key, classes[pair.label]))
@@ -130,13 +141,27 @@ BESIDE = (
 )
 
 
+def _check_pairs(planned: Plan, done: Iterable[tuple[str, str]], classes: Sequence[str]) -> None:
+    """ValueError names a row of a picture or of a pair that the data set does not have (any more)."""
+    known = {(sample.key, classes[pair.label]) for _, sample, pairs in planned.entries for pair in pairs}
+    known |= {(key, classes[label]) for key, label in planned.unscored}
+    if not (strange := sorted(set(done) - known)):
+        return
+    present = {key for key, _ in known}
+    gone = {key for key, _ in strange} - present
+    if gone and not planned.failed:
+        raise ValueError(
+            f"{len(gone)} pictures of the run's rows, {min(gone)} among them, are not in this data set; {BESIDE}"
+        )
+    if left := [pair for pair in strange if pair[0] in present]:
+        raise ValueError(
+            f"{len(left)} pairs of the run's rows, picture {left[0][0]} with class {left[0][1]} among them, are not in "
+            f"the annotations any more; {BESIDE}"
+        )
+
+
 def _check_digests(planned: Plan, rows: Sequence[dict]) -> None:
     present = {sample.key: sample for _, sample, _ in planned.entries}
-    strange = {row["key"] for row in rows} - present.keys()
-    if strange and not planned.failed:
-        raise ValueError(
-            f"{len(strange)} pictures of the run's rows, {min(strange)} among them, are not in this data set; {BESIDE}"
-        )
     known = {row["key"]: row["picture"] for row in rows if row["picture"] and row["key"] in present}
     keys = list(known)
     for place in np.unique(np.linspace(0, len(keys) - 1, min(COMPARED, len(keys))).round().astype(int)):

@@ -58,7 +58,7 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
     rows, shown = Collected(), Protocol.from_settings(plain(cfg.protocol)).input
     pixels = shown.of_method(plain(cfg.method.get("input"))) if named else shown
     smoothing = smoothing_of(cfg.method) if named else NONE
-    todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes)
+    todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes, cfg.draw)
     size = cfg.batch_pictures
     with trusted_network():
         Evaluation(

@@ -14,13 +14,16 @@ SUBSETS = ("all", "diff")
 
 
 def device_of(name: str) -> str:
-    """auto -> cuda where there is a GPU, else cpu. ValueError for an unknown or missing device."""
+    """auto -> cuda where there is a GPU, else cpu. ValueError for an unknown or missing device, and for a kind on which
+    nothing of the suite was ever compared with a processor's numbers."""
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(name)
     except RuntimeError:
-        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}") from None
+        kind = None
+    if kind is None or kind.type not in ("cpu", "cuda"):
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, not {name!r}")
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return name
@@ -79,7 +82,7 @@ def validate(cfg: DictConfig) -> None:
     require(cfg, ("dataset", "method", *(() if cfg.method.blind else ("model",))))
     for part in ("dataset", "method", *(() if cfg.method.blind else ("model",))):
         _check_name(f"{part}.name", cfg[part].get("name"))
-    for setting in ("results", "dataset.root", "model.checkpoint", "method.folder"):
+    for setting in ("results", "dataset.root", "model.checkpoint", "model.head", "method.folder"):
         value = OmegaConf.select(cfg, setting)
         if value is not None and not isinstance(value, str):
             text, kind = plain_text(value), "list" if isinstance(value, ListConfig) else type(value).__name__
@@ -99,10 +102,11 @@ def validate(cfg: DictConfig) -> None:
         raise ValueError(f"save_maps must be true or false, not {cfg.save_maps!r}")
     if type(cfg.method.blind) is not bool:
         raise ValueError(f"method.blind must be true or false, not {cfg.method.blind!r}")
-    counts = (("seed", 0), ("workers", 0), ("limit", 1), ("batch_pictures", 1), ("measure_top_k", 1))
+    optional = ("limit", "draw", "workers", "measure_top_k")
+    counts = (("seed", 0), ("workers", 0), ("limit", 1), ("draw", 1), ("batch_pictures", 1), ("measure_top_k", 1))
     for name, least in counts:
         value = cfg[name]
-        if (value is None and name in ("limit", "workers", "measure_top_k")) or (type(value) is int and value >= least):
+        if (value is None and name in optional) or (type(value) is int and value >= least):
             continue
         raise ValueError(f"{name} must be a whole number of at least {least}, not {value!r}")
 

@@ -8,13 +8,25 @@ import importlib.util
 import re
 import sys
 import sysconfig
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
-from importlib.metadata import packages_distributions, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
+
 OURS = ("baselines", "eval", "gpnncam")
+# Packages, by the name that code imports, whose versions decide maps or networks of whoever uses them.
+LIBRARIES = {
+    "captum": "captum",
+    "open_clip": "open_clip_torch",
+    "pytorch_grad_cam": "grad-cam",
+    "timm": "timm",
+    "torchvision": "torchvision",
+    "zennit": "zennit",
+}
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 # torch's and other installed packages lie here, and Python's own modules.
 INSTALLED = [Path(path).resolve() for name, path in sysconfig.get_paths().items() if name.endswith(("lib", "stdlib"))]
@@ -25,9 +37,9 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
 
     Names are every `_target_`, and every text at any depth that reads package.attribute and names code of the user's
     own. A module of the user's own (neither installed nor of this suite) is held by the source of its file and of
-    the user's own modules that it imports, wherever in the file; an installed package by its version; a callable of
-    this suite by
-    its attribute `version`. notes: what cannot be known, in a sentence each.
+    the user's own modules that it imports, wherever in the file, beside the versions of what they import of this suite
+    and of LIBRARIES; an installed package by its version; a callable of this suite by its attribute `version`.
+    notes: what cannot be known, in a sentence each.
     """
     digests: dict[str, str] = {}
     notes: list[str] = []
@@ -41,13 +53,80 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
             continue
         kind = _origin(module)
         if kind == "user":
-            own, unread = _sources(module)
-            digests |= own
+            own, unread, others = _sources(module)
+            digests |= own | _versions(others)
             notes += [f"the code of {each} cannot be read, so a change of it is not seen" for each in unread]
         elif kind == "installed":
             package = module.partition(".")[0]
             digests[package] = _installed_version(package)
     return digests, notes
+
+
+def _versions(imported: Iterable[str]) -> dict[str, str]:
+    """The versions of names that a user's modules import: callables of this suite, and LIBRARIES."""
+    held: dict[str, str] = {}
+    for name in sorted(imported):
+        package = name.partition(".")[0]
+        if package in OURS and (version_ := _version(name)) is not None:
+            held |= {name: version_} | libraries_of({"_target_": name})
+        elif package in LIBRARIES:
+            held |= _library(LIBRARIES[package])
+    return held
+
+
+def libraries_of(build: Any) -> dict[str, str]:
+    """{package: version} of the libraries that compute what the `_target_`s of a `build` return, at any depth.
+
+    A callable of this suite names them in its attribute `libraries`, or in that of its module: a tuple of packages, or
+    a function of the settings that returns one.
+    """
+    if isinstance(build, list):
+        return {name: each for part in build for name, each in libraries_of(part).items()}
+    if not isinstance(build, dict):
+        return {}
+    held = {name: each for part in build.values() for name, each in libraries_of(part).items()}
+    if (target := str(build.get("_target_"))).partition(".")[0] in OURS:
+        named = attribute_of(target, "libraries") or attribute_of(target.rpartition(".")[0], "libraries") or ()
+        if callable(named):
+            named = named(**{name: value for name, value in build.items() if name.strip("_") == name})
+        for name in named:
+            held |= _library(name)
+    return held
+
+
+@functools.cache
+def _installed(name: str) -> str:
+    return version(name)
+
+
+def _library(name: str) -> dict[str, str]:
+    try:
+        return {name: _installed(name)}
+    except PackageNotFoundError:  # then nothing can have come from it
+        return {}
+
+
+def attribute_of(target: str, name: str) -> Any:
+    """An attribute of the callable or module of a dotted name; None where either does not exist."""
+    module = _module_of(target)
+    if module is None:
+        return None
+    call: Any = importlib.import_module(module)
+    for part in target.removeprefix(module).split(".")[1:]:
+        call = getattr(call, part, None)
+    return getattr(call, name, None)
+
+
+def names_code(text: str) -> bool:
+    """Whether a text is the dotted name of a function, class or module that is loaded, or torch's word for a function
+    (relu, mean): what somebody calls a file does not make such a setting a file."""
+    module = _module_of(text) if DOTTED.fullmatch(text) else None
+    if module is None:
+        return any(callable(getattr(place, text, None)) for place in (torch, torch.nn.functional))
+    call: Any = sys.modules.get(module)
+    for part in text.removeprefix(module).split(".")[1:]:
+        call = getattr(call, part, None)
+    return call is not None
 
 
 def version_of(call: Any) -> str | None:
@@ -58,14 +137,8 @@ def version_of(call: Any) -> str | None:
 
 def _version(target: str) -> str | None:
     """The attribute `version` of a class or function of this suite, which a golden test holds; None without one."""
-    module = _module_of(target)
-    if module is None:
-        return None
-    call: Any = importlib.import_module(module)
-    for part in target.removeprefix(module).split(".")[1:]:
-        call = getattr(call, part, None)
-    value = version_of(call)
-    return None if value is None else f"version {value}"
+    value = attribute_of(target, "version")
+    return None if value is None or callable(value) else f"version {value}"
 
 
 def _names(settings: Any) -> list[str]:
@@ -123,10 +196,12 @@ def _installed_version(package: str) -> str:
 
 # Read once in a process, like the module itself: a file that is edited under a running sweep changes neither.
 @functools.cache
-def _sources(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """({module: digest of its source}, modules without a source) of a module and of the user's modules it imports."""
+def _sources(module: str) -> tuple[dict[str, str], tuple[str, ...], frozenset[str]]:
+    """({module: digest of its source}, modules without a source, other names that they import) of a module and of the
+    user's modules it imports."""
     digests: dict[str, str] = {}
     unread: list[str] = []
+    others: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -138,8 +213,10 @@ def _sources(module: str) -> tuple[dict[str, str], tuple[str, ...]]:
             continue
         text = path.read_bytes()
         digests[name] = hashlib.sha256(text).hexdigest()[:16]
-        waiting += [each for each in _imported(text, name, path) if _is_user(each)]
-    return digests, tuple(unread)
+        imported = set(_imported(text, name, path))
+        waiting += (own := [each for each in imported if _is_user(each)])
+        others |= imported - {*own}
+    return digests, tuple(unread), frozenset(others)
 
 
 def _is_namespace(module: str) -> bool:

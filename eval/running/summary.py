@@ -1,15 +1,16 @@
 """What a run or a sweep prints at its end: the table of its rows, and where its pictures are."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.running.build import build_method
 from eval.running.identity import plain
 from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
-from eval.running.plan import Plan
 from eval.tables.table import print_runs
 
 PICTURES = 4
@@ -20,12 +21,12 @@ def summarise(cfg: DictConfig, outcome: Outcome) -> None:
     once a run and again when rows were added."""
     protocol = Protocol.from_settings(plain(cfg.protocol))
     print()
-    print_runs(outcome.folders, protocol)
+    print_runs(outcome.folders, protocol, _shown(cfg))
     if cfg.method.blind:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
     if outcome.pairs or not path.exists():
-        _draw(cfg, protocol, path, failed={key for key, _ in outcome.failed})
+        _draw(cfg, protocol, path, failed={key for key, _ in [*outcome.failed, *outcome.unobserved]})
     if path.exists():
         print(f"\nA few pictures with their heat maps and points: {path}")
 
@@ -38,7 +39,17 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
         if folders and protocol not in printed:
             printed.append(protocol)
             print()
-            print_runs(folders, protocol, brief=False)
+            print_runs(folders, protocol, _shown(*configs))
+
+
+def _shown(*configs: DictConfig) -> list[str]:
+    """The scores of the tables: hits, and of each measure= the one that bears its name, or its first."""
+    names = ["hit"]
+    for cfg in configs:
+        for measure in map(instantiate, (cfg.get("measure") or {}).values()):
+            scores = [score.name for score in measure.scores]
+            names.append(measure.name if measure.name in scores else scores[0])
+    return list(dict.fromkeys(names))
 
 
 def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> None:
@@ -48,7 +59,7 @@ def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> 
     classifier = prepare_classifier(cfg, dataset.classes)
     planned = planned.scorable(classifier.outputs)
     # A picture that could not be evaluated would fail here too, and its error would hide the first one.
-    planned = Plan([entry for entry in planned.entries if entry[1].key not in failed], planned.failed)
+    planned = replace(planned, entries=[entry for entry in planned.entries if entry[1].key not in failed])
     pairs = choose(planned, PICTURES, cfg.limit)
     if not pairs:
         return

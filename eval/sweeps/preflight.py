@@ -78,7 +78,7 @@ def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
         problems[-1] += f"; several data sets have a root each here: roots.{cfg.dataset.name}=DIR"
     if not cfg.method.blind:
         settings = tried(problems, "model", [cfg.model, cfg.dataset.domain], lambda: network_settings(cfg))
-        key = [settings, cfg.model.class_map, cfg.dataset.build]
+        key = [settings, cfg.model.class_map, cfg.model.get("head"), cfg.dataset.build]
         if settings and prepared:
             classifier = tried(problems, "network", key, lambda: prepare_classifier(cfg, prepared[0].classes))
         elif settings:
@@ -100,7 +100,7 @@ def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
         raise Problems(problems)
     pairs = sum(len(todo) for _, _, todo in left)
     if measures and classifier is not None:
-        entries = within(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard))
+        entries = within(ready.planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), cfg.draw)
         pairs = max(pairs, unobserved(requests_of(ready.folder, measures, None), entries, dataset.classes))
     return Job(name, cfg.method.name, pairs, (str(ready.folder), cfg.shard))
 

@@ -79,10 +79,7 @@ def attempt(act: Callable[[], Outcome]) -> tuple[Outcome, str | None]:
     except Exception as mistake:
         traceback.print_exc()
         return Outcome(), repr(mistake)
-    if not outcome.failed:
-        return outcome, None
-    listed = "".join(f"\n  {message}" for _, message in outcome.failed)
-    return outcome, f"{len(outcome.failed)} pictures failed and have no row:{listed}"
+    return outcome, outcome.complaint
 
 
 def _job(cfg: DictConfig) -> Outcome:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from eval.records.loading import Run
 from eval.tables.counted import Scope, Selected, scope_of, selected
+from eval.tables.price import Price
 from eval.tables.published import Published, published
 from eval.tables.resampling import RESAMPLES, Kinds, average, kinds
 from eval.tables.rules import Changes, Rule, fits, observed_rules, rules_of
@@ -25,11 +26,12 @@ class Cell:
     model: the network's name; "" for a method that reads no network, where no network has a column. accuracy: the
     average of the rule's score over n pairs; nan where the method has no such score. low, high: its 95 % interval.
     rows, pairs: rows of the subset that exist, and pairs that the data set has in it: fewer rows are incomplete.
+    expected: pairs that a complete cell counts; None for a top-k cell of which no run of its column knows it.
     unreadable: pictures whose annotation could not be read, so that their pairs are unknown. unranked: rows left out of
     a top-k cell because no run knows the network's rank. without: rows left out because they have no value of the
     score. failed: pictures without a row because they failed. constant: rows whose map is constant. seconds, forwards:
-    per picture. memory_mb: peak. measure_seconds, measure_forwards: what the measure took per pair; nan where rows have
-    all it needs. seeds: the average of each run that is pooled. chosen: the rows that count.
+    per picture (`Price`). memory_mb: peak. measure_seconds, measure_forwards: what the measure took per pair; nan where
+    rows have all it needs. seeds: the average of each run that is pooled. chosen: the rows that count.
     """
 
     run: Run
@@ -42,6 +44,7 @@ class Cell:
     high: float
     rows: int
     pairs: int
+    expected: int | None
     unreadable: int
     unranked: int
     without: int
@@ -94,7 +97,7 @@ def table_cells(
     rule: score the runs that fit its protocol's input by it; None: each run by the protocols of its starts, with
     `changes`. A method that reads no network stands in the column of every network that its data set has under that
     protocol, on the pairs whose classes that network has.
-    resamples: of the bootstrap; 0 leaves the intervals out (nan).
+    resamples: sets of pictures that are drawn; 0 leaves the intervals out (nan).
     """
     cells = []
     for each, scored in by_rule(runs, changes, rule):
@@ -107,11 +110,30 @@ def table_cells(
                     for subset in subsets
                     if _covers(run, each, model, subset)
                 ]
+    cells = _expecting(cells)
     bounded = [cell for cell in cells if resamples and np.isfinite(cell.accuracy)]
-    ranges = intervals([_kinds(cell.chosen, cell.rule) for cell in bounded], resamples=resamples)
-    bounds = {id(cell): each for cell, each in zip(bounded, ranges, strict=True)}
+    bounds: dict[int, tuple[float, float]] = {}
+    for span in dict.fromkeys(cell.rule.span for cell in bounded):
+        alike = [cell for cell in bounded if cell.rule.span is span or cell.rule.span == span]
+        groups = [_kinds(cell.chosen, cell.rule) for cell in alike]
+        bounds |= zip(map(id, alike), intervals(groups, resamples=resamples, span=span), strict=True)
     return [
         replace(cell, low=bounds[id(cell)][0], high=bounds[id(cell)][1]) if id(cell) in bounds else cell
+        for cell in cells
+    ]
+
+
+def _expecting(cells: list[Cell]) -> list[Cell]:
+    """What one run of a column knows of the network's top k, all cells of the column know."""
+    known: dict[tuple, int] = {}
+    for cell in cells:
+        if cell.expected is not None:
+            where = (cell.rule.label, *cell.column)
+            known[where] = max(cell.expected, known.get(where, 0))
+    return [
+        replace(cell, expected=known[where])
+        if cell.expected is None and (where := (cell.rule.label, *cell.column)) in known
+        else cell
         for cell in cells
     ]
 
@@ -133,34 +155,16 @@ def models_of(run: Run, others: list[Run]) -> list[str]:
 
 
 def _covers(run: Run, rule: Rule, model: str, subset: str) -> bool:
-    """Whether a run is about a subset: one that holds the difficult pairs alone says nothing about all pairs."""
+    """Whether a run is about a subset: one that was started for the difficult pairs alone, and holds no other, says
+    nothing about all pairs."""
     difficult = rule.rows(run, model)["difficult"].to_numpy(bool) if rule.observed else run.part.column("difficult")
     there, count = run.info["pairs"], len(difficult)
     if subset not in there or not count:
         return False
     if subset == "diff":
         return bool(difficult.any())
-    return not (there["all"] > count and there["all"] > there["diff"] and bool(difficult.all()))
-
-
-@dataclass(frozen=True)
-class Price:
-    """What a run's rows cost: seconds, forwards: per picture. memory_mb: peak. They are those of all of its rows,
-    whatever counts in a cell."""
-
-    seconds: float
-    forwards: float
-    memory_mb: float
-
-    @classmethod
-    def of(cls, run: Run) -> Price:
-        """The means over the pictures of all seeds."""
-        pictures = max(1, run.part.pictures * max(1, len(run.seeds)))
-        memory = run.part.column("memory_mb")
-        known = memory[~np.isnan(memory)]
-        # Each row holds an equal part of its picture's price: the sum over a picture's rows is the whole.
-        seconds, forwards = (float(run.part.column(name).sum() / pictures) for name in ("seconds", "forwards"))
-        return cls(seconds, forwards, float(known.max()) if len(known) else np.nan)
+    started = (run.info["config"].get("dataset") or {}).get("subset", "diff" if count == there["diff"] else "all")
+    return not (started == "diff" and there["all"] > there["diff"] and bool(difficult.all()))
 
 
 def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Price) -> Cell:
@@ -182,6 +186,7 @@ def _cell(run: Run, rule: Rule, subset: str, model: str, scope: Scope, price: Pr
         high=np.nan,
         rows=chosen.rows,
         pairs=scope.pairs[subset],
+        expected=chosen.expected,
         unreadable=run.info["unreadable"],
         unranked=chosen.unranked,
         without=chosen.without,

@@ -52,7 +52,8 @@ class Selected:
     run: whose. observed: its rows with a measure's observations, where the score is made of those. at: (m,) bool, which
     of them count, None: all. values: (n,) of the rule's score, a value for each row that counts; all NaN: the method
     has no such score. rows: pairs of the subset that exist, in each seed of the run; unranked: those of unknown rank;
-    without: rows that have no value while others have.
+    without: rows that have no value while others have. expected: pairs that count if nothing is missing, None where
+    ranks that nobody knows decide that.
     """
 
     run: Run
@@ -62,6 +63,7 @@ class Selected:
     rows: int
     unranked: int
     without: int
+    expected: int | None
 
     @property
     def several(self) -> bool:
@@ -99,7 +101,7 @@ def shared(a: Selected, b: Selected) -> tuple[pd.Series, pd.Series, np.ndarray]:
     """(keys (n,), labels (n,), values (n,2)) of the pairs that both have a value of."""
     if not a.several and not b.several and len(a.values) == len(b.values):
         keys, labels = a.column("key"), a.column("label")
-        if _alike(keys, b.column("key")) and _alike(labels, b.column("label")):
+        if alike(keys, b.column("key")) and alike(labels, b.column("label")):
             values = np.column_stack([a.values, b.values])
             known = ~np.isnan(values).any(1)
             return (keys, labels, values) if known.all() else (keys[known], labels[known], values[known])
@@ -107,7 +109,8 @@ def shared(a: Selected, b: Selected) -> tuple[pd.Series, pd.Series, np.ndarray]:
     return (*(both.index.get_level_values(name).to_series() for name in ("key", "label")), both.to_numpy())
 
 
-def _alike(one: pd.Series, other: pd.Series) -> bool:
+def alike(one: pd.Series, other: pd.Series) -> bool:
+    """Whether two columns of rows are equal, line by line."""
     return one is other or one.array.equals(other.array)
 
 
@@ -116,6 +119,9 @@ def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Sel
     there = _of_subset(run, None, subset, scope)
     at, unranked = _within_top(run, None, there, rule.top_k, scope)
     count, observed = _pairs(run, None, there), None
+    expected: int | None = scope.pairs[subset]
+    if rule.top_k is not None:
+        expected = _pairs(run, None, at) if count == expected and not unranked else None
     if rule.observed:
         before, observed = _pairs(run, None, at), rule.rows(run, model)
         at, _ = _within_top(run, observed, _of_subset(run, observed, subset, scope), rule.top_k, scope)
@@ -131,7 +137,7 @@ def selected(run: Run, rule: Rule, subset: str, model: str, scope: Scope) -> Sel
         without = int((~finite).sum())
         at = finite if at is None else _narrowed(at, finite)
         values = values[finite]
-    return Selected(run, observed, at, values, count, unranked, without)
+    return Selected(run, observed, at, values, count, unranked, without, expected)
 
 
 def _narrowed(at: np.ndarray, kept: np.ndarray) -> np.ndarray:

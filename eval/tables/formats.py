@@ -5,6 +5,7 @@ import pandas as pd
 from eval.files.markdown import markdown_table
 from eval.tables.layout import Line, Sheet, named, sheets
 from eval.tables.scores import SCORES
+from eval.tables.statistics import RULE
 from eval.tables.terminal import printable
 
 DAGGER = "†"
@@ -27,7 +28,15 @@ def number(cell: Line, digits: int) -> str:
     """The average: four decimals of a share, one of a distance; a dash where the method has no such measure."""
     if pd.isna(cell["accuracy"]):
         return "–"
-    return f"{cell['accuracy']:.{decimals(cell['measure'], digits)}f}"
+    return decimal(cell["accuracy"], decimals(cell["measure"], digits))
+
+
+def decimal(value: float, digits: int) -> str:
+    """A number as every output has it: rounded once, from all its digits; a dash for none; no "-0.00"."""
+    if pd.isna(value):
+        return "–"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "") if float(text) == 0 else text
 
 
 def decimals(measure: str, digits: int) -> int:
@@ -40,7 +49,7 @@ def range_of(cell: Line, digits: int) -> str:
     if pd.isna(cell["low"]):
         return "–"
     digits = decimals(cell["measure"], digits)
-    return f"{cell['low']:.{digits}f}–{cell['high']:.{digits}f}"
+    return f"{decimal(cell['low'], digits)}–{decimal(cell['high'], digits)}"
 
 
 def beside(cell: Line) -> str:
@@ -48,18 +57,22 @@ def beside(cell: Line) -> str:
     if pd.isna(cell["published"]) or pd.isna(cell["delta"]):
         return ""
     digits = int(cell["digits"])
-    return f"{cell['published']:.{digits}f}, {signed(cell['delta'], digits)}"
+    return f"{decimal(cell['published'], digits)}, {signed(cell['delta'], digits)}"
 
 
 def signed(value: float, digits: int) -> str:
     """With its sign: "+0.012", "−0.012", "±0.000"."""
+    if pd.isna(value):
+        return "–"
     text = f"{value:+.{digits}f}"
     return "±" + text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
 def share(cell: Line) -> str:
-    """What an incomplete cell's value stands on: "100 of 7,013", "166, from 608 of 1,463 rows" for a top-k cell, whose
-    n is no share of all pairs, and the pictures whose pairs nobody knows."""
+    """What an incomplete cell's value stands on: "100 of 7,013"; "166, from 608 of 1,463 rows" for a top-k cell where
+    nobody knows how many there are; and the pictures whose pairs nobody knows."""
+    if pd.notna(cell["expected"]) and pd.notna(cell["top_k"]):
+        return f"{int(cell['n']):,} of {int(cell['expected']):,}"
     rows = f"{int(cell['rows'] - cell['unranked']):,} of {int(cell['pairs']):,}"
     if pd.notna(cell["top_k"]):
         rows = f"{int(cell['n']):,}, from {rows} rows"
@@ -72,8 +85,13 @@ def notes(sheet: Sheet) -> list[str]:
     if sheet.has("incomplete"):
         lines.append(f"{DAGGER} incomplete: stands on the pairs stated beside it, and is not ranked.")
     if sheet.has("alike"):
-        lines.append(f"{ALIKE} not significantly below the best of its column: the 95 % interval of the paired "
-                     "difference, resampled over pictures, holds 0 (Holm's correction over the column).")  # fmt: skip
+        lines.append(f"{ALIKE} not shown to be below the best of its column. {RULE}")
+    lines += _common(sheet)
+    lines += [
+        f"{', '.join((cell['label'], cell['equals']))} ({' '.join(filter(None, map(named, where)))}): equal on every "
+        "pair, so their maps are the same or as good as the same."
+        for (_, where), cell in sheet.cells.items() if cell["equals"] and cell["label"] < cell["equals"]
+    ]  # fmt: skip
     lines += [
         f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: {int(cell['without']):,} pairs have no such "
         "value and are left out."
@@ -97,7 +115,7 @@ def notes(sheet: Sheet) -> list[str]:
                 if cell["low"] < limit <= cell["high"]:
                     verdict = "is undecided, since its 95 % interval holds the limit"
                 who = " ".join(filter(None, (cell["label"], *map(named, where))))
-                lines.append(f"{who} {verdict}: {cell['accuracy']:.2f}, and below {limit:g} passes.")
+                lines.append(f"{who} {verdict}: {decimal(cell['accuracy'], 2)}, and below {limit:g} passes.")
     failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}
     lines += [f"{count} pictures of {run} failed and have no row." for run, count in failed.items()]
     constant = {
@@ -120,22 +138,30 @@ def notes(sheet: Sheet) -> list[str]:
     return lines
 
 
+def _common(sheet: Sheet) -> list[str]:
+    """Where methods of a column have different pairs, their values on those that all have."""
+    lines = []
+    for column in sheet.columns:
+        cells = [cell for name, _ in sheet.methods if (cell := sheet.cell(name, column)) and pd.notna(cell["common"])]
+        if cells:
+            digits = decimals(sheet.measure, 4)
+            values = ", ".join(f"{cell['label']} {decimal(cell['common'], digits)}" for cell in cells)
+            where = " ".join(filter(None, map(named, column)))
+            lines.append(f"{where}, on the {int(cells[0]['common_n']):,} pairs that all of these have: {values}.")
+    return lines
+
+
 REFERENCES = {"paper": "the paper (Singh and Namboodiri)", "torchray": "TorchRay (Fong, Patrick and Vedaldi, 2019)"}
 
 
-def markdown(frame: pd.DataFrame, digits: int = 4, brief: bool = False) -> str:
-    """Per protocol the paper's table, and unless `brief` a line per cell with its interval and price."""
+def markdown(frame: pd.DataFrame, digits: int = 4) -> str:
+    """Per protocol the paper's table, and a line per cell with its interval and price."""
     blocks = []
     for sheet in sheets(frame):
         blocks += [f"### {sheet.title}", "", markdown_table(_matrix(sheet, digits)), ""]
         blocks += [*(f"- {note}" for note in notes(sheet)), ""] if notes(sheet) else []
-        if not brief:
-            blocks += [
-                "95 % intervals (bootstrap over pictures) and cost per picture:",
-                "",
-                markdown_table(_details(sheet, digits)),
-                "",
-            ]
+        blocks += ["95 % intervals and cost per picture (of seconds the median):", ""]
+        blocks += [markdown_table(_details(sheet, digits)), ""]
     return "\n".join(blocks).rstrip()
 
 

@@ -42,7 +42,7 @@ def _html_cell(cell: Line | None, digits: int) -> str:
         return '<td class="none">–</td>'
     text = number(cell, digits)
     text = f"<strong>{text}</strong>" if cell["best"] else f"<u>{text}</u>" if cell["second"] else text
-    text += f' <span title="not significantly below the best">{ALIKE}</span>' if cell["alike"] else ""
+    text += f' <span title="not shown to be below the best">{ALIKE}</span>' if cell["alike"] else ""
     parts = [f'<span class="value">{text}</span>']
     if not cell["complete"]:
         parts.append(f'<small class="incomplete">{DAGGER} {share(cell)}</small>')

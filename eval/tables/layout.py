@@ -68,15 +68,18 @@ class Sheet:
         return [(*pair, sum(column[:2] == pair for column in self.columns)) for pair in pairs]
 
     def pairs(self, column: tuple[str, str, str]) -> str:
-        """How many pairs a complete cell of the column counts: "181". Without one, how many it would; for a top-k
-        column nobody knows that, and the largest n stands as a lower bound: "≥ 166"."""
+        """How many pairs the values of a column stand on: "181"; "7–34 of 181" where no cell counts all; for a top-k
+        column of which nobody knows how many there are, the largest n as a lower bound: "≥ 166"."""
         cells = [cell for (_, where), cell in self.cells.items() if where == column]
         counted = [int(cell["n"]) for cell in cells if cell["complete"]]
         if counted:
             return f"{max(counted):,}"
-        if any(pd.notna(cell["top_k"]) for cell in cells):
-            return f"≥ {max(int(cell['n']) for cell in cells):,}"
-        return f"{max(int(cell['pairs']) for cell in cells):,}"
+        some = [int(cell["n"]) for cell in cells]
+        known = [int(cell["expected"]) for cell in cells if pd.notna(cell["expected"])]
+        if not known:
+            return f"≥ {max(some):,}"
+        span = f"{min(some):,}" + (f"–{max(some):,}" if max(some) > min(some) else "")
+        return f"{max(known):,}" if min(some) == max(known) else f"{span} of {max(known):,}"
 
     def cell(self, method: str, column: tuple[str, str, str]) -> Line | None:
         """The cell of a method and column; None: there is none."""

@@ -14,22 +14,25 @@ from eval.game.protocol import Protocol
 from eval.measures.measure import Score
 from eval.records.loading import Run, load_runs, pool, readable, tell_apart
 from eval.tables.cells import table_cells
-from eval.tables.formats import ALIKE, DAGGER, decimals
+from eval.tables.exchange import even
+from eval.tables.formats import ALIKE, DAGGER, decimal, decimals
 from eval.tables.layout import named, place
 from eval.tables.paired import like_the_best
 from eval.tables.rules import Changes, Rule, fits
 from eval.tables.scores import SCORES
+from eval.tables.statistics import RULE
 
 MEASURES = (
-    "hit", "energy", "deletion", "insertion", "road", "gpnn_deletion", "average_drop", "average_increase", "idsds",
-    "max_sensitivity", "stability", "randomisation",
+    "hit", "energy", "pixel_ap", "iou_best", "deletion", "insertion", "road", "gpnn_deletion", "average_drop",
+    "average_increase", "adcc", "infidelity_share", "single_deletion", "idsds", "max_sensitivity", "stability",
+    "randomisation",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Column:
     """One measure. name: of the score, with the settings that tell it from another column of the same. values: a number
-    a method, NaN where it has none. alike: not significantly below the best. incomplete: methods that lack pairs.
+    a method, NaN where it has none. alike: not shown to be below the best. incomplete: methods that lack pairs.
     undecided: methods whose 95 % interval holds the value below which a test is passed."""
 
     name: str
@@ -43,7 +46,7 @@ class Column:
     def ranks(self) -> pd.Series:
         """1 = best, equal values share the mean of their places; NaN where a method has no value or lacks pairs, and
         everywhere for a score that ranks no method."""
-        values = self.values.mask(self.values.index.isin(self.incomplete)).round(6)
+        values = even(self.values.mask(self.values.index.isin(self.incomplete)))
         if not self.score.ranked:
             return values * np.nan
         return values.rank(ascending=self.score.less_is_better)
@@ -126,7 +129,7 @@ def overview_markdown(overview: Overview, digits: int = 3) -> str:
     blocks = [f"### {title}", "", markdown_table(lines), ""]
     blocks += [f"- {column.name}: {column.score.what}." for column in overview.columns]
     blocks += ["- ↑ more is better, ↓ less is better; in brackets the rank; bold the best; "
-               f"{ALIKE} not significantly below the best (paired, Holm)."]  # fmt: skip
+               f"{ALIKE} not shown to be below the best. {RULE}"]  # fmt: skip
     if any(column.incomplete for column in overview.columns):
         blocks.append(f"- {DAGGER} incomplete, and not ranked.")
     for column in overview.columns:
@@ -166,7 +169,7 @@ def _value(column: Column, method: str, digits: int) -> str:
     value, rank = column.values[method], column.ranks[method]
     if pd.isna(value):
         return "–"
-    text = f"{value:.{decimals_of(column.score, digits)}f}"
+    text = decimal(value, decimals_of(column.score, digits))
     text = f"**{text}**" if rank == column.ranks.min() else text
     text += f" {ALIKE}" if method in column.alike else ""
     text += f" {DAGGER}" if method in column.incomplete else ""

@@ -10,16 +10,17 @@ from eval.files.places import near
 from eval.records.loading import Run
 from eval.tables.cells import SUBSETS, Cell, by_rule, models_of
 from eval.tables.counted import Scope, scope_of, selected, shared
+from eval.tables.exchange import even, gaps, rejects, verdicts
 from eval.tables.layout import place
-from eval.tables.resampling import RESAMPLES, Kinds, bootstraps, kinds
+from eval.tables.resampling import RESAMPLES
 from eval.tables.rules import Changes, Rule
-from eval.tables.statistics import LEVEL, holm, paired_test
+from eval.tables.statistics import holm, paired_test
 
 COLUMNS = [
     "protocol", "dataset", "model", "subset", "method_a", "method_b", "n", "pictures", "left_out", "accuracy_a",
     "accuracy_b", "difference", "low", "high", "only_a", "only_b", "exchange", "exchange_holm", "mcnemar",
     "mcnemar_holm",
-    "measure", "rule", "label_a", "label_b",
+    "measure", "rule", "label_a", "label_b", "complete", "differing", "resolves", "needed", "shown",
 ]  # fmt: skip
 
 
@@ -59,8 +60,9 @@ def paired_table(
     """A line for every two methods of one protocol, data set, network and subset; COLUMNS.
 
     names: which methods (see `chosen`), each against each other in that order; None: all. against: each only against
-    the runs of that name, which then stand second. A comparison stands on the
-    pairs that both have; `left_out` counts pairs of the data set without. difference: average of A minus B's.
+    the runs of that name, which then stand second. A comparison stands on the pairs that both have; `left_out` counts
+    pairs of the data set, or of the network's top k, without; `complete`: it is known that there are none. difference:
+    average of A minus B's. shown: the exchange test rejects after Holm's correction over all lines.
     """
     wanted = [run for group in chosen(runs, names) for run in group] if names else list(runs)
     reference = chosen(runs, [against])[0] if against else []
@@ -80,9 +82,8 @@ def paired_table(
                     lines += [line] if line else []
     frame = pd.DataFrame(lines, columns=COLUMNS).astype({"only_a": "Int64", "only_b": "Int64", "mcnemar": float})
     for test in ("mcnemar", "exchange"):
-        known = frame[test].notna()
-        frame[f"{test}_holm"] = np.nan
-        frame.loc[known, f"{test}_holm"] = holm(frame.loc[known, test])
+        frame[f"{test}_holm"] = holm(frame[test])
+    frame["shown"] = rejects(frame["exchange_holm"])
     return frame.sort_values(["protocol", "dataset", "model", "subset"], kind="stable").reset_index(drop=True)
 
 
@@ -99,12 +100,9 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
     if not len(values):
         return None
     classes = labels if rule.protocol.average == "class" else None
-    result = paired_test(keys, values[:, 0], values[:, 1], classes, resamples=resamples)
-    there = (
-        [scope.pairs[subset] for scope in scopes]
-        if rule.top_k is None
-        else [len(each.pairs.dropna()) for each in sides]
-    )
+    result = paired_test(keys, values[:, 0], values[:, 1], classes, resamples=resamples, span=rule.span)
+    expected = [each.expected for each in sides if each.expected is not None]
+    there = max(expected or [len(each.pairs.dropna()) for each in sides])
     return {
         "protocol": rule.label,
         "dataset": a.dataset,
@@ -114,7 +112,7 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
         "method_b": b.method,
         "n": len(values),
         "pictures": keys.nunique(),
-        "left_out": max(there) - len(values),
+        "left_out": there - len(values),
         "accuracy_a": result.average_a,
         "accuracy_b": result.average_b,
         "difference": result.difference,
@@ -128,14 +126,18 @@ def _line(a: Run, b: Run, rule: Rule, model: str, subset: str, scopes: list[Scop
         "rule": rule.words,
         "label_a": a.label,
         "label_b": b.label,
+        "complete": bool(expected) and there == len(values),
+        "differing": result.differing,
+        "resolves": result.resolves,
+        "needed": result.needed,
     }
 
 
 def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
-    """The complete cells not significantly below the best of their column (protocol, data set, network, subset).
+    """The complete cells that are not shown to be below the best of their column (protocol, data set, network, subset).
 
-    A method is significantly below it if the paired interval of their difference, resampled over pictures, excludes 0
-    at the level at which Holm's correction over the column still rejects. A cell as high as the best is best itself.
+    Each is compared with the best as in `paired_table`; Holm's correction is over the column. A cell as high as the
+    best is best itself.
     """
     columns: dict[tuple, list[Cell]] = {}
     for cell in cells:
@@ -144,24 +146,22 @@ def like_the_best(cells: list[Cell], resamples: int = RESAMPLES) -> list[Cell]:
     alike = []
     for column in columns.values():
         sign = -1 if column[0].rule.score.less_is_better else 1
-        best = max(column, key=lambda cell: round(sign * cell.accuracy, 6))
-        others = [cell for cell in column if round(cell.accuracy, 6) != round(best.accuracy, 6)]
-        apart = holm(_bootstrap_p(best, others, resamples)) <= 1 - LEVEL + 1e-9
+        best = max(column, key=lambda cell: even(sign * cell.accuracy))
+        others = [cell for cell in column if even(cell.accuracy) != even(best.accuracy)]
+        apart = rejects(holm(_exchanged(best, others, resamples)))
         alike += [cell for cell, distinct in zip(others, apart, strict=True) if not distinct]
     return alike
 
 
-def _bootstrap_p(best: Cell, others: list[Cell], resamples: int) -> list[float]:
-    """For each other the smallest p at which the interval of level 1 - p of best minus other excludes 0; 1 without a
-    common pair."""
-    groups: dict[int, Kinds] = {}
+def _exchanged(best: Cell, others: list[Cell], resamples: int) -> list[float]:
+    """For each other the p of the exchange test against the best; nan without a common pair."""
+    found = {}
     for number, other in enumerate(others):
         keys, labels, values = shared(best.chosen, other.chosen)
         if len(values):
-            groups[number] = kinds(keys, values, labels if best.rule.protocol.average == "class" else None)
-    p_values = [1.0] * len(others)
-    for number, averages in zip(groups, bootstraps(list(groups.values()), resamples), strict=True):
-        difference = averages[:, 0] - averages[:, 1]
-        # A difference of 0 supports neither side; each side counts one resample more than was drawn.
-        p_values[number] = min(1.0, 2 * (1 + min((difference <= 0).sum(), (difference >= 0).sum())) / (1 + resamples))
+            classes = labels if best.rule.protocol.average == "class" else None
+            found[number] = gaps(keys, values[:, 0], values[:, 1], classes)
+    p_values = [np.nan] * len(others)
+    for number, verdict in zip(found, verdicts(list(found.values()), resamples=resamples), strict=True):
+        p_values[number] = verdict.p
     return p_values

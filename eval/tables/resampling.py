@@ -1,122 +1,73 @@
-"""Resampling pictures: pairs grouped by picture, pictures by equal content, and averages in resamples of them.
+"""Pairs grouped by picture, and sets of pictures: all there are, or some that are drawn.
 
-Pictures with the same answers are exchangeable: resampling P pictures is a multinomial draw over the kinds of pictures
-there are, with no approximation. All functions are deterministic: same data, same seed, same result.
+A picture's pairs share its content, so a picture is what is exchanged or left out, never a pair. Pictures with the same
+values are exchangeable: of k of them only the number in a set matters. Deterministic: same data, same seed, same sets.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from eval.files.places import cores
-
-if TYPE_CHECKING:  # a table without intervals needs none of it
+if TYPE_CHECKING:
     from numpy.typing import ArrayLike
-    from scipy import sparse
 
 RESAMPLES = 10_000
-CHUNK = 1_000_000  # entries of a block of resampling weights: 8 MB
-TILE = 32  # resamples at a time where there are many kinds: their sums stay in the processor's caches
+CHUNK = 1_000_000  # entries of a block of what is drawn: 8 MB
+EQUAL = 1e-9  # shares of the largest value: two numbers that are nearer are equal, here and in every rank
+EXACT = 2**15  # sets are enumerated up to so many, which is any 15 pictures; beyond they are drawn
+CHEAP = 64  # drawing the number of one kind costs as much as drawing so many pictures
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """Pairs grouped by picture, pictures grouped by equal content.
+    """Pairs grouped by picture. weights: (P,) the part of each picture in the average, together 1. parts: (P,M) what it
+    adds to the average of each of M methods. scale: (M,) the largest value. pairs: how many there are. low, high: of
+    all values."""
 
-    pictures: (K,) how many pictures there are of each kind. counts: (K,C) pairs of each class in a picture of that
-    kind (C=1 where the average is over pairs). sums: for each of M methods (K,C) sums of the values of those pairs.
-    """
-
-    pictures: np.ndarray
-    counts: sparse.csr_matrix
-    sums: list[sparse.csr_matrix]
-
-    def averages(self, weights: np.ndarray) -> np.ndarray:
-        """(B,M): the average of each method when kind k occurs weights[:, k] times; weights (B,K).
-
-        The mean over classes of each class's mean; a class that a resample lacks is left out of it.
-        """
-        return self.averages_of(tiles(weights, self.counts.dtype))
-
-    def averages_of(self, columns: Sequence[np.ndarray]) -> np.ndarray:
-        """The same of weights as `tiles` has them."""
-        return np.concatenate([self._averages(tile) for tile in columns])
-
-    def _averages(self, tile: np.ndarray) -> np.ndarray:
-        size, width = self.counts.shape[1], tile.shape[1]
-        counts, *sums = (self._beside.T @ tile).astype(float, copy=False).reshape(-1, size, width)
-        shown = counts > 0
-        means = [np.divide(each, counts, out=np.zeros_like(counts), where=shown) for each in sums]
-        return np.stack([mean.sum(0) / shown.sum(0) for mean in means], 1)
-
-    @cached_property
-    def _beside(self) -> sparse.csr_matrix:
-        """counts and sums side by side: one product reads a tile once."""
-        from scipy import sparse
-
-        return sparse.hstack([self.counts, *self.sums], format="csr")
-
-    def narrow(self) -> Kinds:
-        """The same in float32 where every sum of a resample is a whole number that it holds exactly, as hits are."""
-        matrices = (self.counts, *self.sums)
-        largest = self.pictures.sum() * max(np.abs(matrix.data).max() for matrix in matrices)
-        if largest >= 2**24 or any((matrix.data % 1).any() for matrix in matrices):
-            return self
-        return Kinds(self.pictures, self.counts.astype(np.float32), [sums.astype(np.float32) for sums in self.sums])
-
-    @property
-    def varied(self) -> bool:
-        """Whether nearly every picture is a kind of its own: drawing pictures is then faster than drawing kinds."""
-        return 4 * len(self.pictures) > self.pictures.sum()
-
-    @property
-    def plain(self) -> bool:
-        """Whether the average is over pairs."""
-        return self.counts.shape[1] == 1
-
-    def alone(self, method: int) -> Kinds:
-        """The same of one method, in the same order."""
-        return Kinds(self.pictures, self.counts, [self.sums[method]])
-
-    def of_pictures(self) -> Kinds:
-        """The same with a line a picture."""
-        return Kinds(
-            np.ones(int(self.pictures.sum()), int),
-            self._repeated(self.counts),
-            [self._repeated(sums) for sums in self.sums],
-        )
-
-    def _repeated(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
-        return matrix[np.repeat(np.arange(len(self.pictures)), self.pictures)]
+    weights: np.ndarray
+    parts: np.ndarray
+    scale: np.ndarray
+    pairs: int
+    low: float
+    high: float
 
     @property
     def observed(self) -> np.ndarray:
-        """(M,): the averages of the data themselves."""
-        return self.averages(self.pictures[None].astype(float))[0]
+        """(M,): the averages."""
+        return self.parts.sum(0)
+
+    def alone(self, method: int) -> Kinds:
+        """The same of one method."""
+        return Kinds(self.weights, self.parts[:, [method]], self.scale[[method]], self.pairs, self.low, self.high)
+
+    def merged(self) -> Gaps:
+        """Of the first method, pictures of one kind together, in an order that is the data's own."""
+        each = self.parts[:, 0].copy()
+        each[np.abs(each) <= EQUAL * self.weights * self.scale[0]] = 0
+        lines = np.column_stack([each, self.weights])
+        # Sums of equal parts in another order differ in the last digits, and are one kind all the same.
+        scale = np.abs(lines).max(0)
+        codes = np.round(lines / np.where(scale > 0, scale, 1) / EQUAL).astype(np.int64)
+        order = np.lexsort((codes[:, 1], codes[:, 0]))
+        starts = np.flatnonzero(np.r_[True, (np.diff(codes[order], axis=0) != 0).any(1)])
+        first = order[starts]
+        return Gaps(each[first], self.weights[first], np.diff(np.r_[starts, len(order)]))
 
 
-def tiles(weights: np.ndarray, dtype: np.dtype) -> list[np.ndarray]:
-    """Weights (B,K) as columns (K,b) of TILE resamples each, of more where there are few kinds. Sparse matrices
-    multiply them as they lie in memory."""
-    wide = max(TILE, CHUNK // 4 // weights.shape[1])
-    return [np.ascontiguousarray(weights[start : start + wide].T, dtype) for start in range(0, len(weights), wide)]
-
-
-def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = None) -> Kinds:
+def kinds(pictures: ArrayLike, values: ArrayLike, classes: ArrayLike | None = None) -> Kinds:
     """Group n pairs.
 
     pictures: (n,) which picture each belongs to, any labels. values: (n,) or (n,M) finite, one column a method.
-    classes: (n,) any labels for the mean over classes; None for the mean over pairs. ValueError without pairs.
+    classes: (n,) any labels for the mean over classes of their means; None for the mean over pairs. ValueError without
+    pairs.
     """
-    from scipy import sparse
-
     values = np.asarray(values, float)
     values = values[:, None] if values.ndim == 1 else values
     if not len(values):
@@ -124,49 +75,14 @@ def kinds(pictures: ArrayLike, values: np.ndarray, classes: ArrayLike | None = N
     if not np.isfinite(values).all():
         raise ValueError("values to average must be finite")
     picture = pd.factorize(np.asarray(pictures))[0]
-    label = np.zeros(len(values), int) if classes is None else pd.factorize(np.asarray(classes), sort=True)[0]
-    # Equal pairs get equal codes, in the order of their class and values.
-    code = label
-    for column in values.T:
-        known, number = np.unique(column, return_inverse=True)
-        code = _dense(code * len(known) + number)
-    first = np.empty(int(code.max()) + 1, int)
-    first[code[::-1]] = np.arange(len(code))[::-1]
-    known = np.column_stack([label, values])[first]
-    # A line per picture: the codes of its pairs, sorted, padded with -1.
-    order = np.argsort(picture * len(known) + code)
-    picture, code = picture[order], code[order]
-    lengths = np.bincount(picture)
-    starts = np.cumsum(lengths) - lengths
-    content = np.full((len(lengths), lengths.max()), -1)
-    content[picture, np.arange(len(picture)) - starts[picture]] = code
-    kind_of = content[:, 0]
-    for column in content.T[1:]:
-        kind_of = _dense(kind_of * (len(known) + 1) + column + 1)
-    kind_of = _dense(kind_of)
-    number = np.bincount(kind_of)
-    first = np.empty(len(number), int)
-    first[kind_of] = np.arange(len(kind_of))
-    content = content[first]
-    kind, place = np.nonzero(content >= 0)
-    pair = known[content[kind, place]]
-    shape = (len(content), int(label.max()) + 1)
-
-    def matrix(entries: np.ndarray) -> sparse.csr_matrix:
-        return sparse.csr_matrix((entries, (kind, pair[:, 0].astype(int))), shape)
-
-    sums = [matrix(pair[:, 1 + method]) for method in range(values.shape[1])]
-    return Kinds(number, matrix(np.ones(len(kind))), sums)
-
-
-def _dense(codes: np.ndarray) -> np.ndarray:
-    """The ranks 0, 1, ... of whole numbers from 0 on; equal numbers share one."""
-    size = int(codes.max()) + 1
-    if size > 4 * len(codes) + 1024:
-        return np.unique(codes, return_inverse=True)[1]
-    there = np.zeros(size, bool)
-    there[codes] = True
-    return (np.cumsum(there) - 1)[codes]
+    part = np.full(len(values), 1 / len(values))
+    if classes is not None:
+        label = pd.factorize(np.asarray(classes))[0]
+        sizes = np.bincount(label)
+        part = 1 / (sizes * len(sizes))[label]
+    parts = np.column_stack([np.bincount(picture, column * part) for column in values.T])
+    scale = np.abs(values).max(0)
+    return Kinds(np.bincount(picture, part), parts, scale, len(values), float(values.min()), float(values.max()))
 
 
 def average(values: np.ndarray, classes: ArrayLike | None = None) -> float:
@@ -177,69 +93,113 @@ def average(values: np.ndarray, classes: ArrayLike | None = None) -> float:
     return float((np.bincount(label, values) / np.bincount(label)).mean())
 
 
-def bootstrap(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> np.ndarray:
-    """(B,M): the methods' averages in B resamples of the pictures, the same pictures for all methods (paired)."""
-    return bootstraps([groups], resamples, seed)[0]
+@dataclass(frozen=True)
+class Gaps:
+    """The difference of two methods by picture. gaps: (K,) what one picture of each kind adds to the difference of the
+    averages. weights: (K,) its part of the averages; over all pictures they sum to 1. pictures: (K,) how many there
+    are of the kind."""
+
+    gaps: np.ndarray
+    weights: np.ndarray
+    pictures: np.ndarray
+
+    @property
+    def difference(self) -> float:
+        """Of the averages."""
+        return float(self.gaps @ self.pictures)
+
+    @property
+    def total(self) -> int:
+        """How many pictures there are."""
+        return int(self.pictures.sum())
+
+    @property
+    def differing(self) -> int:
+        """How many pictures support one of the methods."""
+        return int(self.pictures[self.gaps != 0].sum())
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of the difference."""
+        return float(np.sqrt(self.pictures @ (self.gaps - self.difference * self.weights) ** 2))
+
+    @property
+    def negative(self) -> Gaps:
+        """B against A."""
+        return Gaps(-self.gaps[::-1], self.weights[::-1], self.pictures[::-1])
 
 
-def bootstraps(several: Sequence[Kinds], resamples: int = RESAMPLES, seed: int = 0) -> list[np.ndarray]:
-    """`bootstrap` of each. Those of as many pictures share what is drawn, which costs more than all the rest."""
-    found: dict[int, np.ndarray] = {}
+def sets(several: Sequence[Gaps], resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """For each the sets of its pictures: (sums of gaps (N,), sums of weights (N,), chances (N,), together 1)."""
+    drawn: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     alike: dict[int, list[int]] = {}
-    for place, groups in enumerate(several):
-        if groups.varied:
-            alike.setdefault(int(groups.pictures.sum()), []).append(place)
-        else:
-            weights = resampled(groups, resamples, seed)
-            found[place] = np.concatenate([groups.averages(block) for block in weights])
+    for place, each in enumerate(several):
+        if not _few(each.pictures[each.gaps != 0]) and CHEAP * len(each.gaps) > each.total:
+            alike.setdefault(each.total, []).append(place)
     for total, places in alike.items():
-        each = [several[place].of_pictures() for place in places]
-        found |= zip(places, _together(each, total, resamples, seed), strict=True)
-    return [found[place] for place in range(len(several))]
+        drawn |= zip(places, _together([several[place] for place in places], total, resamples, seed), strict=True)
+    for place, each in enumerate(several):
+        if _few(each.pictures[each.gaps != 0]):
+            yield _enumerated(each, resamples, seed)
+            continue
+        if place not in drawn:
+            sums = _drawn(each.pictures, np.column_stack([each.gaps, each.weights]), resamples, seed)
+            drawn[place] = sums[:, 0], sums[:, 1]
+        part, weight = drawn.pop(place)
+        # With each set its complement, and with the data as they are the set of all pictures and that of none.
+        part = np.concatenate([part, each.difference - part, [0, each.difference]])
+        weight = np.concatenate([weight, 1 - weight, [0, 1]])
+        yield part, np.where(weight < EQUAL / each.total, 0, weight), np.full(len(part), 1 / len(part))
 
 
-def resampled(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> Iterator[np.ndarray]:
-    """Blocks of weights (b,K) float64: how often each kind occurs among as many pictures drawn with replacement."""
-    total, count = int(groups.pictures.sum()), len(groups.pictures)
-    size = max(1, CHUNK // max(count, groups.counts.shape[1]))
-    if groups.varied:
-        starts = np.cumsum(groups.pictures) - groups.pictures
-        yield from (np.add.reduceat(drawn, starts, axis=1) for drawn in _drawn(total, size, resamples, seed))
-        return
-    generator = np.random.default_rng(seed)
+def _few(pictures: np.ndarray) -> bool:
+    return float(np.log2(pictures + 1.0).sum()) <= math.log2(EXACT) + EQUAL
+
+
+def _enumerated(each: Gaps, resamples: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All sets of the pictures that differ; those of the others, which decide no test, are drawn where too many."""
+    listed = np.ones(len(each.gaps), bool) if _few(each.pictures) else each.gaps != 0
+    pictures = each.pictures[listed]
+    numbers = np.indices(tuple(pictures + 1)).reshape(len(pictures), -1) if len(pictures) else np.zeros((0, 1))
+    chance = np.ones(numbers.shape[1])
+    for count, column in zip(pictures, numbers, strict=True):
+        chance = chance * _chances(int(count))[column]
+    part, weight = each.gaps[listed] @ numbers, each.weights[listed] @ numbers
+    if listed.all():
+        return part, weight, chance
+    again = -(-resamples // len(part))
+    others = _drawn(each.pictures[~listed], each.weights[~listed], again * len(part), seed)
+    return np.tile(part, again), np.tile(weight, again) + others, np.tile(chance / again, again)
+
+
+@functools.cache
+def _chances(count: int) -> np.ndarray:
+    """(count + 1,): of each number of `count` coins."""
+    ways, chances = 1, []
+    for number in range(count + 1):
+        chances.append(ways / 2**count)
+        ways = ways * (count - number) // (number + 1)
+    return np.array(chances)
+
+
+def _drawn(pictures: np.ndarray, values: np.ndarray, draws: int, seed: int) -> np.ndarray:
+    """(draws, ...): sums of the kinds' values (K, ...) over sets, each picture being in half of them."""
+    generator, size = np.random.default_rng(seed), max(1, CHUNK // len(pictures))
+    blocks = (min(size, draws - start) for start in range(0, draws, size))
+    return np.concatenate([generator.binomial(pictures, 0.5, (block, len(pictures))) @ values for block in blocks])
+
+
+def _together(
+    several: Sequence[Gaps], total: int, resamples: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(sums of gaps, sums of weights), each (resamples,), of the same sets of pictures for all."""
+    columns = [np.repeat(values, each.pictures) for each in several for values in (each.gaps, each.weights)]
+    beside = np.column_stack(columns)
+    generator, blocks = np.random.default_rng(seed), []
+    size = max(1, CHUNK // total)
     for start in range(0, resamples, size):
-        block = min(size, resamples - start)
-        yield generator.multinomial(total, groups.pictures / total, size=block).astype(float)
-
-
-def _drawn(total: int, size: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """Blocks of at most `size` lines (b,total) float64: how often each picture is drawn."""
-    generator = np.random.default_rng(seed)
-    for start in range(0, resamples, size):
-        weights = np.empty((min(size, resamples - start), total))
-        for line in weights:
-            line[:] = np.bincount(generator.integers(total, size=total), minlength=total)
-        yield weights
-
-
-def _together(several: Sequence[Kinds], total: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
-    """The averages of each in the same resamples: one product of matrices for all averages over pairs."""
-    columns = [m.toarray() for groups in several if groups.plain for m in (groups.counts, *groups.sums)]
-    plain = np.concatenate(columns, 1) if columns else np.empty((total, 0))
-    size = max(1, CHUNK // max(total, *(groups.counts.shape[1] for groups in several)) // TILE) * TILE
-    blocks: list[list[np.ndarray]] = [[] for _ in several]
-    by_class = [(groups.narrow(), found) for groups, found in zip(several, blocks, strict=True) if not groups.plain]
-    kept = {groups.counts.dtype for groups, _ in by_class}
-    with ThreadPoolExecutor(cores()) as threads:  # sparse products let other threads run
-        for weights in _drawn(total, size, resamples, seed):
-            product, at = weights @ plain, 0
-            for groups, found in zip(several, blocks, strict=True):
-                if groups.plain:
-                    end = at + 1 + len(groups.sums)
-                    found.append(product[:, at + 1 : end] / product[:, at : at + 1])
-                    at = end
-            cut = {dtype: tiles(weights, dtype) for dtype in kept}
-            calls = [threads.submit(groups.averages_of, cut[groups.counts.dtype]) for groups, _ in by_class]
-            for (_, found), call in zip(by_class, calls, strict=True):
-                found.append(call.result())
-    return map(np.concatenate, blocks)
+        count = min(size, resamples - start)
+        bits = np.frombuffer(generator.bytes(-(-count * total // 8)), np.uint8)
+        blocks.append(np.unpackbits(bits, count=count * total).reshape(count, total).astype(float) @ beside)
+    sums = np.concatenate(blocks)
+    return zip(sums[:, ::2].T, sums[:, 1::2].T, strict=True)

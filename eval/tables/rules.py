@@ -1,6 +1,7 @@
 """How rows are scored: a protocol's hit rule or another measure, which pairs count, which average. No rerun needed."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -11,6 +12,8 @@ from eval.measures.measure import Score
 from eval.records.loading import Run, as_words, differing
 from eval.records.observations import written
 from eval.tables.scores import SCORES
+
+SPANS = {"share": 1.0, "correlation": 2.0, "similarity": 2.0}  # by a score's unit: between its least and highest value
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Rule:
     def score(self) -> Score:
         """What the measure's name stands for."""
         return SCORES[self.measure]
+
+    @property
+    def span(self) -> float:
+        """The largest difference that two values of a pair can have; nan: there is none."""
+        return SPANS.get(self.score.unit, math.nan)
 
     @property
     def published(self) -> bool:
@@ -113,6 +121,18 @@ def rules_of(run: Run, changes: Changes) -> list[Rule]:
             protocol = replace(protocol, input=Input(**run.info["identity"]["input"]))
         rules.append(changes.applied(protocol))
     return rules
+
+
+def own_side(rule: Rule, run: Run) -> Rule:
+    """The rule with the named protocol's side where the run's is the one that its network's settings name."""
+    protocol, side = rule.protocol, (run.info["config"].get("model") or {}).get("side")
+    if side != protocol.input.side:
+        return rule
+    try:
+        usual = named_protocol(protocol.name).input.side
+    except FileNotFoundError:
+        return rule
+    return replace(rule, protocol=replace(protocol, input=replace(protocol.input, side=usual)))
 
 
 def observed_rules(rules: list[tuple[Run, Rule]]) -> list[tuple[Run, Rule]]:

@@ -1,132 +1,100 @@
 """Uncertainty of averages over (picture, class) pairs: what varies from sample to sample is the picture.
 
-Classes of one picture share its content, so pictures are resampled, never pairs (eval/tables/resampling.py).
-All functions are deterministic: same data, same seed, same result.
+Classes of one picture share its content, so pictures are exchanged or left out, never pairs (eval/tables/exchange.py).
+All functions are deterministic: same data, same seed, same result. results/tables/intervals.md has the simulations.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from eval.tables.resampling import CHUNK, RESAMPLES, Kinds, bootstrap, bootstraps, kinds
+from eval.tables.exchange import LEVEL, Verdict, fewest, gaps, verdict, verdicts
+from eval.tables.resampling import EQUAL, RESAMPLES, Gaps, Kinds, average, sets
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-LEVEL = 0.95
-FEW = 60  # pictures: below, the percentile interval is too narrow
 
-
-def confidence(
+def interval(
     groups: Kinds,
-    value: Callable[[np.ndarray], np.ndarray],
+    method: int = 0,
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    span: float | None = None,
 ) -> tuple[float, float]:
-    """(low, high) of value(averages), averages (B,M) -> (B,): the percentile interval of the bootstrap.
+    """(low, high) of one method's average; (nan, nan) where there is none, as for a single picture.
 
-    From about 60 pictures on it covers 93-97 % in simulation, with 15 only 0.92, with 8 0.88. Below FEW pictures the
-    two percentiles are therefore BCa's (Efron, JASA 1987: corrected for bias and skewness), taken at the quantiles of
-    Student's t as Hesterberg (The American Statistician 2015, section 4.1) widens intervals of few samples: at least
-    0.94 from 8 pictures on.
+    Of shares, and of correlations from -1 to 1: the exact binomial interval (Clopper and Pearson, 1934) of as many
+    trials as show the spread that pictures have (Korn and Graubard, Survey Methodology 1998); where all are 0 or 1, of
+    as many trials as there are pictures. Of values without bounds: between quantiles of the averages over all sets of
+    pictures, as differences have it. span: 1 or 2 of the former, nan of the latter; None: 1 where all values are in
+    [0, 1].
     """
-    return _confidence(groups, value, bootstrap(groups, resamples, seed), level)
-
-
-def _confidence(
-    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], averages: np.ndarray, level: float
-) -> tuple[float, float]:
-    resampled = value(averages)
-    shares = np.array([(1 - level) / 2, (1 + level) / 2])
-    if groups.pictures.sum() < FEW:
-        shares = _of_few(groups, value, resampled, shares)
-    low, high = np.quantile(resampled, shares)
-    return float(low), float(high)
-
-
-def _of_few(
-    groups: Kinds, value: Callable[[np.ndarray], np.ndarray], resampled: np.ndarray, shares: np.ndarray
-) -> np.ndarray:
-    """The shares (2,) of the resampled values (B,) between which the interval lies."""
-    from scipy import special  # takes half a second, and many pictures need none of it
-
-    number = groups.pictures.astype(float)
-    total = number.sum()
-    observed = value(groups.averages(number[None]))[0]
-    # Rounding must not take a resample that equals the data for one below it.
-    below = (resampled < observed - 1e-12).mean() + (np.abs(resampled - observed) <= 1e-12).mean() / 2
-    bias = special.ndtri(np.clip(below, 1 / len(resampled), 1 - 1 / len(resampled)))
-    without = value(groups.averages(number - np.eye(len(number))))  # the jackknife: one picture of each kind left out
-    moved = number @ without / total - without
-    squares = float(number @ moved**2)
-    skew = float(number @ moved**3) / (6 * squares**1.5) if squares > 0 else 0.0
-    place = bias + np.sqrt(total / (total - 1)) * special.stdtrit(total - 1, shares)
-    return special.ndtr(bias + place / np.maximum(1 - skew * place, 1e-9))
-
-
-def interval(
-    groups: Kinds, method: int = 0, level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[float, float]:
-    """(low, high) of one method's average; (nan, nan) for a single picture.
-
-    Where all values are 0 or all are 1, resampling shows no spread at all; the exact binomial interval (Clopper and
-    Pearson, 1934) with pictures as trials stands instead.
-    """
-    return intervals([groups.alone(method)], level, resamples, seed)[0]
+    return intervals([groups.alone(method)], level, resamples, seed, span)[0]
 
 
 def intervals(
-    several: Sequence[Kinds], level: float = LEVEL, resamples: int = RESAMPLES, seed: int = 0
+    several: Sequence[Kinds],
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    span: float | None = None,
 ) -> list[tuple[float, float]]:
     """`interval` of the one method of each."""
-    known = [_exact(one, level) for one in several]
-    left = [one for one, exact in zip(several, known, strict=True) if exact is None]
-    averages = bootstraps(left, resamples, seed)
-    resampled = (_confidence(*each, level) for each in zip(left, itertools.repeat(_first), averages))
-    return [next(resampled) if exact is None else exact for exact in known]
+    bounded = {}
+    for place, one in enumerate(several):
+        low = -1.0 if span == 2 else 0.0
+        width = 1.0 if span is None else span
+        if not math.isnan(width) and low <= one.low and one.high <= low + width:
+            bounded[place] = _effective(one, low, width, level)
+    left = [one.merged() for place, one in enumerate(several) if place not in bounded]
+    found = (verdict(*listed, level) for listed in sets(left, resamples, seed))
+    return [bounded[place] if place in bounded else _ends(next(found)) for place in range(len(several))]
 
 
-def _first(averages: np.ndarray) -> np.ndarray:
-    return averages[:, 0]
+def _ends(found: Verdict) -> tuple[float, float]:
+    return (found.low, found.high) if math.isfinite(found.low) else (math.nan, math.nan)
 
 
-def _exact(one: Kinds, level: float) -> tuple[float, float] | None:
-    """The interval where it needs no resampling."""
-    total = int(one.pictures.sum())
+def _effective(one: Kinds, lowest: float, width: float, level: float) -> tuple[float, float]:
+    from scipy import special
+
+    total = len(one.weights)
     if total < 2:
-        return np.nan, np.nan
-    for hits, same in ((0, one.sums[0].nnz == 0 or not one.sums[0].data.any()), (total, _equal(one))):
-        if same:
-            exact = binomial(hits, total).proportion_ci(level, method="exact")
-            return float(exact.low), float(exact.high)
-    return None
-
-
-def binomial(hits: int, trials: int, share: float = 0.5) -> Any:
-    """scipy's exact binomial test; scipy.stats takes a second to import, and a table without intervals needs none."""
-    from scipy import stats
-
-    return stats.binomtest(hits, trials, share)
-
-
-def _equal(groups: Kinds) -> bool:
-    return bool((groups.sums[0] != groups.counts).nnz == 0)
+        return math.nan, math.nan
+    parts = (one.parts[:, 0] - lowest * one.weights) / width
+    share, trials = min(1.0, max(0.0, float(parts.sum()))), float(total)
+    if not (one.low == one.high and one.low in (lowest, lowest + width)):
+        # Few pictures know their own spread badly: as many fewer trials as Student's t is wider than a normal one.
+        tail = (1 + level) / 2
+        known = float(special.ndtri(tail) / special.stdtrit(total - 1, tail)) ** 2
+        spread = float(((parts - share * one.weights) ** 2).sum()) * total / (total - 1)
+        most = float(one.pairs) if one.low == lowest and one.high == lowest + width else math.inf
+        trials = min(known * share * (1 - share) / spread if spread > EQUAL**2 else math.inf, most)
+    hits, misses = share * trials, (1 - share) * trials
+    if not math.isfinite(trials):
+        return lowest + width * share, lowest + width * share
+    low = float(special.betaincinv(hits, misses + 1, (1 - level) / 2)) if share > 0 else 0.0
+    high = float(special.betaincinv(hits + 1, misses, (1 + level) / 2)) if share < 1 else 1.0
+    return lowest + width * low, lowest + width * high
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Method A against method B on the same pairs.
 
-    difference: average_a minus average_b, with its interval low..high. only_a, only_b: pairs that only one of
-    them hits, and mcnemar: the exact p of such a split if both were as good (None for measures other than hits);
-    it takes pairs as independent. exchange: p of the difference if A's and B's answers could be exchanged in any
-    picture.
+    difference: average_a minus average_b. exchange: p of the exchange test, and low..high all differences that it does
+    not reject at this level; nan without a bound. pictures: how many there are; differing: those that support one of
+    the methods. resolves: the difference that would be shown four times in five on so many pictures; needed: about how
+    many pictures would show the observed one; nan where nothing says so. only_a, only_b: pairs that only one of them
+    hits, and mcnemar: the exact p of such a split if both were as good (None for measures other than hits); it takes
+    pairs as independent.
     """
 
     average_a: float
@@ -138,6 +106,10 @@ class Comparison:
     only_b: int | None
     mcnemar: float | None
     exchange: float
+    pictures: int
+    differing: int
+    resolves: float
+    needed: float
 
 
 def paired_test(
@@ -148,49 +120,70 @@ def paired_test(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    span: float | None = None,
 ) -> Comparison:
-    """Comparison of values a and b (n,) of the same n pairs; arguments as `kinds`. ValueError without pairs."""
+    """Comparison of values a and b (n,) of the same n pairs; arguments as `kinds`. ValueError without pairs.
+
+    span: the largest difference that the values of a pair can have; None: 1 of zeros and ones, else unknown.
+    """
     a, b = np.asarray(a, float), np.asarray(b, float)
-    groups = kinds(pictures, np.column_stack([a, b]), classes)
-    observed = groups.observed
-    low, high = np.nan, np.nan
-    if groups.pictures.sum() > 1:
-        low, high = confidence(groups, lambda averages: averages[:, 0] - averages[:, 1], level, resamples, seed)
+    each = gaps(pictures, a, b, classes)
+    hits = bool(np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all())
+    span = (1.0 if hits else math.nan) if span is None else span
+    found = verdicts([each], level, resamples, seed, span)[0]
     only_a = only_b = p = None
-    if np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all():
+    if hits:
         only_a, only_b = int(((a == 1) & (b == 0)).sum()), int(((a == 0) & (b == 1)).sum())
         p = mcnemar(only_a, only_b)
-    exchange = exchange_test(groups, resamples, seed)
-    ours, other = map(float, observed)
-    return Comparison(ours, other, ours - other, low, high, only_a, only_b, p, exchange)
+    ours, other = average(a, classes), average(b, classes)
+    resolves, needed = power(each, max(abs(found.low), abs(found.high)), level)
+    difference = each.difference if each.differing else 0.0
+    return Comparison(ours, other, difference, found.low, found.high, only_a, only_b, p, found.p, each.total,
+                      each.differing, resolves, needed)  # fmt: skip
+
+
+def power(each: Gaps, bound: float, level: float = LEVEL, often: float = 0.8) -> tuple[float, float]:
+    """(the difference that these pictures show in `often` of all cases, the pictures that so show the observed one).
+
+    A test at 95 % rejects a difference of z(0.975) + z(0.8) = 2.8 of its standard deviations four times in five, and a
+    standard deviation falls with the root of the number of pictures. Nothing is shown where fewer than six pictures
+    differ: there the bound of the interval stands, and needed are at least so many that six would.
+    """
+    from scipy import special
+
+    deviations = float(special.ndtri((1 + level) / 2) + special.ndtri(often))
+    resolves, least = deviations * each.deviation, fewest(level)
+    if each.differing < least:
+        resolves = max(resolves, bound) if bound == bound else math.nan
+    if not each.differing or abs(each.difference) <= EQUAL * float(np.abs(each.gaps).max() * each.total):
+        return resolves, math.nan
+    ratio = deviations * each.deviation / each.difference
+    return resolves, math.ceil(each.total * max(ratio**2, least / each.differing))
+
+
+RULE = (
+    "Two methods are compared on the pairs that both have, by the exchange test: of all exchanges of their answers, "
+    "picture by picture, how many give a difference as large as the observed one? The 95 % interval of a difference "
+    "holds what this test does not reject, so it leaves out 0 exactly where p ≤ 0.05; where the methods differ on "
+    "fewer than six pictures it cannot reject, and the interval is the exact binomial bound of their share. "
+    "A difference is shown (bold, and without ≈ beside the best) where p ≤ 0.05 after Holm's correction for all "
+    "comparisons of the table, or of the column."
+)
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p: of the pairs that one method alone hits, each is as likely A's as B's."""
-    return 1.0 if only_a + only_b == 0 else float(binomial(only_a, only_a + only_b, 0.5).pvalue)
+    from scipy import special
 
-
-def exchange_test(groups: Kinds, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided permutation p of the difference of two methods: their answers are exchanged picture by picture.
-
-    The difference is linear in the pictures, so of k pictures of one kind only the number that is exchanged matters.
-    """
-    sizes = np.asarray(groups.counts.T @ groups.pictures).ravel()
-    each = np.asarray((groups.sums[0] - groups.sums[1]) @ (1 / (sizes * len(sizes)))).ravel()
-    generator = np.random.default_rng(seed)
-    changing = each != 0
-    each, number = each[changing], groups.pictures[changing]
-    seen, reached = abs(float(each @ number)), 0
-    block = max(1, CHUNK // max(1, len(each)))
-    for start in range(0, resamples, block):
-        exchanged = generator.binomial(number, 0.5, size=(min(block, resamples - start), len(each)))
-        reached += int((np.abs((number - 2 * exchanged) @ each) >= seen - 1e-12).sum())
-    return (1 + reached) / (1 + resamples)
+    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
 def holm(p_values: ArrayLike) -> np.ndarray:
-    """Holm's (1979) correction: p-values adjusted for how many comparisons were made."""
-    from statsmodels.stats.multitest import multipletests
-
+    """Holm's (1979) correction: p-values adjusted for how many comparisons were made; nan is none, and stays."""
     given = np.asarray(p_values, float)
-    return multipletests(given, method="holm")[1] if len(given) else given
+    known = np.flatnonzero(~np.isnan(given))
+    order = known[np.argsort(given[known], kind="stable")]
+    adjusted = np.full(len(given), np.nan)
+    raised = given[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raised))
+    return adjusted

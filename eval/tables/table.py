@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from eval.game.protocol import Protocol
 from eval.records.loading import load_run, pool, tell_apart
+from eval.tables.beside import common, equals
 from eval.tables.cells import Cell, table_cells
+from eval.tables.exchange import even
 from eval.tables.formats import markdown
 from eval.tables.layout import place
-from eval.tables.paired import like_the_best
+from eval.tables.paired import like_the_best, paired_table
 from eval.tables.resampling import RESAMPLES
 from eval.tables.rules import Changes, Rule
-from eval.tables.scores import SCORES
+from eval.tables.scores import SCORES, learn_scores
+from eval.tables.sentence import sentences
 
 # Other programs read the first columns by place; new columns go behind them.
 COLUMNS = ["dataset", "subset", "model", "method", "protocol", "n", "accuracy", "published", "delta"]
@@ -23,7 +27,9 @@ def table_frame(cells: list[Cell], resamples: int = 0) -> pd.DataFrame:
     """A line per cell, sorted by protocol, data set, network, subset and method; COLUMNS first.
 
     best, second: place in its column (protocol, data set, network, subset) among complete cells, ties included.
-    alike: not significantly below the best, see `like_the_best`; none with resamples=0.
+    alike: not shown to be below the best, see `like_the_best`; none with resamples=0. common, common_n: where the
+    methods of a column have different pairs, the average over those that all have, and how many. equals: labels of
+    methods of the column that have equal rows.
     """
     frame = pd.DataFrame([_line(cell) for cell in cells], columns=[*COLUMNS, *FURTHER])
     frame = frame.astype({"seed_low": float, "seed_high": float})
@@ -31,6 +37,16 @@ def table_frame(cells: list[Cell], resamples: int = 0) -> pd.DataFrame:
     if resamples:
         alike = {id(cell) for cell in like_the_best(cells, resamples)}
         frame["alike"] = [id(cell) in alike for cell in cells]
+    beside = [{"common": np.nan, "common_n": None, "equals": ""} for _ in cells]
+    columns: dict[tuple, list[int]] = {}
+    for number, cell in enumerate(cells):
+        columns.setdefault((cell.rule.label, cell.rule.measure, *cell.column), []).append(number)
+    for places in columns.values():
+        group = [cells[number] for number in places]
+        for number, found in zip(places, map(dict.__or__, common(group), equals(group)), strict=True):
+            beside[number] |= found
+    frame = frame.assign(**pd.DataFrame(beside, columns=["common", "common_n", "equals"]).to_dict("list"))
+    frame = frame.astype({"common": float, "common_n": "Int64", "expected": "Int64"})
     frame["place"] = frame["method"].map(place)
     frame = frame.sort_values(["protocol", "dataset", "model", "subset", "place"], kind="stable")
     return _ranked(frame.drop(columns="place").reset_index(drop=True))
@@ -40,6 +56,7 @@ FURTHER = [
     "label", "measure", "rule", "top_k", "low", "high", "rows", "pairs", "complete", "unreadable", "unranked", "failed",
     "constant", "seconds", "forwards", "memory_mb", "reference", "reference_protocol", "digits", "best", "second",
     "run", "alike", "without", "seeds", "seed_low", "seed_high", "measure_seconds", "measure_forwards",
+    "expected",
 ]  # fmt: skip
 
 
@@ -84,12 +101,13 @@ def _line(cell: Cell) -> dict:
         "seed_high": max(cell.seeds, default=None),
         "measure_seconds": cell.measure_seconds,
         "measure_forwards": cell.measure_forwards,
+        "expected": cell.expected,
     }
 
 
 def _ranked(frame: pd.DataFrame) -> pd.DataFrame:
     for _, column in frame[frame["complete"]].groupby(["protocol", "dataset", "model", "subset", "measure"]):
-        values = column["accuracy"].dropna().round(6)
+        values = even(column["accuracy"].dropna())
         if len(values) < 2:
             continue
         score = SCORES[column["measure"].iloc[0]]
@@ -116,11 +134,21 @@ def refuse_incomplete(frame: pd.DataFrame) -> None:
         raise ValueError(f"{len(bad)} cells are incomplete:{listed}")
 
 
-def print_runs(folders: Sequence[Path], protocol: Protocol, brief: bool = True) -> None:
-    """Print a Markdown table of some runs under one protocol: methods x (data set, network, subset); `brief` has
-    accuracy and n alone, otherwise with intervals and published numbers."""
-    runs = pool(load_run(Path(folder)) for folder in folders)
+def print_runs(folders: Sequence[Path], protocol: Protocol, measures: Sequence[str] = ("hit",)) -> None:
+    """Print some runs under one protocol as `scripts.table` does, a table for each of the measures, and in sentences
+    how the first of the runs compares with the others."""
+    runs = pool(load_run(Path(folder)) for folder in dict.fromkeys(folders))
     tell_apart(runs)
-    resamples = 0 if brief else RESAMPLES
-    cells = table_cells(runs, Changes(), Rule(protocol), resamples=resamples)
-    print(markdown(table_frame(cells, resamples), brief=brief) if cells else "no rows yet, so no table")
+    for measure in measures:
+        learn_scores(measure, runs)
+        rule = Rule(protocol, measure)
+        cells = table_cells(runs, Changes(), rule)
+        if not cells:
+            print(f"no rows of {measure} yet, so no table")
+            continue
+        print(markdown(table_frame(cells, RESAMPLES)))
+        print(
+            "".join(
+                f"\n{line}" for line in sentences(paired_table(runs, None, Changes(), rule, against=runs[0].method))
+            )
+        )

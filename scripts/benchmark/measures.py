@@ -23,7 +23,7 @@ from scripts.command import Command, command
 if TYPE_CHECKING:
     import numpy as np
 
-MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "idsds"]
+MEASURES = ["deletion", "insertion", "road", "gpnn_deletion", "average_drop", "adcc", "infidelity", "single_deletion"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +61,7 @@ def act(arguments: argparse.Namespace) -> None:
         (case,) = cases_of(again(image, [target], seed), sample.size, [sample.region(target)])
         cases.append(replace(case, image=image, target=target, classifier=classifier, seed=seed, method=again))
     lines = [["measure", "forward passes", "s a pair", "of its forward passes"]]
-    for name, (measure, _) in build_measures(cfg).items():
+    for name, measure in ((name, each.measure) for name, each in build_measures(cfg).items()):
         seconds, ratios, passes = [], [], 0
         for number, case in enumerate(cases):
             before = classifier.images_seen

@@ -51,13 +51,14 @@ def answers(pairs: list[dict], accuracy: float, seed: int) -> list[dict]:
     hits = rng.random(count) < accuracy
     energy, x, y = (rng.random(count).round(6).tolist() for _ in range(3))
     distance = np.where(hits, 0, rng.gamma(2, 30, count) + 1).round(3).tolist()
-    cover = rng.random((count, 3)).round(6).tolist()
+    cover, more = rng.random((count, 3)).round(6).tolist(), rng.random((count, 5)).round(6).tolist()
     score, rank = rng.normal(12, 4, count).round(4).tolist(), rng.geometric(0.7, count).tolist()
     rows = []
     for n, pair in enumerate(pairs):
         row = pair | {"x": round(500 * x[n], 3), "y": round(375 * y[n], 3), "ties": 1, "constant": False}
         row |= {"inside": bool(hits[n]), "distance": distance[n], "energy": energy[n]}
         row |= {f"cover{share}": cover[n][place] for place, share in enumerate((5, 10, 20))}
+        row |= dict(zip(("pixel_ap", "iou_best", "iou_area", "gini", "entropy"), more[n], strict=True))
         row |= {"score": score[n], "rank": rank[n] - 1, "seconds": 0.012345, "forwards": 1.0, "memory_mb": None}
         rows.append(row)
     return rows

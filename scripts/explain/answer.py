@@ -31,6 +31,7 @@ from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw
 from eval.running.hints import hint
 from eval.running.identity import plain
+from eval.running.job import smoothing_of
 from eval.running.settings import require
 from scripts.explain.network import classifier_of, meaning, names_in, settings_of
 
@@ -189,7 +190,7 @@ def _answers(
             x, y, heat, constant = float(one[0]), float(one[1]), None, False
             small = (x * shown.width / sample.size[0], y * shown.height / sample.size[1])
         else:
-            full = upscale(one, shown.size)
+            full = upscale(one, shown.size, smoothing_of(method))
             heat, constant, small = full.values, full.constant, full.peak
             scale = sample.size[0] / shown.width, sample.size[1] / shown.height
             x, y = ((place + 0.5) * factor - 0.5 for place, factor in zip(small, scale, strict=True))

@@ -59,7 +59,7 @@ def act(arguments: argparse.Namespace) -> None:
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
     method = build_method(cfg.method, classifier, dataset.classes)
-    ((measure, _),) = build_measures(cfg).values()
+    (measure,) = (each.measure for each in build_measures(cfg).values())
     planned = plan(dataset).scorable(classifier.outputs)
     names = [arguments.picture] if arguments.picture else None
     sample, pair = named_pairs(planned, names, dataset.classes)[0] if names else choose(planned, 1, cfg.limit)[0]
@@ -87,7 +87,7 @@ def lines_of(name: str, measure: Any, case: Case) -> list[Line]:
     (row,) = measure.observe([case])
     if name in ("deletion", "insertion"):
         pictures = [_array(each) for each in measure.path(case, places)]
-        return [(name, np.linspace(0, 1, len(pictures)).tolist(), row["curve"], pictures)]
+        return [(name, np.minimum(np.arange(len(pictures)) * row["step"], 1).tolist(), row["curve"], pictures)]
     made = measure.pictures(case, places) if name == "road" else measure.filled(case, places)[1].pixels
     made = [_array(each) for each in made]
     count, shares, whole = len(row["shares"]), [0.0, *row["shares"]], _array(case.image)

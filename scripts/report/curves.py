@@ -97,7 +97,11 @@ def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
         values = pd.Series(cell.values, part["label"].to_numpy())
         columns[cell.run.method] = values.groupby(level=0).mean()
     table = pd.DataFrame(columns)
-    counts = pd.concat([part["label"].value_counts() for part in rows], axis=1).max(axis=1)
+    pairs = [
+        part.drop_duplicates(["key", "label"]) if cell.run.seeds else part
+        for cell, part in zip(cells, rows, strict=True)
+    ]
+    counts = pd.concat([part["label"].value_counts() for part in pairs], axis=1).max(axis=1)
     total = len(table)
     if total > CLASSES:
         table = table.loc[(table.max(axis=1) - table.min(axis=1)).nlargest(CLASSES).index]

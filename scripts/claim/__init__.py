@@ -1,0 +1,1 @@
+"""Numbers that others can publish, check and lower."""

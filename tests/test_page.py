@@ -1,0 +1,63 @@
+"""The page of all tables of a data set: its parts hold the pairs that their titles say."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scripts.page import main
+from tests.synthetic_runs import SQUASHED, rows, write_run
+
+HEAD = {"dataset": {"name": "pascal", "domain": "voc"}, "model": {"name": "lite0", "head": "h", "side": 240}}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Two methods whose pairs have areas and scores of every kind; GradCAM on the first half alone."""
+    rng = np.random.default_rng(3)
+    content = {
+        name: rows(24, share, number) for number, (name, share) in enumerate((("gradcam", 0.3), ("gpnncam", 0.7)))
+    }
+    for lines in zip(*content.values(), strict=True):
+        seen = {"area": round(float(rng.choice([0.02, 0.05, 0.1, 0.2, 0.6, 1.0])), 3), "score": float(rng.normal())}
+        for line in lines:
+            line |= seen
+    for name, lines in content.items():
+        write_run(tmp_path, name, lines, model="lite0", source=SQUASHED | {"side": 240}, config=HEAD)
+    write_run(tmp_path, "layercam", rows(12, 0.5, 9), model="lite0", source=SQUASHED | {"side": 240}, config=HEAD)
+    write_run(tmp_path, "center", rows(24, 0.5, 8, blind=True), model=None)
+    return tmp_path / "records", {name: pd.DataFrame(lines) for name, lines in content.items()}
+
+
+def test_every_part_counts_its_own_pairs(written, capsys):
+    records, frames = written
+    assert main(["--records", str(records), "--data", "pascal", "--resamples", "50"]) == 0
+    page = capsys.readouterr().out
+    parts = {part.partition("\n")[0]: part for part in page.split("## ")[1:]}
+    ours, theirs = frames["gpnncam"], frames["gradcam"]
+    kept = {
+        "paper, all pairs": ours["x"] > 0,
+        "paper, difficult pairs": ours["difficult"],
+        "paper, pairs whose class the network finds (score above 0)": ours["score"] > 0,
+        "paper, pairs whose class is in the network's top 1": ours["rank"] < 1,
+        "paper, objects of 0% to 5% of the picture": ours["area"] <= 0.05,
+        "paper, objects of 5% to 20% of the picture": (ours["area"] > 0.05) & (ours["area"] <= 0.2),
+        "paper, objects of 20% to 100% of the picture": ours["area"] > 0.2,
+    }
+    for title, at in kept.items():
+        line = next(
+            line for line in parts[f"Against gradcam: {title}"].splitlines() if "GPNN-CAM" in line or "gpnncam" in line
+        )
+        cells = [cell.strip() for cell in line.split("|")]
+        assert cells[5] == str(at.sum()), title
+        change = 100 * (ours["inside"][at].mean() - theirs["inside"][at].mean())
+        assert abs(float(re.search(r": ([+−±][\d.]+)", cells[6])[1].translate({8722: "-", 177: ""})) - change) < 0.051
+    assert "† " in parts["pascal, protocol paper (the highest point is inside): % of pairs hit [95 % interval]"]
+    near = 100 * ((ours["distance"] < 15) & ~ours["constant"]).mean()
+    assert f"{near:.1f} [" in parts["pascal, protocol authors (less than 15 px away): % of pairs hit [95 % interval]"]
+
+
+def test_a_data_set_without_rows_is_named(written, capsys):
+    assert main(["--records", str(written[0]), "--data", "coco"]) == 1
+    assert "no run of the data set 'coco'" in capsys.readouterr().err

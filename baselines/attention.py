@@ -167,19 +167,19 @@ class Transformer:
             if tokens is None or tokens.dim() != 3 or len(tokens) != 1:
                 got = "nothing" if tokens is None else tuple(tokens.shape)
                 raise ValueError(f"{self.who} needs attention between all tokens (1,N,C); layer {name!r} gets {got}")
-            query, key, value = given or _projected(module, tokens) or (None,) * 3
+            parts = given or _projected(module, tokens)
             projection: Any = module.out_proj if isinstance(module, nn.MultiheadAttention) else module.proj
             weight, bias = full(projection.weight), projection.bias
-            mixed = weights = None
-            if query is not None and query.shape == key.shape == value.shape:
+            # Grouped heads, and projections of something else than all heads together, are attention of another kind.
+            if parts is not None and len({each.shape for each in parts}) == 1:
+                query, key, value = parts
                 weights = (query @ key.transpose(1, 2)).softmax(-1)
                 mixed = (weights @ value).transpose(0, 1).flatten(1)
-            close = CLOSE if leaf.dtype in (torch.float32, torch.float64) else HALF_CLOSE
-            allowed = close * full(leaf).abs().max().clamp(min=1e-6)
-            if mixed is not None and mixed.shape[1] == weight.shape[1]:
-                again = functional.linear(mixed, weight, None if bias is None else full(bias))
-                if (again - full(leaf[0])).abs().max() <= allowed:
-                    return Attended(weights, value, weight, leaf)
+                if mixed.shape[1] == weight.shape[1]:
+                    again = functional.linear(mixed, weight, None if bias is None else full(bias))
+                    close = CLOSE if leaf.dtype in (torch.float32, torch.float64) else HALF_CLOSE
+                    if (again - full(leaf[0])).abs().max() <= close * full(leaf).abs().max().clamp(min=1e-6):
+                        return Attended(weights, value, weight, leaf)
         raise ValueError(
             f"{self.who} recomputes attention as softmax(q k') v, which is not what layer {name!r} "
             f"({type(module).__name__}) returns"

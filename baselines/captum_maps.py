@@ -1,7 +1,7 @@
 """Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from baselines.batches import Batched, Passes
 from baselines.contract import Classifier
 from baselines.pixel_maps import CHANNELS, join
+from baselines.rectifiers import Rectifiers
 from baselines.refusals import one_of, refuse
 from baselines.taps import full
 
-RECTIFIERS = (nn.ReLU, nn.ReLU6)
 # Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
 SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)
 
@@ -85,8 +85,9 @@ class Gradient:
 class GuidedBackprop(Gradient):
     """Springenberg et al., Striving for Simplicity, ICLR Workshop 2015: ReLUs pass positive gradients only.
 
-    A ReLU6 is a ReLU here (captum's class leaves it out). Raises ValueError for a network without either, whose map
-    would be the plain gradient, and for one with other activations beside them.
+    A ReLU is one wherever the network computes it, in a module or by calling a function (`baselines.rectifiers`), and a
+    ReLU6 is one too. Raises ValueError for a network without any, whose map would be the plain gradient, and for one
+    with other activations beside them.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -96,9 +97,13 @@ class GuidedBackprop(Gradient):
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         super().__init__(classifier, channels)
-        refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLU modules, and is defined for no other kind")
-        if not any(isinstance(module, RECTIFIERS) for module in classifier.network.modules()):
-            raise ValueError(f"{self.name} changes the gradient of ReLU modules, and the network has none")
+        refuse(classifier, self.name, SMOOTH, "changes the gradient of ReLUs, and is defined for no other kind")
+        if not any(isinstance(module, nn.ReLU | nn.ReLU6) for module in classifier.network.modules()):
+            seen = classifier.images_seen  # whether it calls any shows in a pass alone, which is no picture's
+            with differentiable():
+                grey = torch.full((3, classifier.side, classifier.side), 0.5, device=classifier.device)
+                self._guided(Scored(classifier, 0), classifier.normalise(grey))
+            classifier.images_seen = seen
 
     @staticmethod
     def rule(below: Tensor, _above: Tensor) -> Tensor:
@@ -107,33 +112,23 @@ class GuidedBackprop(Gradient):
 
     def values(self, scored: Scored, pixels: Tensor) -> Tensor:
         """(1,3,H,W), one number a normalised pixel and channel."""
-        pixels.requires_grad_()
-        with rectified(self.classifier.network, self.rule):
-            return torch.autograd.grad(scored(pixels).sum(), pixels)[0]
+        score = self._guided(scored, pixels.requires_grad_())
+        return torch.autograd.grad(score.sum(), pixels)[0]
 
-
-@contextmanager
-def rectified(network: nn.Module, rule: Callable[[Tensor, Tensor], Tensor]) -> Iterator[None]:
-    """In the block every ReLU hands on rule(gradient below, gradient above) instead of the gradient."""
-
-    def hook(_module: nn.Module, below: tuple[Tensor, ...], above: tuple[Tensor, ...]) -> tuple[Tensor]:
-        return (rule(below[0], above[0]),)
-
-    handles = [
-        module.register_full_backward_hook(hook) for module in network.modules() if isinstance(module, RECTIFIERS)
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    def _guided(self, scored: Scored, pixels: Tensor) -> Tensor:
+        """(1,): the score of a pass whose ReLUs hand on by the rule; ValueError where it has none."""
+        with Rectifiers(self.rule, self.name) as rectifiers:
+            score = scored(pixels.requires_grad_())
+        if not rectifiers.count:
+            raise ValueError(f"{self.name} changes the gradient of ReLUs, and the network has none")
+        return score
 
 
 class Deconvnet(GuidedBackprop):
     """Zeiler and Fergus, Visualizing and Understanding CNNs, ECCV 2014: a ReLU turns the gradient R above it into
     max(0, R), whether its input was positive or not.
 
-    Raises ValueError for a network without a ReLU module.
+    Raises ValueError as guided backprop does.
 
     >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
@@ -213,7 +208,7 @@ class Occlusion(Batched):
         values = []
         with torch.no_grad():
             pixels = full(self.classifier.normalise(image))
-            count = self.passes.at_once(pixels)
+            count, channels = self.passes.at_once(pixels), pixels.shape[1]
             for target in targets.tolist():
                 # captum asks for the same pictures in the same order for every class: later classes get the outputs of
                 # the first.
@@ -229,10 +224,10 @@ class Occlusion(Batched):
                 values.append(
                     CaptumOcclusion(score).attribute(
                         pixels,
-                        sliding_window_shapes=(3, self.window, self.window),
-                        strides=(3, self.stride, self.stride),
+                        sliding_window_shapes=(channels, self.window, self.window),
+                        strides=(channels, self.stride, self.stride),
                         perturbations_per_eval=count,
                     )
                 )
-        # The squares cover all colours, so the three channels carry the same number.
-        return join(full(torch.cat(values).to(pixels)) / 3, "sum")
+        # The squares cover all colours, so the channels carry the same number.
+        return join(full(torch.cat(values).to(pixels)) / channels, "sum")

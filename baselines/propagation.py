@@ -19,14 +19,15 @@ from zennit.rules import Norm, Pass
 from zennit.types import Activation, BatchNorm, Convolution, Linear
 
 from baselines.contract import Classifier
+from baselines.rectifiers import IN_PLACE, limits, rectified
 from baselines.taps import Taps, check_reached, tapped
 
 STABILIZER = 1e-9
 ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 AVERAGES = {"avg_pool2d", "adaptive_avg_pool2d", "mean"}
-# Their gradient is the rule: it sends relevance to where the value came from (a max pool's winner, a ReLU's input, the
-# place before a reshape).
-ROUTES = {"relu", "relu_", "dropout", "dropout_", "max_pool2d", "adaptive_max_pool2d", "flatten", "view", "reshape"}
+# Their gradient is the rule: it sends relevance to where the value came from (a max pool's winner, the place before a
+# reshape).
+ROUTES = {"dropout", "dropout_", "max_pool2d", "adaptive_max_pool2d", "flatten", "view", "reshape"}
 ROUTES |= {"squeeze", "unsqueeze", "permute", "transpose", "contiguous", "clone", "cat", "concat", "pad", "to", "float"}
 ROUTES |= {"__getitem__", "chunk", "split", "unbind", "narrow", "requires_grad_"}
 
@@ -149,6 +150,9 @@ class Propagation(TorchFunctionMode):
                     return self.proportionally(lambda sides: sides.sum(-1), both)
             elif name in AVERAGES and args and isinstance(args[0], Tensor) and args[0].requires_grad:
                 return self.proportionally(lambda tensor: function(tensor, *args[1:], **kwargs), args[0])
+            elif (bounds := limits(name, args, kwargs)) is not None and args[0].requires_grad:
+                values = rectified(args[0], bounds, lambda _below, above: above)  # as the rule of a module has it
+                return args[0].copy_(values) if name in IN_PLACE or kwargs.get("inplace") else values
         result = function(*args, **kwargs)
         if self.depth == 0 and isinstance(result, Tensor) and result.requires_grad and name not in ROUTES:
             raise ValueError(f"{self.who} has no rule for {name!r} between the network's layer and its output")

@@ -9,7 +9,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from baselines.contract import Classifier
 from baselines.layered import Layered
-from baselines.probability import KINDS
+from baselines.probability import KINDS, refuse_one_output
 from baselines.refusals import one_of
 from baselines.taps import Taps, check_reached, full, tapped
 
@@ -50,6 +50,7 @@ class ShapleyCAM(Layered):
         if self.utility == "score":
             return score
         if self.probability == "softmax":
+            refuse_one_output(output)
             return 2 * score - output.flatten(1).logsumexp(1)
         positions = output[0, 0].numel()
         return score + functional.logsigmoid(score - torch.tensor(positions).log().to(score))

@@ -117,7 +117,8 @@ class GPNNCAM:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
-        """(3,H,W), (K,) int -> (K,h,w) float32 at the last layer's resolution; larger = more important."""
+        """(3,H,W), K class indices -> (K,h,w) float32 at the last layer's resolution; larger = more important."""
+        targets = torch.as_tensor(targets)
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):
             return self._explain(image.clone() if image.is_inference() else image, targets)

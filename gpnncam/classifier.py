@@ -2,19 +2,31 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from gpnncam.layers import recognise
+from gpnncam.examine import adapt, examine, frozen
+from gpnncam.inputs import normalised, statistic
+from gpnncam.layers import layers_by_rule
+from gpnncam.reading import Reading
 
 # The statistics of ImageNet, with which torchvision's classifiers are trained.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Wrapped:
-    """What `wrap` returns. network, device, classes (None: not named), side; layers {use: names}; outputs: output i
-    stands for class i; images_seen: pictures that passed the network since."""
+    """What `wrap` returns.
+
+    Attributes:
+        network, device, side: as `wrap` got them, the network frozen.
+        classes: their names; None: not named.
+        layers: {use: names of layers, deep to shallow}.
+        reading: how each layer is read as maps.
+        outputs: class i is column i of the answer.
+        images_seen: pictures that passed the network since.
+    """
 
     def __init__(
         self,
@@ -24,16 +36,17 @@ class Wrapped:
         classes: Sequence[str] | None,
         side: int,
         device: torch.device,
+        layouts: Mapping[str, Any] | None = None,
+        outputs: str | None = None,
     ):
-        self.network = network.eval().requires_grad_(False).to(device)
-        for module in network.modules():
-            if getattr(module, "inplace", False):
-                # A layer's output must not be overwritten by the next. torch's stubs know no flags of modules.
-                module.inplace = False  # type: ignore[assignment]
-        self.device, self.side = device, side
+        self.network = network = frozen(network, device)
+        self.device, self.side, self.channels = device, side, len(list(mean))
         self.dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-        self.mean, self.std = (torch.tensor(tuple(v), device=device).view(1, 3, 1, 1) for v in (mean, std))
-        count = _outputs(network, self.normalise(self._probe()))
+        self.mean, self.std = (statistic(name, value, device) for name, value in (("mean", mean), ("std", std)))
+        self._input = (side, side)
+        self.reading = Reading(network, self._grey, side, layouts)
+        count = adapt(self, outputs)
+        examine(self)
         self.classes = None if classes is None else tuple(classes)
         if self.classes is not None and len(self.classes) != count:
             raise ValueError(f"the network has {count} outputs, but {len(self.classes)} classes are named")
@@ -42,11 +55,13 @@ class Wrapped:
         self.images_seen = 0
         network.register_forward_pre_hook(self._count)
 
-    def _probe(self) -> Tensor:
-        return torch.full((1, 3, self.side, self.side), 0.5, device=self.device)
+    def _grey(self, height: int, width: int) -> Tensor:
+        return self.normalise(self.mean.expand(1, -1, height, width))
 
     def _count(self, _module: nn.Module, inputs: tuple) -> None:
-        self.images_seen += len(inputs[0])
+        if not self.reading.probing:
+            self.images_seen += len(inputs[0])
+            self._input = tuple(inputs[0].shape[-2:])
 
     def module(self, name: str) -> nn.Module:
         """The module of that name in `network.named_modules()`; ValueError with the nearest names."""
@@ -57,21 +72,14 @@ class Wrapped:
         return known[name]
 
     def reader(self, name: str) -> Callable[[Tensor], Tensor]:
-        """What makes maps (B,C,h,w) of the layer's output: itself. ValueError where it is something else."""
+        """What makes maps (B,C,h,w) of the layer's output, or of a gradient of its shape: maps, channels last or tokens
+        (see `gpnncam.layouts`). ValueError where nobody knows its layout."""
         self.module(name)
-
-        def read(output: Tensor) -> Tensor:
-            if not isinstance(output, Tensor) or output.dim() != 4:
-                got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-                raise ValueError(f"layer {name!r} returns {got}, not feature maps (B,C,h,w)")
-            return output
-
-        return read
+        return self.reading.reader(name, lambda: self._input)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """(B,3,h,w) or (3,h,w) RGB in [0,1] -> (B,3,h,w) as the network was trained on."""
-        pixels = pixels if pixels.dim() == 4 else pixels[None]
-        return ((pixels - self.mean) / self.std).to(self.dtype)
+        """(B,3,h,w) or (3,h,w) RGB in [0,1] -> (B,channels,h,w) as the network was trained on."""
+        return normalised(pixels, self.mean, self.std, self.channels).to(self.dtype)
 
     def score(self, output: Tensor, target: int) -> Tensor:
         """(B,C) or score maps (B,C,i,j) -> (B,): the logit of a class; over positions the log of the sum of exp."""
@@ -113,43 +121,48 @@ def wrap(
     classes: Sequence[str] | None = None,
     side: int = 224,
     device: str | torch.device | None = None,
+    layouts: Mapping[str, Any] | None = None,
+    outputs: str | None = None,
 ) -> Wrapped:
     """The classifier made of a network: normalised pixels (B,3,h,w) -> logits (B,C) or score maps (B,C,i,j).
 
-    The network is changed in place: eval mode, parameters without gradients, no activation in place.
-    mean, std: of the training data per channel, RGB in [0,1]; ImageNet's unless given.
-    layers: names deep to shallow (GradCAM reads the first), or {"gpnncam": names, "cam": names}; None: recognised
-        (`gpnncam.layers.recognise`). classes: the names of the outputs. side: pictures are resized to side x side.
-    device: where the network is moved to; None: where its parameters are.
-    ValueError: the outputs are no logits, a layer does not exist or none can be recognised.
+    The network is changed in place: out of torch.compile, eval mode, parameters without gradients, no activation in
+    place.
+
+    Args:
+        network: any `torch.nn.Module` about pictures.
+        mean: of the training data per channel, RGB in [0,1]; ImageNet's unless given. One number for a network of one
+            channel, which is shown grey pictures.
+        std: the deviation, likewise.
+        layers: names deep to shallow (GradCAM reads the first), or {"gpnncam": names, "cam": names}; None: by the rule
+            (`gpnncam.layers`), as everywhere in the suite.
+        classes: the names of the outputs.
+        side: pictures are resized to side x side.
+        device: where the network is moved to; None: where its parameters are.
+        layouts: {layer: {"channels": "last"}} or {layer: {"tokens": {"prefix": 1}}}, where nothing shows it.
+        outputs: "logits", "probabilities", "one_logit" (the second class is the negative of the one output) or
+            "one_probability"; None: logits, and probabilities are refused.
+
+    Returns:
+        What `GPNNCAM`, `MultiscaleCAM` and the methods of `baselines` are built with.
+
+    Raises:
+        ValueError: the outputs are no logits, a layer does not exist or none can be recognised.
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"wrap takes a torch.nn.Module, not {type(network).__name__}")
     if device is None:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    wrapped = Wrapped(network, mean, std, classes, side, torch.device(device))
+    wrapped = Wrapped(network, mean, std, classes, side, torch.device(device), layouts, outputs)
     if layers is None:
-        recognised = recognise(network, wrapped.normalise(wrapped._probe()))
-        uses = {"gpnncam": recognised.gpnncam, "cam": recognised.cam, "relevance": recognised.cam}
+        uses = layers_by_rule(wrapped.reading)
     elif isinstance(layers, Mapping):
         uses = {use: [names] if isinstance(names, str) else list(names) for use, names in layers.items()}
     else:
         names = [layers] if isinstance(layers, str) else list(layers)
         uses = {"gpnncam": names, "cam": names[:1], "relevance": names[:1]}
-    for name in (each for names in uses.values() for each in names):
+    for name in (*wrapped.reading.declared, *(each for names in uses.values() for each in names)):
         wrapped.module(name)
     wrapped.layers = uses
     wrapped.images_seen = 0
     return wrapped
-
-
-def _outputs(network: nn.Module, pixels: Tensor) -> int:
-    with torch.no_grad():
-        output = network(pixels)
-    if isinstance(output, Tensor) and output.dim() in (2, 4) and len(output) == 1:
-        return output.shape[1]
-    got = f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"
-    raise ValueError(
-        f"the network returns {got} for a picture {tuple(pixels.shape)}; wrap a module whose forward returns the "
-        "logits alone, (B,C), or score maps (B,C,i,j)"
-    )

@@ -1,119 +1,176 @@
-"""Which layers of a network GPNN-CAM and GradCAM read, recognised by the sizes of what the layers return."""
+"""Which layers of a network a method reads where nobody names any: one rule, for `wrap`, `run.py` and every script.
 
-from collections.abc import Iterator
-from typing import NamedTuple
+A convolutional network's trunk is the module whose children have the most resolutions; a stage is all that has one
+resolution, and its last layer counts. The paper (GPNN-CAM) reads ResNet50's stages so: layer4, layer3, layer2. Where a
+trunk ends in a pool (VGG, AlexNet) a stage ends in one too: the paper reads what VGG16's pools return, and, of VGG16
+with batch norm, the last batch norm before each pool. GradCAM reads the layer before the last pool, as TorchRay does.
+
+A transformer's layers are the first normalisations of its blocks: the last block's, since behind its attention no patch
+has a gradient from a head that reads the class token (pytorch-grad-cam's documentation advises the same layer), and
+those a third and two thirds of the depth before it.
+"""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-STEP = 3.5  # a module that shrinks its input more than so many times holds several stages
-UNSEEN = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d)
-POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+from gpnncam.reading import Reading
 
-
-class Layers(NamedTuple):
-    """gpnncam: the last layers of the three deepest stages, deep to shallow. cam: the layer that GradCAM reads, which
-    is the deepest but for a pooling behind it."""
-
-    gpnncam: list[str]
-    cam: list[str]
-
-
-class _Seen(NamedTuple):
-    name: str
-    module: nn.Module
-    before: tuple[int, ...] | None  # shape of the first input, of the output; None: no tensor
-    after: tuple[int, ...] | None
-    runs: int
+# What a pool returns has the resolution of the next stage, so it is no stage's last layer unless the trunk ends in one.
+ENDS = (nn.MaxPool2d, nn.AvgPool2d)
+POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, *ENDS)
+# How many stages a use reads, and how many deeper ones it leaves out.
+USES = {"cam": (0, 1), "gpnncam": (0, 3), "relevance": (0, 1), "excitation": (1, 1), "refine": (0, 4)}
+NAME_ONE = (
+    "name one: model.layers.cam=[NAME], in Python wrap(..., layers=[NAME]) (python -m scripts.layers lists layers)"
+)
 
 
-def recognise(network: nn.Module, pixels: Tensor, stages: int = 3) -> Layers:
-    """The layers of a convolutional network, from one forward pass of pixels (1,3,h,w), h = w.
+def layers_by_rule(reading: Reading) -> dict[str, list[str]]:
+    """The layers that methods read, deep to shallow.
 
-    A stage is all that has one resolution; its last module counts, in the order in which the network runs them, of
-    those that run once, return maps (1,C,i,i) and are neither the scores of the classes nor global pooling. ValueError
-    where none can be recognised: a transformer (tokens follow the maps), no maps at all.
+    Args:
+        reading: the network and how its layers are read.
+
+    Returns:
+        {use: names of layers} for every use in USES.
+
+    Raises:
+        ValueError: the rule finds no layer, or tokens whose order nobody knows; it names layers that could be meant.
     """
-    seen, outputs = _forward(network, pixels)
-    chain = [each for each in _expanded(network, "", seen) if not isinstance(each.module, UNSEEN)]
-    kind = type(network).__name__
-    turned = [place for place, each in enumerate(chain) if _is_turned(each.after)]
-    # What lies before a change of layout is no map that a later layer could be compared with.
-    rest = chain[turned[-1] + 1 :] if turned else chain
-    maps = [each for each in rest if _is_map(each.after) and each.runs == 1]
-    maps = [each for each in maps if each.after is not None and each.after[1] != outputs] or maps
-    advice = 'name them, deep to shallow: layers=["...", ...], modules whose output is (batch, channels, h, w)'
-    if not maps:
-        raise ValueError(f"no layer of {kind} returns maps (batch, channels, h, w) once in a pass: {advice}")
-    later = chain[chain.index(maps[-1]) + 1 :]
-    if tokens := next((each for each in later if each.after is not None and len(each.after) == 3), None):
+    trunk = _trunk(reading)
+    if tokens := _tokens_behind(reading, trunk):
+        stages = _blocks(reading, tokens)
+    elif trunk and isinstance(_module(reading, trunk[-1]), ENDS):
+        return _of_pools(reading, trunk)
+    else:
+        stages = _stages(reading, trunk)
+    if not stages and any(isinstance(module, torch.jit.ScriptModule) for module in reading.network.modules()):
+        raise ValueError("the network is TorchScript, whose layers cannot be read: only methods that read none run")
+    if not stages:
+        error = reading.observed().error
         raise ValueError(
-            f"{kind} goes on with tokens {tokens.after} at {tokens.name!r} behind its last maps, at {maps[-1].name!r}: "
-            f"its layers cannot be recognised; {advice}"
+            f"no layer returns maps larger than 1 x 1 by the rule{f' (the pass ended: {error})' if error else ''}; "
+            f"{NAME_ONE}"
         )
-    if isinstance(maps[-1].module, POOLS) and len(maps) > 1:
-        # A pooling repeats the stage before it: the stages are then what the poolings return.
-        pools = [each for each in maps if isinstance(each.module, POOLS)]
-        return Layers([each.name for each in reversed(pools[-stages:])], [maps[-2].name])
-    last = {each.after[2:]: each.name for each in maps if each.after is not None}
-    ends = [last[size] for size in sorted(last)][:stages]
-    return Layers(ends, ends[:1])
+    return _by_use(stages)
 
 
-def _is_turned(shape: tuple[int, ...] | None) -> bool:
-    return shape is not None and len(shape) == 4 and shape[2] != shape[3]
+def _by_use(stages: list[str]) -> dict[str, list[str]]:
+    return {use: stages[skipped : skipped + count] or stages[-1:] for use, (skipped, count) in USES.items()}
 
 
-def _is_map(shape: tuple[int, ...] | None) -> bool:
-    return shape is not None and len(shape) == 4 and shape[2] == shape[3] > 1
+def _trunk(reading: Reading) -> list[str]:
+    """The children of the module with the most resolutions that return maps, no tokens, once a pass, as they run."""
+    children: dict[str, list[str]] = {}
+    seen = reading.observed()
+    scores = _scores(reading)
+    for name in (name for name in seen.returned if name not in seen.repeated):  # what runs twice is no one map
+        grid = reading.grid(name) if name not in scores and len(seen.returned[name]) == 4 else None
+        if grid is not None and min(grid) > 1:
+            children.setdefault(name.rpartition(".")[0], []).append(name)
+    best: list[str] = []
+    most = 0
+    for parent in sorted(children, key=lambda name: (name.count(".") + bool(name), name)):
+        grids = {reading.grid(name) for name in children[parent] if not isinstance(_module(reading, name), POOLS)}
+        if len(grids) > most:
+            best, most = children[parent], len(grids)
+    return best
 
 
-def _forward(network: nn.Module, pixels: Tensor) -> tuple[dict[str, _Seen], int | None]:
-    """({name: what it saw} in the order in which modules finish, number of outputs)."""
-    names = {module: name for name, module in network.named_modules()}
-    seen: dict[str, _Seen] = {}
+def _scores(reading: Reading) -> set[str]:
+    """The maps of the classes' scores: what a last 1 x 1 convolution returns, and the layers behind it."""
+    names = list(reading.observed().returned)
+    weighted = [place for place, name in enumerate(names) if _weighs(reading, name)]
+    last = _module(reading, names[weighted[-1]]) if weighted else None
+    if not isinstance(last, nn.Conv2d) or last.kernel_size != (1, 1):
+        return set()
+    return {name for name in names[weighted[-1] :] if _channels(reading, name) == reading.observed().outputs}
 
-    def watch(module: nn.Module, inputs: tuple, output: object) -> None:
-        name = names[module]
-        runs = seen.pop(name).runs + 1 if name in seen else 1
-        seen[name] = _Seen(name, module, _shape(inputs[0] if inputs else None), _shape(output), runs)
 
-    handles = [module.register_forward_hook(watch) for module in names]
+def _channels(reading: Reading, name: str) -> int | None:
+    shape = reading.observed().returned[name]
+    if isinstance(shape, str) or len(shape) != 4 or reading.grid(name) is None:
+        return None
+    return shape[3] if reading.layout(name).channels == "last" else shape[1]
+
+
+def _stages(reading: Reading, trunk: list[str]) -> list[str]:
+    last = {reading.grid(name): name for name in trunk if not isinstance(_module(reading, name), POOLS)}
+    return [last[grid] for grid in sorted(last, key=lambda grid: grid[0] * grid[1] if grid else 0)]
+
+
+def _of_pools(reading: Reading, trunk: list[str]) -> dict[str, list[str]]:
+    pools = [name for name in trunk if isinstance(_module(reading, name), ENDS)]
+    norms = [name for name in trunk if isinstance(_module(reading, name), nn.BatchNorm2d)]
+    place = {name: number for number, name in enumerate(trunk)}
+    before = [[norm for norm in norms if place[norm] < place[pool]][-1:] for pool in pools]
+    ends = [norm[0] for norm in before] if all(before) and len({*map(tuple, before)}) == len(pools) else pools
+    earlier = [name for name in trunk if name not in pools]
+    return _by_use(pools[::-1]) | {"cam": earlier[-1:] or pools[-1:], "gpnncam": ends[::-1][: USES["gpnncam"][1]]}
+
+
+def _tokens_behind(reading: Reading, trunk: list[str]) -> list[str]:
+    """The layers that return (B,N,C) behind the trunk's last maps, if the network goes on with them: they are
+    normalised there, or the maps had one resolution alone, as patches that are embedded have."""
+    seen = reading.observed()
+    names = list(seen.returned)
+    start = names.index(trunk[-1]) + 1 if trunk else 0
+    tokens = [
+        name
+        for name in names[start:]
+        if isinstance(shape := seen.returned[name], tuple) and len(shape) == 3 and shape[0] * shape[1] > 1
+    ]
+    one = len({reading.grid(name) for name in trunk}) <= 1
+    return tokens if one or any("Norm" in type(_module(reading, name)).__name__ for name in tokens) else []
+
+
+def _blocks(reading: Reading, tokens: list[str]) -> list[str]:
+    norms: dict[str, str] = {}  # block -> its first norm
+    for name in tokens:
+        if "Norm" in type(_module(reading, name)).__name__ and (block := _block(reading.modules, name)):
+            norms.setdefault(block, name)
+    kind = type(reading.network).__name__
+    listed = ", ".join(list(norms.values())[-3:] or tokens[-3:])
+    about = f"{kind} goes on with tokens (batch, tokens, channels) behind its patches"
+    seen = reading.observed().returned
+    layers, previous = [], None
+    for block, norm in norms.items():
+        # A block that begins with its attention normalises afterwards: what it gets is what the block before returned.
+        if _first_weights(reading, block) == norm:
+            layers.append(norm)
+        elif previous is not None and isinstance(seen.get(previous), tuple):
+            layers.append(previous)
+        previous = block
+    if not layers or len({seen[name] for name in layers}) > 1:
+        why = "of several resolutions" if layers else "in no blocks that could be told"
+        raise ValueError(f"{about}, {why}: layers that could be meant: {listed}; {NAME_ONE}")
     try:
-        with torch.no_grad():
-            output = network(pixels)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return seen, output.shape[1] if isinstance(output, Tensor) and output.dim() > 1 else None
+        reading.layout(layers[-1])
+    except ValueError as error:
+        raise ValueError(f"{about}: layers that could be meant: {listed}; {error}") from None
+    third = max(1, len(layers) // 3)
+    return layers[::-1][::third][:3]
 
 
-def _shape(value: object) -> tuple[int, ...] | None:
-    return tuple(value.shape) if isinstance(value, Tensor) else None
+def _block(modules: dict[str, nn.Module], name: str) -> str | None:
+    """The innermost module around a layer that has siblings of its own class: a block of a stack."""
+    parts = name.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        block, stack = modules[".".join(parts[:count])], modules[".".join(parts[: count - 1])]
+        if sum(type(each) is type(block) for each in stack.children()) > 1:
+            return ".".join(parts[:count])
+    return None
 
 
-def _expanded(module: nn.Module, prefix: str, seen: dict[str, _Seen]) -> Iterator[_Seen]:
-    """The modules below `module`, in the order in which they ran, each as large as fits into one stage."""
-    children = {f"{prefix}{name}": child for name, child in module.named_children()}
-    order = {name: place for place, name in enumerate(seen)}
-    # A container that never runs itself (ModuleList) stands where its members ran.
-    groups = [_group(name, child, seen) for name, child in children.items()]
-    members = sorted((each for group in groups for each in group), key=lambda each: order[each.name])
-    for each in members:
-        whole = _is_map(each.after) and not _several_stages(each)
-        if whole or not any(True for _ in each.module.children()):
-            yield each
-        else:
-            yield from _expanded(each.module, f"{each.name}.", seen)
+def _first_weights(reading: Reading, block: str) -> str | None:
+    """The layer with weights of its own that finishes first within a block."""
+    inside = (name for name in reading.observed().returned if name.startswith(f"{block}."))
+    return next((name for name in inside if _weighs(reading, name)), None)
 
 
-def _group(name: str, module: nn.Module, seen: dict[str, _Seen]) -> list[_Seen]:
-    if name in seen:
-        return [seen[name]]
-    return [each for key, child in module.named_children() for each in _group(f"{name}.{key}", child, seen)]
+def _weighs(reading: Reading, name: str) -> bool:
+    return any(True for _ in _module(reading, name).parameters(recurse=False))
 
 
-def _several_stages(each: _Seen) -> bool:
-    if each.before is None or each.after is None:
-        return False
-    return len(each.before) == 4 and each.before[2] > STEP * each.after[2]
+def _module(reading: Reading, name: str) -> nn.Module:
+    return reading.modules[name]

@@ -78,7 +78,8 @@ class MultiscaleCAM:
         self.score = score
         self.modules, self.readers = layers_of(classifier, layers, depth)
         self.copies = [(side, turn) for side in sides for turn in (False, True)[: 1 + (side in mirrored)]]
-        self._try(min(sides))
+        for side in sorted(set(sides))[:2]:  # a network of one size may take the smallest
+            self._try(side)
 
     @property
     def side(self) -> int:
@@ -90,7 +91,8 @@ class MultiscaleCAM:
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):
             image = image.clone() if image.is_inference() else image
-            copies = [self._copy(image, side, mirrored, targets.tolist()) for side, mirrored in self.copies]
+            classes = torch.as_tensor(targets).tolist()
+            copies = [self._copy(image, side, mirrored, classes) for side, mirrored in self.copies]
             with torch.no_grad():
                 return self._answer(copies).float()
 
@@ -116,6 +118,8 @@ class MultiscaleCAM:
             leaf = seen.leaf
             assert leaf is not None, "the first layer ran"
             # A share of nearly 1 leaves a gradient that single precision rounds away.
+            if self.score == "probability" and output.shape[1] == 1:
+                raise ValueError("a softmax over one output is 1 whatever the picture: score=logit")
             output = output.double().log_softmax(1) if self.score == "probability" else output
             weights = []
             for k, target in enumerate(targets):

@@ -72,9 +72,9 @@ def of_pil(image: Any) -> np.ndarray:
         raise ValueError(f"{name} is {image.width} x {image.height}: more than {MOST:,} pixels are refused")
     tags = getattr(image, "tag_v2", {})
     _check_layout(image, tags, name)
+    raw = _rawmode(image)  # before the tag is read: for it PIL decodes a PNG
     # PIL turns TIFF files by itself when they are loaded, and drops their tag.
     tag = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
-    raw = _rawmode(image)
     image.load()
     alpha = None
     if image.mode[:1] in ("I", "F"):

@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from scripts.command import Command, command
 
 if TYPE_CHECKING:
-    import torch
     from omegaconf import DictConfig
-    from torch import nn
+
+    from eval.networks.classifier import Classifier
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,8 +34,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(arguments: argparse.Namespace) -> None:
-    import torch
-
     from eval.running.config import load
 
     settings = list(arguments.settings)
@@ -47,80 +44,44 @@ def act(arguments: argparse.Namespace) -> None:
         if arguments.model.partition(":")[0] in ("torchvision", "timm"):
             settings.insert(2, "model.pretrained=false")
     cfg = load(settings)
-    side = cfg.protocol.input.side
-    network, uses = network_of(cfg)
-    listed = shapes(network, torch.zeros(1, 3, side, side))
-    marked = {name: ", ".join(use for use, names in uses.items() if name in names) for name, *_ in listed}
-    width = max(len(name) for name, *_ in listed)
-    for name, kind, shape, runs in listed:
-        if name.count(".") < arguments.depth or marked[name]:
+    classifier = classifier_of(cfg)
+    seen = classifier.reading.observed()
+    if seen.error:
+        print(f"the network's pass ended early: {seen.error}", file=sys.stderr)
+    marked = {
+        name: ", ".join(use for use, names in classifier.layers.items() if name in names) for name in seen.returned
+    }
+    width = max(map(len, marked), default=0)
+    blocks = {name.rpartition(".")[0] for name, use in marked.items() if use}  # beside what is read
+    for name, shape in seen.returned.items():
+        if name.count(".") < arguments.depth or marked[name] or name in blocks:
+            runs, kind = seen.runs[name], type(classifier.module(name)).__name__
             more = "".join([f"  runs {runs} times" if runs > 1 else "", f"  <- {marked[name]}" if marked[name] else ""])
-            print(f"{name:<{width}}  {kind:<22} {shape}{more}".rstrip())
+            without_batch = shape if isinstance(shape, str) else tuple(shape[1:])
+            print(f"{name:<{width}}  {kind:<22} {without_batch}{more}".rstrip())
 
 
-def network_of(cfg: DictConfig) -> tuple[nn.Module, dict[str, list[str]]]:
-    """(network, its layers by use: those of the config, else the rule's)."""
-    import torch
-    from omegaconf import OmegaConf
+def classifier_of(cfg: DictConfig) -> Classifier:
+    """The network of the config about nothing, its layers those of the config or, where it names none, the rule's."""
+    from omegaconf import OmegaConf, open_dict
 
-    from eval.running.config import instantiate
+    from eval.running.build import build_network
     from eval.running.identity import network_settings
     from eval.running.settings import WANTED, unset
 
     settings = network_settings(cfg)
     if OmegaConf.is_missing(settings.build, "_target_"):
         raise ValueError(f"model.build._target_ is not set: {WANTED['model.build._target_']}")
-    network = instantiate(settings.build)
-    if not isinstance(network, torch.nn.Module):
-        raise ValueError(f"{settings.build._target_} returns a {type(network).__name__}, no torch.nn.Module")
-    # Users run this script to find the names, so a config without any is fine.
-    named = {} if unset(settings.layers) else {use: settings.layers[use] for use in settings.layers}
-    uses = {
-        use: [names] if isinstance(names, str) else list(names) for use, names in named.items() if names is not None
-    }
-    return network.eval(), uses or by_rule(network, cfg)
-
-
-def by_rule(network: nn.Module, cfg: DictConfig) -> dict[str, list[str]]:
-    """The layers that the rule takes where nobody names any; none where it finds none."""
-    from eval.networks.classifier import Classifier
-    from eval.networks.stages import layers_by_rule
-    from eval.running.identity import plain
-
-    try:
-        return layers_by_rule(
-            Classifier(
-                network, mean=[0, 0, 0], std=[1, 1, 1], layers={}, classes=(), outputs=[], device="cpu",
-                side=cfg.protocol.input.side, layouts=plain(cfg.model.get("layouts")),
-            )
-        )  # fmt: skip
-    except ValueError as error:
-        print(f"the rule takes no layers: {error}", file=sys.stderr)
-        return {}
-
-
-def shapes(network: nn.Module, pixels: torch.Tensor) -> list[tuple[str, str, str, int]]:
-    """(name, kind, shape without the batch, how often it runs) of every module, in the order in which they finish."""
-    import torch
-
-    lines: dict[str, tuple[str, str, str, int]] = {}
-
-    def watch(name: str) -> Callable:
-        def hook(module: nn.Module, _inputs: object, output: object) -> None:
-            runs = lines.pop(name)[3] + 1 if name in lines else 1
-            shape = str(tuple(output.shape[1:])) if isinstance(output, torch.Tensor) else type(output).__name__
-            lines[name] = (name, type(module).__name__, shape, runs)
-
-        return hook
-
-    handles = [module.register_forward_hook(watch(name)) for name, module in network.named_modules() if name]
-    try:
-        with torch.no_grad():
-            network(pixels)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return list(lines.values())
+    with open_dict(settings):
+        if unset(settings.layers):  # users run this script to find the names
+            settings.layers = {}
+        if settings.get("mean") is None:  # shapes need no normalisation
+            settings.mean, settings.std = [0.5] * 3, [0.5] * 3
+    classifier = build_network(cfg, None)
+    for note in classifier.notes:
+        if not classifier.layers:
+            print(f"the rule takes no layers: {note}", file=sys.stderr)
+    return classifier
 
 
 main = command(Command("scripts.layers", __doc__, add_arguments, act))

@@ -227,3 +227,56 @@ def test_a_mobilenet_of_torchvision_has_rules():
     net = torchvision.models.mobilenet_v2(weights=None, num_classes=6, width_mult=0.25)
     method = RelevanceCAM(classifier_of(net, ["features.18", "features.13"], 6))
     assert method(torch.rand(3, 64, 64), torch.tensor([0, 5])).shape == (2, 4, 4)
+
+
+def positive_products(layer, values, relevance):
+    """R_j = sum_i (x_j w_ij)+ / sum_k (x_k w_ik)+ R_i of a linear layer, product by product."""
+    products = (layer.weight * values).clamp(min=0)  # (out,in)
+    return (products / products.sum(1, keepdim=True) * relevance[:, None]).sum(0)
+
+
+def test_negative_inputs_have_positive_products_too():
+    """Behind batch norm a layer's inputs are negative as well: a negative one with a negative weight contributes."""
+    torch.manual_seed(5)
+    net = nn.Sequential(nn.Conv2d(3, 6, 1), nn.Flatten(), nn.Linear(6, 4), nn.Linear(4, 2)).double()
+    classifier = classifier_of(net, ["0"], 2)
+    classifier.mean, classifier.std = classifier.mean.double(), classifier.std.double()
+    image = torch.tensor([0.2, 0.9, 0.4], dtype=torch.float64).view(3, 1, 1)
+    ((_, relevance, _),) = RelevanceCAM(classifier, contrastive=False).relevance(image, torch.tensor([1]))
+    first = net[0](image[None]).flatten()
+    assert (first < 0).any()
+    assert (first > 0).any()
+    second = net[2](first)
+    start = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    expected = positive_products(net[2], first, positive_products(net[3], second, start))
+    torch.testing.assert_close(relevance.flatten(), expected)
+    assert (expected[first < 0] > 0).any(), "some of it goes to negative inputs"
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        lambda maps: maps.mean((2, 3)),
+        lambda maps: maps.mean(3).mean(2),
+        lambda maps: torch.mean(maps, dim=(2, 3)),
+        lambda maps: nn.functional.avg_pool2d(maps, 4).flatten(1),
+    ],
+)
+def test_a_mean_shares_in_proportion_as_the_pool_does(pool):
+    class Pooled(nn.Module):
+        def __init__(self, pool):
+            super().__init__()
+            torch.manual_seed(1)
+            self.conv, self.fc, self.pool = nn.Conv2d(3, 5, 1), nn.Linear(5, 3), pool
+
+        def forward(self, pixels):
+            return self.fc(self.pool(self.conv(pixels).relu()))
+
+    image, targets = torch.rand(3, 4, 4), torch.tensor([0, 2])
+    layer, fully = ["conv"], {}
+    for name, each in (("module", nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())), ("function", pool)):
+        method = RelevanceCAM(classifier_of(Pooled(each), layer, 3), contrastive=False)
+        ((activations, fully[name], _),) = method.relevance(image, targets)
+    torch.testing.assert_close(fully["function"], fully["module"])
+    shares = fully["function"].sum(1) / activations.clamp(min=0).sum(1)
+    assert shares.std() > 0, "positions get what they contributed"

@@ -7,14 +7,12 @@ from torch import nn
 from eval.networks import imagenet
 from eval.networks.classifier import Classifier
 from eval.networks.described import described
-from eval.networks.stages import layers_by_rule
 from eval.running.build import build_classifier, build_network
 from eval.running.config import load
 
 NAMES = [f"class {i}" for i in range(1000)]
 # The last stage, and the two before it; sides are small where the network allows, so that a forward pass is cheap.
 FAMILIES = {
-    ("torchvision", "vgg11", 64): ["features.19", "features.14", "features.9"],
     ("torchvision", "resnet18", 64): ["layer4", "layer3", "layer2"],
     ("torchvision", "densenet121", 64): ["features.norm5", "features.denseblock3", "features.denseblock2"],
     ("torchvision", "efficientnet_b0", 64): ["features.8", "features.5", "features.3"],
@@ -146,7 +144,7 @@ def test_a_network_without_maps_says_so():
     network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
     made = Classifier(network, [0] * 3, [1] * 3, {}, list("abcd"), side=8)
     with pytest.raises(ValueError, match=r"model.layers.cam=\[NAME\]"):
-        layers_by_rule(made)
+        made.layers_by_rule()
 
 
 def test_a_layer_that_runs_twice_is_not_chosen():
@@ -159,7 +157,7 @@ def test_a_layer_that_runs_twice_is_not_chosen():
             return self.act(self.second(self.act(self.first(pixels)))).mean((2, 3))
 
     made = Classifier(Shared(), [0] * 3, [1] * 3, {}, list("abcd"), side=32)
-    assert layers_by_rule(made)["gpnncam"] == ["second", "first"]
+    assert made.layers_by_rule()["gpnncam"] == ["second", "first"]
 
 
 def test_random_weights_depend_on_the_picture():
@@ -167,3 +165,15 @@ def test_random_weights_depend_on_the_picture():
     with torch.no_grad():
         answer = imagenet.build("vit_b_32", pretrained=False, side=32)(torch.rand(2, 3, 32, 32))
     assert (answer[0] != answer[1]).any()
+
+
+def test_a_network_of_timm_gets_its_test_size_and_says_so():
+    timm = pytest.importorskip("timm", reason="timm is an extra: pip install -e '.[timm]'")
+    assert load(["model=timm", "model.arch=resnet50.tv2_in1k"]).protocol.input.side == 224
+    assert load(["model=timm", "model.arch=vit_small_patch16_224"]).protocol.input.side == 224, "it has no test size"
+    known = described(timm.create_model("resnet18.tv_in1k", pretrained=False))
+    assert (known.side, known.trained) == (224, None)
+    small = timm.create_model("resnet18.a1_in1k", pretrained=False)
+    small.pretrained_cfg = small.pretrained_cfg | {"input_size": (3, 176, 176), "test_input_size": (3, 224, 224)}
+    known = described(small)
+    assert (known.side, known.trained) == (224, 176)

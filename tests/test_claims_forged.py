@@ -12,6 +12,8 @@ from pyarrow import parquet
 from eval.claims import claim, folder
 from eval.claims.checking import twice
 from eval.files.places import ROOT
+from eval.records import observations
+from eval.records.rows import Rows
 from scripts.claim import make, verify
 from tests.claim_cases import (
     AUTHOR,
@@ -351,3 +353,30 @@ def test_a_verdict_lies_beside_the_claim_and_changes_nothing(place, tmp_path, ca
     assert str(tmp_path) not in json.dumps(text)
     assert verify.main([str(copy), "--verdict", "../x"]) == 1
     assert "is no name of a verdict" in capsys.readouterr().err
+
+
+def test_what_measures_observed_is_claimed_and_recomputed(tmp_path, capsys):
+    run = claimable(write_run(tmp_path / "run", "mine", voc_rows(0.7)), "mine")
+    settings = yaml.safe_load((ROOT / "conf/measure/deletion.yaml").read_text())
+    part = {"name": "deletion", "version": 1, "build": settings}
+    beside = observations.folder(run, part, None)
+    observations.describe(beside, part, None, ["curve"], "cpu")
+    lines_ = [{name: row[name] for name in ("key", "label", "x", "y")} for row in voc_rows(0.7)[1:]]
+    with Rows(beside) as out:
+        out.append([line | {"seconds": 0.5, "forwards": 3.0, "curve": [1.0, 0.5, 0.25]} for line in lines_])
+    place = made(run, tmp_path / "claims")
+    status, report = verified(capsys, place)
+    assert (status, report["claims"][0]["verdict"]) == (0, "recomputed"), faults(report)
+    said = claim.load(place).said.scores
+    assert {(each["measure"], each["n"]) for each in said if each["subset"] == "all"} == {
+        ("hit", 220),
+        ("deletion", 219),
+    }
+
+    def steeper(frame):
+        column = next(name for name in frame if name.startswith("measure."))
+        frame[column] = [each and each | {"curve": [1.0, 0.0, 0.0]} for each in frame[column]]
+        return frame
+
+    texts = faults(verified(capsys, resealed(place, tmp_path, rows=steeper))[1])
+    assert any(text.startswith("deletion under paper on all: claim.yaml says value") for text in texts), texts

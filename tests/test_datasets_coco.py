@@ -148,7 +148,7 @@ BAD_COCO = {
     "negative runs": (change("annotations", 0, segmentation={"size": [30, 40], "counts": [-5, 1205]}), "whole numbers"),
     "huge runs": (change("annotations", 0, segmentation={"size": [30, 40], "counts": [10**15]}), "sum to"),
     "packed rubbish": (change("annotations", 0, segmentation={"size": [30, 40], "counts": "\x01"}), "damaged"),
-    "packed too long": (change("annotations", 0, segmentation={"size": [30, 40], "counts": "o" * 8}), "damaged"),
+    "packed too long": (change("annotations", 0, segmentation={"size": [30, 40], "counts": "o" * 9}), "damaged"),
     "packed cut": (change("annotations", 0, segmentation={"size": [30, 40], "counts": "o"}), "end in the middle"),
 }
 

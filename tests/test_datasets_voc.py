@@ -145,10 +145,12 @@ def test_bad_annotations_are_named(devkit, name):
 
 
 def test_a_box_off_by_one_is_clipped(devkit):
-    """Tools that count from 0, or to the width, miss VOC's convention by one."""
+    """Tools that count to the width miss VOC's convention by one; one that begins at 0 needs dataset.first."""
     path = devkit / "VOC2007/Annotations/000001.xml"
     path.write_text(GOOD.replace("<xmin>1<", "<xmin>0<").replace("<xmax>40<", "<xmax>41<"))
-    assert VOC(devkit)[0].boxes.tolist() == [[0, 0, 10, 20], [4, 5, 40, 30]]
+    assert VOC(devkit, first=1)[0].boxes.tolist() == [[0, 0, 10, 20], [4, 5, 40, 30]]
+    with pytest.raises(ValueError, match="<xmin> is 0"):
+        VOC(devkit)[0]
 
 
 def test_a_picture_of_another_size_is_an_error(devkit):

@@ -34,7 +34,7 @@ def picture(seed=0):
 
 
 def test_layers_lie_at_strides_32_16_and_8(classifier):
-    shapes = [classifier.observed().returned[name] for name in classifier.layers["gpnncam"]]
+    shapes = [classifier.reading.observed().returned[name] for name in classifier.layers["gpnncam"]]
     assert [shape[1:] for shape in shapes] == [(1280, 7, 7), (112, 14, 14), (40, 28, 28)]
     assert classifier.normalisation == {"mean": [0.5] * 3, "std": [0.5] * 3}
     assert classifier.outputs[0] == list(range(151, 269))

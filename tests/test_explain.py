@@ -14,7 +14,7 @@ from eval.running.config import load
 from eval.running.job import evaluate_job
 from scripts.explain.__main__ import main as explain
 from scripts.explain.answer import photograph
-from scripts.explain.network import meaning
+from scripts.explain.network import meaning, names_in
 from scripts.layers import main as layers
 
 
@@ -217,3 +217,39 @@ def test_a_methods_own_smoothing_decides_its_point_as_in_a_run():
         points.append((answer["x"], answer["y"]))
     assert points[0] == (5, 5)
     assert min(points[1]) > 20
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cat\ndog\nb\xc3\xa9b\xc3\xa9\n",
+        b"\xef\xbb\xbfcat\r\ndog\r\n\r\nb\xc3\xa9b\xc3\xa9\r\n",
+        "cat\ndog\nbébé\n".encode("utf-16"),
+        b"0 cat\n1 dog\n2 b\xc3\xa9b\xc3\xa9\n",
+        b"0: cat\n1: dog\n2: b\xc3\xa9b\xc3\xa9\n",
+        b'["cat", "dog", "b\\u00e9b\\u00e9"]',
+        b'{"0": "cat", "1": "dog", "2": "b\\u00e9b\\u00e9"}',
+        b'{"model_type": "vit", "id2label": {"0": "cat", "2": "b\\u00e9b\\u00e9", "1": "dog"}}',
+    ],
+)
+def test_names_of_classes_in_every_usual_file(tmp_path, data):
+    (tmp_path / "classes").write_bytes(data)
+    assert names_in(tmp_path / "classes") == ["cat", "dog", "bébé"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"cat\nb\xe9b\xe9\n", "is no UTF-8"),
+        ("cat\ndog\n".encode("utf-16-le"), "zero bytes"),
+        (b"\n \n", "names no class"),
+        (b'{"0": "cat", "2": "dog"}', "does not number its classes 0, 1, 2"),
+        (b'[["cat"]]', "no list of class names"),
+        (b'["cat"', "no readable JSON"),
+    ],
+)
+def test_files_of_names_that_cannot_be_read_are_named(tmp_path, data, said):
+    (tmp_path / "classes").write_bytes(data)
+    with pytest.raises(ValueError, match=said) as raised:
+        names_in(tmp_path / "classes")
+    assert "classes" in str(raised.value)

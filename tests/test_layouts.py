@@ -10,8 +10,8 @@ from baselines.eigen_cam import EigenCAM
 from baselines.score_cam import ScoreCAM
 from baselines.taps import activations_and_gradients
 from eval.networks.classifier import Classifier
-from eval.networks.layouts import FIRST, LAST, Layout, decide, declared, token_grid
 from gpnncam.cam import GPNNCAM
+from gpnncam.layouts import FIRST, LAST, Layout, decide, declared, token_grid
 
 SIDE, CELL = 56, 8
 LAYOUTS = {"first": 0, "last": 0, "tokens": 1, "registers": 5}
@@ -141,10 +141,19 @@ def test_two_readings_are_refused_with_the_setting():
     assert said.layout("layer") == LAST
 
 
+class Turned(nn.Module):
+    def forward(self, pixels):
+        return pixels.transpose(2, 3)  # columns of patches, one by one
+
+
 def test_unknown_tokens_are_refused_with_the_setting_and_wrong_ones_named():
     network = Planted("tokens")
-    with pytest.raises(ValueError, match=r"\(1, 50, 3\), not feature maps.*layouts.features.tokens.prefix=1"):
-        CAM(Classifier(network, [0] * 3, [1] * 3, {"cam": ["features"]}, list("abc"), side=SIDE))
+    shown = Classifier(network, [0] * 3, [1] * 3, {"cam": ["features"]}, list("abc"), side=SIDE)
+    assert shown.layout("features") == Layout("tokens", 1), "a patch that changes moves its token"
+    assert shown.images_seen == 0
+    turned = nn.Sequential(Turned(), network)
+    with pytest.raises(ValueError, match=r"\(1, 50, 3\), not feature maps.*layouts.1.features.tokens.prefix=1"):
+        CAM(Classifier(turned, [0] * 3, [1] * 3, {"cam": ["1.features"]}, list("abc"), side=SIDE))
     wrong = {"features": {"tokens": {"prefix": 0}}}
     made = Classifier(network, [0] * 3, [1] * 3, {"cam": ["features"]}, list("abc"), side=SIDE, layouts=wrong)
     with pytest.raises(ValueError, match="50 tokens, 0 of them before the patches, are no grid"):

@@ -14,15 +14,26 @@ from eval.claims.groups import letters, ranks, separation
 from eval.tables.statistics import LEVEL, paired_test
 from scripts.leaderboard.__main__ import main as leaderboard
 from tests.browser import CHROMIUM, Browser
-from tests.claim_cases import AUTHOR, VOC, claimable, copied, made, resealed, voc_claim
+from tests.claim_cases import AUTHOR, VOC, claimable, copied, few_known, made, resealed, voc_claim
 from tests.synthetic_runs import rows, write_run
+
+
+def ordered(*arguments, **more) -> list[dict]:
+    """`synthetic_runs.rows`, covering no less with more of the map."""
+    covers = ("cover5", "cover10", "cover20")
+    lines = rows(*arguments, **more)
+    for line in lines:
+        if line["cover5"] is not None:
+            line |= dict(zip(covers, sorted(line[name] for name in covers), strict=True))
+    return lines
+
 
 NASTY = '<script>window.hurt = 1</script>"><b>'
 
 
 def small(root, method, accuracy, seed, more=AUTHOR, **settings):
     """A claim about a data set of 120 pictures that nobody knows."""
-    run = claimable(write_run(root / f"{method}{seed}", method, rows(120, accuracy, seed), **settings), method)
+    run = claimable(write_run(root / f"{method}{seed}", method, ordered(120, accuracy, seed), **settings), method)
     info = json.loads((run / "run.json").read_text())
     info["identity"]["dataset"]["build"] = {"_target_": "eval.datasets.folder.folder"}
     (run / "run.json").write_text(json.dumps(info))
@@ -92,7 +103,7 @@ def test_a_line_says_place_group_interval_cost_and_what_was_looked_at(site, clai
     lines = lines_of((site / "index.html").read_text())["Pascal VOC2007 · VGG16 · protocol paper · all pairs"]
     assert "BEST" in lines[0]
     first, gradcam, alike = (next(line for line in lines if name in line) for name in ("BEST", "GradCAM", "ALIKE"))
-    for words in ("same", "12 tried", "rerun 50 of 120", "somebody", "paper: 0.99", "2.0"):
+    for words in ("same", "12 tried", "rerun 50 of 120", "somebody", "paper: 0.99", "4.2"):
         assert words in first
     assert re.search(r"\s1\s+a\s", first)
     places = re.search(r"\s(\d)–(\d)\s", gradcam)
@@ -100,6 +111,17 @@ def test_a_line_says_place_group_interval_cost_and_what_was_looked_at(site, clai
     assert "not checked by others" in gradcam
     score = claim.load(claims["gradcam"]).said.scores[0]
     assert f"{score['low']:.4f}–{score['high']:.4f}" in gradcam
+
+
+def test_a_difference_whose_interval_holds_0_is_not_bold(site):
+    bold = re.findall(r"<td><b>([+−][\d.]+)</b><small>(.*?)</small>", (site / "index.html").read_text())
+    plain = re.findall(r"<td>([+−][\d.]+)<small>(.*?)</small>", (site / "index.html").read_text())
+    assert bold
+    assert plain
+    for found, same in ((bold, True), (plain, False)):
+        for _, between in found:
+            low, high = between.split(" … ")
+            assert (low[0] == high[0]) == same
 
 
 def test_rows_of_other_pictures_or_protocols_have_tables_of_their_own(claims, tmp_path):
@@ -111,7 +133,7 @@ def test_rows_of_other_pictures_or_protocols_have_tables_of_their_own(claims, tm
 
 
 def test_a_method_without_a_network_stands_on_every_board_of_its_pairs(claims, tmp_path):
-    run = claimable(write_run(tmp_path, "blind", rows(120, 0.3, 9, blind=True), model=None), "blind")
+    run = claimable(write_run(tmp_path, "blind", ordered(120, 0.3, 9, blind=True), model=None), "blind")
     info = json.loads((run / "run.json").read_text())
     info["identity"]["dataset"]["build"] = {"_target_": "eval.datasets.folder.folder"}
     (run / "run.json").write_text(json.dumps(info))
@@ -172,7 +194,7 @@ def test_a_separation_is_that_of_resampled_pictures(by_class):
         width = test.high - test.low
         assert found.low[one, other] == pytest.approx(test.low, abs=0.04 * width)
         assert found.high[one, other] == pytest.approx(test.high, abs=0.04 * width)
-        assert found.p[one, other] == pytest.approx(test.exchange, abs=0.02)
+        assert found.p[one, other] == pytest.approx(test.exchange, abs=0.06)
         inside = found.low[one, other] <= 0 <= found.high[one, other]
         assert inside == (found.p[one, other] >= 1 - LEVEL)
 
@@ -199,7 +221,8 @@ def test_letters_and_places():
 
 
 def test_pairs_of_known_sets_are_compared_by_verify_not_here(tmp_path):
-    place = voc_claim(tmp_path)
+    with few_known():
+        place = voc_claim(tmp_path)
     assert claim.load(place).who["dataset"]["build"] == VOC
     assert leaderboard([str(place), "--out", str(tmp_path / "site")]) == 0
 

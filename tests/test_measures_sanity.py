@@ -8,12 +8,14 @@ import pytest
 import torch
 from scipy import stats
 from skimage.metrics import structural_similarity
+from torch import nn
 
 from eval.game.pointing import upscale
 from eval.measures.randomisation import Randomisation, blocks_of, redrawn, stages_of, swapped
 from eval.measures.similarity import outlines, spearman, ssim
 from eval.measures.stability import MaxSensitivity, Stability
 from eval.networks import demo
+from eval.networks.classifier import Classifier
 from eval.running.config import load
 from eval.running.job import evaluate_job
 from tests.measure_cases import cases, heat, picture
@@ -192,3 +194,30 @@ def test_methods_that_read_no_pixels_have_none_of_these():
         (row,) = measure.observe(cases([heat(0)]))
         assert set(row.values()) == {None}
         assert np.isnan(value(measure, [row | {"x": 0.0, "y": 0.0}])).all()
+
+
+def test_a_transformers_class_token_and_table_of_positions_are_drawn_in_the_last_stage():
+    class Vit(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patch, self.token = nn.Conv2d(3, 8, 8, 8), nn.Parameter(torch.ones(1, 1, 8))
+            self.table = nn.Parameter(torch.ones(1, 10, 8))
+            self.blocks, self.head = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8)), nn.Linear(8, 2)
+
+        def forward(self, pixels):
+            tokens = self.patch(pixels).flatten(2).transpose(1, 2)
+            tokens = torch.cat([self.token.expand(len(tokens), -1, -1), tokens], 1) + self.table
+            return self.head(self.blocks(tokens).mean(1))
+
+    made = Classifier(Vit(), [0] * 3, [1] * 3, {}, ["a", "b"], side=24)
+    stages = Randomisation(most=3, seed=1)._stages(made)
+    drawn = [set(values) for _, values in stages]
+    assert {"token", "table"} <= drawn[-1]
+    assert not any({"token", "table"} & names for names in drawn[:-1])
+    assert set.union(*drawn) == set(dict(made.network.named_parameters()))
+    for name in ("token", "table"):
+        values = stages[-1][1][name]
+        assert 0 < values.abs().max() <= 0.02
+        assert values.std() > 0
+    chosen = Randomisation(blocks=["head"])._stages(made)
+    assert set(chosen[0][1]) == {"head.weight", "head.bias"}, "blocks that are named are all that is drawn"

@@ -165,8 +165,9 @@ def test_a_network_of_one_size_is_refused_before_the_first_picture():
             return self.body(pixels)
 
     fixed = wrap(Fixed(), layers=["body.2", "body.1", "body.0"], side=SIDE)
-    with pytest.raises(ValueError, match="takes no picture of 48 x 48 pixels: wrong size"):
-        MultiscaleCAM(fixed, [48, 64])
+    for sides, refused in (([48, 64], 48), ([SIDE, 64], 64)):
+        with pytest.raises(ValueError, match=f"takes no picture of {refused} x {refused} pixels: wrong size"):
+            MultiscaleCAM(fixed, sides)
 
 
 def test_a_network_that_is_sure_of_its_answer_has_its_map_all_the_same():

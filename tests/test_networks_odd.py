@@ -13,7 +13,6 @@ from baselines.relevance_cam import RelevanceCAM
 from baselines.rise import RISE
 from baselines.score_cam import ScoreCAM
 from eval.networks.classifier import Classifier
-from eval.networks.stages import layers_by_rule
 from gpnncam.cam import GPNNCAM
 
 TARGETS = torch.tensor([0, 1])
@@ -88,7 +87,7 @@ def test_torchscript_runs_without_its_layers_and_says_why_they_cannot_be_read(ki
     with pytest.raises(ValueError, match="'3' is TorchScript, whose layers cannot be read"):
         CAM(classifier(made))
     with pytest.raises(ValueError, match="TorchScript, whose layers cannot be read"):
-        layers_by_rule(classifier(made, None))
+        classifier(made, None).layers_by_rule()
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -106,7 +105,7 @@ def test_a_compiled_network_is_read_as_it_was_written():
 
 def test_a_wrapped_network_keeps_its_rule():
     made = classifier(nn.DataParallel(network()), None)
-    assert layers_by_rule(made)["cam"] == ["module.3"]
+    assert made.layers_by_rule()["cam"] == ["module.3"]
 
 
 @pytest.mark.parametrize("activation", [nn.GELU(), nn.LayerNorm(8), nn.SiLU()])

@@ -98,6 +98,7 @@ READ = {
     "TIFF, 16 bits, white is zero": tiff(of(RAMP, 65535), 0),
     "TIFF, 16 bits colour": tiff(of(COLOUR, 65535), 2),
     "TIFF, 16 bits colour, other order": tiff(of(COLOUR, 65535), 2, order=">"),
+    "TIFF, Lab": tiff(EIGHT, 8),
     "TIFF, RGBA": tiff(HALF, 2, (2,)),
     "TIFF, one bit": saved(Image.fromarray(EIGHT).convert("1"), "TIFF"),
     **{f"EXIF {tag}": saved(Image.fromarray(EIGHT), "PNG", exif=exif(tag)) for tag in range(1, 9)},
@@ -120,7 +121,6 @@ REFUSED = {
     "four bands": (tiff(HALF, 2, (0,)), "has 4 bands"),
     "RGBA and a band": (tiff(np.concatenate([HALF, EIGHT[..., :1]], 2), 2, (2, 0)), "has 5 bands"),
     "grey and a band": (tiff(HALF[..., :2], 1, (0,)), "has 2 bands"),
-    "Lab": (tiff(EIGHT, 8), "holds LAB values"),
 }  # fmt: skip
 
 

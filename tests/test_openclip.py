@@ -6,7 +6,6 @@ import torch
 from baselines.attention_maps import AttentionRollout, GradientRollout, LeGrad
 from baselines.cam import CAM
 from eval.networks.classifier import Classifier
-from eval.networks.stages import layers_by_rule
 from eval.running.build import _asked
 from gpnncam.cam import GPNNCAM
 
@@ -30,7 +29,7 @@ def prompted(prompt="a photo of a {}", names=NAMES):
 
 def classifier():
     made = Classifier(prompted(), [0.5] * 3, [0.25] * 3, {}, NAMES, side=32)
-    made.layers |= layers_by_rule(made)
+    made.layers |= made.layers_by_rule()
     return made
 
 

@@ -46,9 +46,7 @@ def test_every_part_counts_its_own_pairs(written, capsys):
         "paper, objects of 20% to 100% of the picture": ours["area"] > 0.2,
     }
     for title, at in kept.items():
-        line = next(
-            line for line in parts[f"Against gradcam: {title}"].splitlines() if "GPNN-CAM" in line or "gpnncam" in line
-        )
+        line = next(line for line in parts[f"Against gradcam: {title}"].splitlines() if "GPNNCAM" in line)
         cells = [cell.strip() for cell in line.split("|")]
         assert cells[5] == str(at.sum()), title
         change = 100 * (ours["inside"][at].mean() - theirs["inside"][at].mean())

@@ -147,7 +147,7 @@ def test_a_mask_one_row_over_the_limit_takes_no_memory(tmp_path):
 
 
 def test_packed_run_lengths_hold_at_most_eight_characters_a_number(tmp_path):
-    for packed, said in (("o" * 8, "are damaged"), ("o" * 7, "end in the middle")):
+    for packed, said in (("o" * 9, "are damaged"), ("o" * 8, "end in the middle")):
         outline = [entry(1, (4, 4, 16, 16), segmentation={"size": [40, 60], "counts": packed})]
         with pytest.raises(ValueError, match=f"annotation 1: the mask's packed run lengths {said}"):
             list(pairs(coco(tmp_path, outline, region="masks")[0]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 from eval.claims import folder, rows_file, statement
 from eval.claims.folder import Folder
 from eval.claims.statement import Statement
-from eval.files.parsed import once, shown
+from eval.files.parsed import parsed_json, shown
 from eval.files.places import CONF
 from eval.records import runs
 from eval.records.batch import Batch
@@ -56,11 +56,8 @@ def load(place: Path) -> Claim:
 
 def read_info(text: bytes, path: Path) -> dict:
     """A claim's run.json: that of a run, of plain printable values alone."""
-    try:
-        info = json.loads(text, object_pairs_hook=once, parse_constant=_no_number)
-        _printable(info, 0)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"run.json: {error}") from None
+    info = parsed_json(text, "run.json")
+    _plain(info)
     info = runs.checked(info, path)
     known = {"schema", *runs.KINDS, *MORE}
     if info.keys() != known or not all(isinstance(info[name], kind) for name, kind in MORE.items()):
@@ -84,22 +81,14 @@ def read_info(text: bytes, path: Path) -> dict:
     return info
 
 
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number of JSON")
-
-
-def _printable(value: Any, depth: int) -> None:
-    if depth > 30:
-        raise ValueError("it is nested too deeply")
+def _plain(value: Any) -> None:
+    """ValueError for texts that no terminal should print and numbers that are not finite, at any depth."""
     if isinstance(value, str) and not value.isprintable():
-        raise ValueError(f"{value[:80]!a} holds what no terminal should print")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _printable(key, depth + 1)
-            _printable(inner, depth + 1)
-    if isinstance(value, list):
-        for inner in value:
-            _printable(inner, depth + 1)
+        raise ValueError(f"run.json has {value[:80]!a}, which no terminal should print")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"run.json has the number {value}")
+    for inner in [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _plain(inner)
 
 
 def targets(settings: Any) -> list[str]:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -102,7 +103,9 @@ def _config(config: dict, who: dict) -> dict:
         "model": None,
     }
     if config.get("method", {}).get("name") != who["method"]["name"]:  # a companion of the config's method
-        own = next((o for o in (config.get("companions") or {}).values() if o["name"] == who["method"]["name"]), {})
+        own: dict = next(
+            (o for o in (config.get("companions") or {}).values() if o["name"] == who["method"]["name"]), {}
+        )
         kept["method"] |= {name: own.get(name) for name in OF_METHOD if name in own}
     if who["model"]:
         used = (model.get("variants") or {}).get(model.get("variant"), {}) | model
@@ -124,13 +127,12 @@ def _code(who: dict, said: Statement, sources: Sequence[Path]) -> tuple[tuple[st
         for part in ("dataset", "model", "method")
         for name, digest in (who[part] or {}).get("code", {}).items()
     }
-    own = {name: digest for name, digest in digests.items() if not str(digest).startswith("version ")}
-    packages = {name: digest for name, digest in own.items() if " " in str(digest)}
-    if own and packages.keys() == own.keys():
-        return ("requirement", ", ".join(sorted({text.replace(" ", "==") for text in packages.values()}))), {}
-    files = {f"{folder.CODE}/{path}": text for name, digest in own.items() if name not in packages
-             for path, text in [source(name, digest, sources)]}  # fmt: skip
-    return ("file", ""), files
+    modules = {name: digest for name, digest in digests.items() if re.fullmatch("[0-9a-f]{16}", str(digest))}
+    if modules:
+        found = (source(name, digest, sources) for name, digest in sorted(modules.items()))
+        return ("file", ""), {f"{folder.CODE}/{path}": text for path, text in found}
+    packages = {str(each) for each in digests.values() if " " in str(each) and not str(each).startswith("version ")}
+    return ("requirement", ", ".join(sorted(each.replace(" ", "==") for each in packages))), {}
 
 
 def source(module: str, digest: str, places: Sequence[Path]) -> tuple[str, bytes]:

@@ -49,13 +49,16 @@ def drawn(read: Claim, count: int | None, at_hand: Collection[str] | None = None
 
 def foreign(read: Claim) -> list[str]:
     """What in a claim's config leads out of this suite: callables, modules, files and addresses."""
-    known, usual = claim.of_this_suite(), set(map(str, _leaves(_conf())))
-    found = []
-    for value in map(str, _leaves([read.run.info["config"].get(part) for part in ("dataset", "model", "method")])):
-        module = bool(DOTTED.fullmatch(value)) and importlib.util.find_spec(value.partition(".")[0]) is not None
-        if value not in known and value not in usual and (module or re.search(r"[/\\:~$]", value)):
-            found.append(value)
-    return sorted(set(found))
+    config = [read.run.info["config"].get(part) for part in ("dataset", "model", "method")]
+    known = claim.of_this_suite() | set(map(str, _leaves(_conf())))
+    brought = {name.partition("/")[0].removesuffix(".py") for name in read.folder.code}
+    found = set(claim.targets(config)) - claim.of_this_suite()
+    for value in set(map(str, _leaves(config))) - known:
+        top = value.partition(".")[0]
+        code = bool(DOTTED.fullmatch(value)) and (top in brought or importlib.util.find_spec(top) is not None)
+        if code or re.search(r"[/\\:~$]", value):
+            found.add(value)
+    return sorted(found)
 
 
 def _leaves(settings: Any) -> list:
@@ -78,7 +81,7 @@ def trusted(read: Claim, wish: Wish, say: Any) -> list[str]:
     """Why the claim's code may not run; empty: it may. Place and digest of all that is none of this suite are said
     before any of it is imported."""
     out = foreign(read)
-    if not out:
+    if not out and not read.folder.code:
         return []
     for name, text in sorted(read.folder.code.items()):
         place, digest = read.folder.place / CODE / name, hashlib.sha256(text).hexdigest()
@@ -142,7 +145,7 @@ def rerun(read: Claim, report: Report, wish: Wish, say: Any = print) -> None:
         report.add("rerun", NOTE, refused[0])
         return
     if read.folder.code:
-        sys.path.insert(0, str(read.folder.place / CODE))
+        sys.path.append(str(read.folder.place / CODE))  # last: it takes the place of no other module
     try:
         _evaluate(read, report, wish)
     except (ValueError, OSError, LookupError, RuntimeError, ImportError) as error:
@@ -199,7 +202,7 @@ def _compare_identities(claimed: dict, ours: dict, report: Report) -> None:
 
 
 # Parts of an identity that another machine may have otherwise: points tell whether that counts.
-MACHINE = ("device", "versions", "libraries")
+MACHINE = ("device", "libraries")
 
 
 def _flat(settings: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from eval.claims.claim import Claim
 from eval.claims.folder import VERDICTS
-from eval.files.parsed import once, shown
+from eval.files.parsed import parsed_json, shown
 
 KINDS: dict[str, Any] = {"by": str, "date": str, "commit": str | None, "changed": bool, "machine": str,
                          "claim": str, "holds": bool, "verdict": str, "steps": dict}  # fmt: skip
@@ -26,10 +25,7 @@ def verdicts(claim: Claim) -> list[dict]:
 
 
 def _read(text: bytes, name: str) -> dict:
-    try:
-        content = json.loads(text, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} is no verdict: {str(error)[:200]}") from None
+    content = parsed_json(text, name)
     if not isinstance(content, dict) or content.keys() != KINDS.keys():
         raise ValueError(f"{name} is no verdict")
     for field, kind in KINDS.items():

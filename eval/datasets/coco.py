@@ -73,7 +73,7 @@ class Coco:
     def remarks(self) -> list[str]:
         """Lines about how the files are read."""
         lines = []
-        if self.chosen:
+        if self.chosen and any(self.objects):
             why = "annotations have outlines or masks" if self.region == "masks" else "no annotation has an outline"
             lines.append(f"the regions are {self.region}, as {why}; dataset.region=masks|boxes chooses")
         lines += remarks.empty_remark(self.images, self.objects, self.classes)

@@ -75,7 +75,7 @@ def area_remark(images: Images, objects: Objects) -> list[str]:
     off, stated = [], 0
     for image, those in zip(images, objects, strict=True):
         for _, entry in those:
-            covered = _covered(entry, image)
+            covered = None if _is_crowd(entry) else _covered(entry, image)  # COCO's own crowds state rough areas
             if covered is None:
                 continue
             stated += 1

@@ -75,7 +75,7 @@ def _all(image: Image.Image, number: int, usual: int) -> tuple[int, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def deep_values(image: Image.Image, again: Callable[[], Image.Image]) -> np.ndarray | None:
+def deep_values(image: Any, again: Callable[[], Any]) -> np.ndarray | None:
     """Loads a picture. (H,W,C) of its colours where they have more than 8 bits, None else.
 
     again: opens the file once more. Of 16-bit colours Pillow keeps the upper halves; the lower come from a second
@@ -109,7 +109,7 @@ def is_deep(image: Image.Image) -> bool:
     return image.mode[:1] == "I" or ";16" in _rawmode(image)
 
 
-def _rawmode(image: Image.Image) -> str:
+def _rawmode(image: Any) -> str:
     args = image.tile[0].args if getattr(image, "tile", None) else ""
     raw = args[0] if isinstance(args, tuple) and args else args
     return raw if isinstance(raw, str) else ""

@@ -137,7 +137,7 @@ class Annotation:
         return [
             f"{self.place(number)}: <{CORNERS[box.index(0)]}> is 0"
             for number, (_, box, _) in enumerate(self.objects, 1)
-            if 0 in box[:2] and any(box)
+            if 0 in box[:2] and max(box) > boxes.SHARE
         ]
 
     def empty(self, first: int | None) -> list[int]:

@@ -36,13 +36,17 @@ def read_json(path: Path) -> Any:
     ValueError names the file: no JSON, deeper than annotations are, or an object with one key twice, whose first value
     would be lost.
     """
+    return parsed_json(path.read_bytes(), path)
+
+
+def parsed_json(content: bytes, origin: object) -> Any:
+    """The same of a file's bytes; `origin` is what a ValueError names."""
     try:
-        content = path.read_bytes()
         if _brackets(content) > DEEPEST and _depth(content) > DEEPEST:
             raise ValueError(f"more than {DEEPEST} levels")
         return json.loads(content, object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is no readable JSON: {error}") from error
+        raise ValueError(f"{origin} is no readable JSON: {error}") from error
 
 
 def _brackets(content: bytes) -> int:

@@ -51,6 +51,11 @@ def probabilities(output: Tensor, chosen: Sequence[int], kind: str) -> Tensor:
     """
     score = logit(output, chosen)
     if check_kind(kind) == "softmax":
+        if output.shape[1] == 1 or (output.shape[1] == 2 and output.any() and (output[:, 0] == -output[:, 1]).all()):
+            raise ValueError(
+                "a softmax over one output is 1 whatever the picture, and z and -z are one logit, whose probability is "
+                "a sigmoid: measure.NAME.probability=sigmoid"
+            )
         return (score - output.flatten(1).logsumexp(1)).exp().clamp(max=1)
     return torch.sigmoid(score - math.log(output[0, 0].numel()))
 

@@ -39,6 +39,13 @@ def _layers(module: nn.Module) -> int:
     return sum(any(True for _ in each.parameters(recurse=False)) for each in module.modules())
 
 
+def loose_of(network: nn.Module) -> list[str]:
+    """Names of the parameters that belong to no block: a transformer's class token and table of positions, which stand
+    at its input."""
+    blocks = tuple(f"{name}." for name in blocks_of(network))
+    return [name for name, _ in network.named_parameters() if not name.startswith(blocks)]
+
+
 def stages_of(network: nn.Module, most: int) -> list[list[str]]:
     """The blocks in at most `most` groups of neighbours, output first: those that each stage redraws."""
     blocks = blocks_of(network)[::-1]
@@ -63,13 +70,17 @@ def redrawn(network: nn.Module, block: str, generator: torch.Generator, deviatio
             elif normalises and own in ("weight", "running_var"):
                 fresh.fill_(1)
             elif isinstance(value, nn.Parameter) and own != "bias" and not normalises:
-                draw = torch.empty(value.shape)
-                nn.init.trunc_normal_(draw, 0, deviation, -2 * deviation, 2 * deviation, generator=generator)
-                fresh = draw.to(value)
+                fresh = _drawn(value, generator, deviation)
             elif not isinstance(value, nn.Parameter) and not normalises:
                 fresh = value.clone()  # a table of positions, a constant: nothing that was learned
             made[f"{name}.{own}" if name else own] = fresh
     return made
+
+
+def _drawn(value: Tensor, generator: torch.Generator, deviation: float) -> Tensor:
+    draw = torch.empty(value.shape)
+    nn.init.trunc_normal_(draw, 0, deviation, -2 * deviation, 2 * deviation, generator=generator)
+    return draw.to(value)
 
 
 @contextmanager
@@ -136,7 +147,7 @@ class Randomisation:
     """
 
     name = "randomisation"
-    version = 1
+    version = 2
     fields = ("stages", "spearman", "ssim", "hog")
     scores = (
         _score("randomisation", "spearman", "mean absolute rank correlation", absolute=True),
@@ -210,5 +221,9 @@ class Randomisation:
                 for block in stage:
                     values |= redrawn(classifier.network, block, generator, self.deviation)
                 drawn.append((" ".join(stage), values))
+            if not self.blocks:  # they stand at the input, so the last stage draws them
+                tensors = dict(classifier.network.named_parameters())
+                for name in loose_of(classifier.network):
+                    drawn[-1][1][name] = _drawn(tensors[name], generator, self.deviation)
             self._drawn = classifier, drawn
         return self._drawn[1]

@@ -9,12 +9,14 @@ IMAGENET = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 @dataclass(frozen=True)
 class Description:
-    """library: who says so. mean, std: per channel, RGB, on the [0,1] scale. side: of the input, None: any."""
+    """library: who says so. mean, std: per channel, RGB, on the [0,1] scale. side: of the input, None: any. trained: of
+    the pictures of its training, where the library tests it with larger ones."""
 
     library: str
     mean: list[float]
     std: list[float]
     side: int | None = None
+    trained: int | None = None
 
 
 def described(network: nn.Module) -> Description | None:
@@ -30,7 +32,8 @@ def described(network: nn.Module) -> Description | None:
         return Description("torchvision", *IMAGENET, 299 if type(network).__name__ == "Inception3" else None)
     card = getattr(network, "pretrained_cfg", None)
     if module.startswith("timm.") and isinstance(card, dict) and card.get("mean"):
-        return Description("timm", [*card["mean"]], [*card["std"]], card["input_size"][1])
+        trained, tested = card["input_size"][1], (card.get("test_input_size") or card["input_size"])[1]
+        return Description("timm", [*card["mean"]], [*card["std"]], tested, trained if trained != tested else None)
     return None
 
 

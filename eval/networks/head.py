@@ -38,13 +38,13 @@ def with_head(network: nn.Module, head: str | Path, side: int) -> tuple[nn.Modul
         raise ValueError(f"{path}: its metadata name {count} classes, its bias has shape {tuple(state['bias'].shape)}")
     name = last_layer(network, side)
     old = network.get_submodule(name)
-    width = old.weight.shape[1]  # type: ignore[union-attr, index]
+    width = int(old.weight.shape[1])  # type: ignore[union-attr, index, arg-type]
     if state["weight"].shape[1] != width:
         raise ValueError(f"{path} reads {state['weight'].shape[1]} features, this network's last layer {width}")
     if isinstance(old, nn.Linear):
         new: nn.Module = nn.Linear(width, count)
     else:
-        new = nn.Conv2d(width, count, 1)  # type: ignore[arg-type]
+        new = nn.Conv2d(width, count, 1)
         state["weight"] = state["weight"][:, :, None, None]
     network.set_submodule(name, fill(new, state, path))
     return network.eval(), classes

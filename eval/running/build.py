@@ -11,10 +11,8 @@ from omegaconf import DictConfig
 from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
 from eval.networks.described import described
-from eval.networks.examine import examine, output_count
 from eval.networks.head import fits, with_head
 from eval.networks.memory import keep_memory
-from eval.networks.stages import RULE, layers_by_rule
 from eval.running.config import callable_of, instantiate
 from eval.running.identity import network_settings, plain
 from eval.running.settings import device_of
@@ -52,7 +50,7 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
         if mean is None or std is None:
             raise ValueError(
                 "neither torchvision nor timm made this network, so nobody knows how its pixels are normalised: "
-                "model.mean=[R,G,B] model.std=[R,G,B], on the [0,1] scale"
+                "model.mean=[R,G,B] model.std=[R,G,B], on the [0,1] scale (one number each for grey pictures)"
             )
         layers = plain(settings.get("layers")) or {}
         classifier = Classifier(
@@ -66,16 +64,17 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
             side=side,
             layouts=plain(cfg.model.get("layouts")),
         )
-        blank = classifier.normalise(torch.zeros(1, 3, side, side, device=device))
-        count = output_count(classifier.network, blank)
+        count = classifier.adapt(cfg.model.get("outputs"))
         if classes is not None:
             classifier.outputs = outputs(classes, cfg.model.class_map, count)
-            examine(classifier, side, side)
+            classifier.examine()
         if not layers or None in layers.values():
             classifier.notes.append(_fill_layers(classifier, layers))
         if known and not settings.get("mean"):
             normalised = f"mean {', '.join(map(str, mean))}, deviation {', '.join(map(str, std))}"
-            classifier.notes.append(f"pixels as {known.library} says: {normalised}; input {side} x {side}")
+            size = f"trained on {known.trained}, tested with {known.side}" if known.trained else ""
+            size = f"{side} x {side}{f' ({known.library}: {size})' if size else ''}"
+            classifier.notes.append(f"pixels as {known.library} says: {normalised}; input {size}")
     except ValueError as error:
         raise ValueError(f"model={cfg.model.name}: {error}") from error
     return classifier
@@ -85,11 +84,11 @@ def _fill_layers(classifier: Classifier, given: dict[str, Any]) -> str:
     """Give the uses without layers those of the rule; a sentence about it. Where the rule finds none, methods that read
     layers say so, and the others run."""
     try:
-        chosen = layers_by_rule(classifier)
+        chosen = classifier.layers_by_rule()
     except ValueError as error:
         return str(error)
     classifier.layers |= {use: names for use, names in chosen.items() if given.get(use) is None}
-    return f"layers by the rule ({RULE}): " + "; ".join(
+    return "layers by the rule (deep to shallow): " + "; ".join(
         f"{use} {', '.join(classifier.layers[use])}" for use in ("cam", "gpnncam")
     )
 

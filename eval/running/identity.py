@@ -97,6 +97,8 @@ def _network(cfg: DictConfig, classifier: Classifier, layers: dict[str, list[str
         **classifier.normalisation,
         "layers": layers,
     } | _part(network["build"], "model.build", notes)
+    if cfg.model.get("outputs") is not None:
+        part["answers"] = str(cfg.model.outputs)
     if classifier.declared:
         part["layouts"] = {name: str(layout) for name, layout in sorted(classifier.declared.items())}
     if not classifier.network.state_dict():

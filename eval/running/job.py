@@ -227,7 +227,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
 def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
     """The classifier of the config, or the one that the job before built alike."""
     settings = [plain(network_settings(cfg)), cfg.model.class_map, list(classes), cfg.device, cfg.protocol.input.side,
-                plain(cfg.model.get("layouts")), cfg.model.get("head")]  # fmt: skip
+                plain(cfg.model.get("layouts")), cfg.model.get("head"), cfg.model.get("outputs")]  # fmt: skip
 
     def make() -> Classifier:
         classifier = build.build_classifier(cfg, classes)

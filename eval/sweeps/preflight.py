@@ -78,7 +78,7 @@ def _job(name: str, cfg: DictConfig, tried: Tried) -> Job:
         problems[-1] += f"; several data sets have a root each here: roots.{cfg.dataset.name}=DIR"
     if not cfg.method.blind:
         settings = tried(problems, "model", [cfg.model, cfg.dataset.domain], lambda: network_settings(cfg))
-        key = [settings, cfg.model.class_map, cfg.model.get("head"), cfg.dataset.build]
+        key = [settings, *(cfg.model.get(name) for name in ("class_map", "head", "outputs")), cfg.dataset.build]
         if settings and prepared:
             classifier = tried(problems, "network", key, lambda: prepare_classifier(cfg, prepared[0].classes))
         elif settings:

@@ -59,15 +59,20 @@ def effects(
     """
     top_k, plain = changes.top_k, Changes(changes.tolerance, changes.average, changes.measure)
     arms: list[Arm] = []
-    scored = [(rule, run) for rule, of_rule in by_rule(runs, plain) for run in of_rule if run.model is not None]
-    labels = {(rule.label, run.dataset, run.model) for rule, run in scored}
-    for rule, run in scored:
+    scored = [
+        (rule, run, str(run.model))
+        for rule, of_rule in by_rule(runs, plain)
+        for run in of_rule
+        if run.model is not None
+    ]
+    labels = {(rule.label, run.dataset, model) for rule, run, model in scored}
+    for rule, run, model in scored:
         usual = own_side(rule, run)
-        rule = rule if (usual.label, run.dataset, run.model) in labels else usual
+        rule = rule if (usual.label, run.dataset, model) in labels else usual
         same = [arm for arm in arms if arm.rule == rule and (arm.dataset, arm.method) == (run.dataset, run.method)]
         if not same:
             arms.append(Arm(run.dataset, run.method, run.label, rule, {}))
-        (same or arms[-1:])[0].runs[run.model] = run
+        (same or arms[-1:])[0].runs[model] = run
     names = {run.method for run in chosen(runs, [against])[0]}
     references = [arm for arm in arms if arm.method in names and protocol in (None, arm.rule.label)]
     lines = []

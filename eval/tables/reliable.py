@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from eval.files.markdown import markdown_table
-from eval.tables.reliability import CONTROLS, STANDS, Board
+from eval.tables.orders import STANDS
+from eval.tables.reliability import CONTROLS, Board
 
 HEADS = {
     "above": "better than {}",

@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=1, metavar="K", help="the K classes with the highest scores; 1")
     parser.add_argument("--scene", type=int, default=0, metavar="N", help="which built-in scene, without PHOTO; 0")
     parser.add_argument("--layers", nargs="+", metavar="NAME", help="deep to shallow, where the rule's are not wanted")
-    parser.add_argument("--mean", nargs=3, type=float, metavar="M", help="red, green, blue in [0,1]")
-    parser.add_argument("--std", nargs=3, type=float, metavar="S")
-    parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs, one a line")
+    parser.add_argument("--mean", nargs="+", type=float, metavar="M", help="red, green, blue in [0,1]; or grey")
+    parser.add_argument("--std", nargs="+", type=float, metavar="S")
+    parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs: lines, or JSON")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the figure, of several the folder; default: PHOTO-explained.png here"
     )

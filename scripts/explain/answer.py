@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -40,12 +41,20 @@ from scripts.explain.network import classifier_of, meaning, names_in, settings_o
 SHOWN = 1200
 
 
+SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w.@/]*=")
+
+
 def explain_photograph(arguments: argparse.Namespace) -> None:
     """Draw the figures and write the numbers of `python -m scripts.explain`; ValueError says what cannot be meant, or,
     of several photographs, which ones failed."""
     named = [text for text in arguments.given if "=" not in text or Path(text).exists()]
     photos = [photo for text in named for photo in photos_of(Path(text))]
     settings = [text for text in arguments.given if text not in named]
+    for option in ("method", "layers", "classes_asked"):  # an option of many words takes the settings behind it too
+        words = getattr(arguments, option) or []
+        settings += [word for word in words if SETTING.match(word)]
+        if words:
+            setattr(arguments, option, [word for word in words if not SETTING.match(word)])
     if len(photos) > 1 and arguments.out and arguments.out.suffix:
         raise ValueError(f"--out {arguments.out} is one file for {len(photos)} photographs; name a folder")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json == "-" else contextlib.nullcontext():

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig
 
 from eval.datasets.demo.scene import CLASSES as DEMO
 from eval.datasets.voc import CLASSES as VOC
+from eval.files.parsed import read_json
 from eval.networks.class_map import FOLDER, imagenet_classes, outputs
 from eval.networks.classifier import Classifier
-from eval.networks.examine import examine, output_count
 from eval.running.build import build_network
 
 LIBRARIES = ("torchvision", "timm")
@@ -50,9 +51,7 @@ def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
     if names is not None and "prompt" in cfg.model:  # its outputs are made of the names
         return build_network(cfg, names)
     classifier = build_network(cfg, None)
-    side = cfg.protocol.input.side
-    blank = classifier.normalise(torch.zeros(1, 3, side, side, device=classifier.device))
-    count = output_count(classifier.network, blank)
+    count = classifier.count
     for note in classifier.notes:
         print(note)
     if names is None:
@@ -61,7 +60,7 @@ def classifier_of(cfg: DictConfig, names: Sequence[str] | None) -> Classifier:
         raise ValueError(f"model={cfg.model.name}: the network has {count} outputs, --classes names {len(names)}")
     classifier.classes, classifier.outputs = tuple(names), [[index] for index in range(count)]
     try:
-        examine(classifier, side, side)
+        classifier.examine()
     except ValueError as error:
         raise ValueError(f"model={cfg.model.name}: {error}") from None
     return classifier
@@ -92,10 +91,41 @@ def _named(domain: str, count: int) -> list[str]:
 
 
 def names_in(path: Path | None) -> list[str] | None:
-    """Class names from a text file, one a line; None without a file."""
+    """Class names of a text file, one a line, of a JSON list, or of a JSON object {"0": name, ...}, alone or under
+    "id2label" as Hugging Face writes it; None without a file. ValueError names the file and what is expected."""
     if path is None:
         return None
-    names = [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    data = path.read_bytes()
+    marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    try:
+        text = data.decode("utf-16" if marked else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no UTF-8 ({error.reason} at byte {error.start}): {EXPECTED}") from None
+    if "\0" in text:
+        raise ValueError(f"{path} holds zero bytes, as UTF-16 without its mark does: {EXPECTED}")
+    if text.lstrip()[:1] in ("[", "{"):
+        return _names_of_json(path)
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    numbered = [re.fullmatch(rf"{index}[\s:,]+(.+)", name) for index, name in enumerate(names)]
+    if all(numbered):
+        names = [match[1] for match in numbered if match]
     if not names:
-        raise ValueError(f"{path} names no class")
+        raise ValueError(f"{path} names no class: {EXPECTED}")
     return names
+
+
+EXPECTED = 'class names in UTF-8, one a line in the outputs\' order, a JSON list, or {"id2label": {"0": NAME, ...}}'
+
+
+def _names_of_json(path: Path) -> list[str]:
+    given = read_json(path)
+    if isinstance(given, dict):
+        given = given.get("id2label", given)
+    if isinstance(given, dict):
+        numbers = sorted(given, key=lambda key: (len(str(key)), str(key)))
+        if [str(number) for number in numbers] != [str(index) for index in range(len(numbers))]:
+            raise ValueError(f"{path} does not number its classes 0, 1, 2, ...: {EXPECTED}")
+        given = [given[number] for number in numbers]
+    if not isinstance(given, list) or not given or not all(isinstance(name, str) and name.strip() for name in given):
+        raise ValueError(f"{path} holds no list of class names: {EXPECTED}")
+    return [name.strip() for name in given]

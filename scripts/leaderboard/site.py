@@ -130,7 +130,7 @@ def _row(entry: Entry, line: dict, digits: int, low: float, span: float) -> dict
         "width": max(1, round(100 * (cell.high - cell.low) / span)) if known else 0,
         "difference": "" if entry.difference is None else signed(entry.difference[0], digits),
         "between": "" if entry.difference is None else " … ".join(signed(x, digits) for x in entry.difference[1:]),
-        "clear": entry.difference is not None and (entry.difference[1] > 0 or entry.difference[2] < 0),
+        "shown": entry.difference is not None and (entry.difference[1] > 0 or entry.difference[2] < 0),
         "passes": f"{cell.forwards:,.1f}",
         "paper_says": f"{paper:g}" if paper is not None and round(paper, 4) != round(cell.accuracy, 4) else "",
     }

@@ -47,7 +47,8 @@ def explain_photograph(arguments: argparse.Namespace) -> None:
     named = [text for text in arguments.given if "=" not in text or Path(text).exists()]
     photos = [photo for text in named for photo in photos_of(Path(text))]
     settings = [text for text in arguments.given if text not in named]
-    for option in ("method", "layers", "classes_asked", "mean", "std"):  # an option of many words takes the settings behind it too
+    # An option of many words takes the settings behind it, too.
+    for option in ("method", "layers", "classes_asked", "mean", "std"):
         words = getattr(arguments, option) or []
         settings += [word for word in words if is_setting(word)]
         if words:

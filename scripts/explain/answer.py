@@ -40,7 +40,6 @@ from scripts.explain.network import classifier_of, is_setting, meaning, names_in
 SHOWN = 1200
 
 
-
 def explain_photograph(arguments: argparse.Namespace) -> None:
     """Draw the figures and write the numbers of `python -m scripts.explain`; ValueError says what cannot be meant, or,
     of several photographs, which ones failed."""

@@ -65,12 +65,17 @@ def sections(runs: list[Run], arguments: argparse.Namespace) -> Iterator[str]:
     for name in arguments.protocol:
         yield f"## {arguments.data}, protocol {name}{TITLES.get(name, '')}: % of pairs hit [95 % interval]"
         yield hits(runs, name, subsets, arguments.resamples)
+    notes: dict[str, None] = {}
     for against in arguments.against:
         for text, some, name, subset, changes in parts(runs, subsets, arguments):
             frame = effects(some, changes, against, name, subset, arguments.resamples)
             if len(frame):
                 yield f"## Against {against}: {text}"
-                yield effects_markdown(frame).strip()
+                *lines, corrected = [line for line in effects_markdown(frame).splitlines() if line]
+                yield "\n".join(line for line in lines if line.startswith("|"))
+                yield corrected
+                notes |= dict.fromkeys(line for line in lines if line[0] not in "|#")
+    yield from ("## What the tables say", *notes)
 
 
 def parts(
@@ -86,14 +91,13 @@ def parts(
     name = arguments.protocol[0]
     of_name = [_under(run, name) for run in runs]
     if any((run.info["config"].get("model") or {}).get("head") for run in runs):
-        some = [_only(run, lambda rows: rows["score"] > 0) for run in of_name]
+        some = _only(of_name, lambda rows: rows["score"] > 0)
         yield f"{name}, pairs whose class the network finds (score above 0)", some, name, "all", hit
     for top in (1, 5):
-        some = [_only(run, lambda rows, top=top: rows["rank"] < top) for run in of_name]
+        some = _only(of_name, lambda rows, top=top: rows["rank"] < top)
         yield f"{name}, pairs whose class is in the network's top {top}", some, name, "all", hit
     for low, high in pairwise(AREAS):
-        some = [_only(run, lambda rows, low=low, high=high: (rows["area"] > low) & (rows["area"] <= high))
-                for run in of_name]  # fmt: skip
+        some = _only(of_name, lambda rows, low=low, high=high: (rows["area"] > low) & (rows["area"] <= high))
         yield f"{name}, objects of {low:.0%} to {high:.0%} of the picture", some, name, "all", hit
     for measure in arguments.measures:
         yield f"{name}, {measure}", of_name, name, "all", Changes(measure=measure)
@@ -113,10 +117,22 @@ def _under(run: Run, name: str, rows: pd.DataFrame | None = None) -> Run:
     return made
 
 
-def _only(run: Run, keep: Callable[[pd.DataFrame], pd.Series]) -> Run:
-    if run.model is None:
-        return run
-    return _under(run, run.info["protocols"][0]["name"], run.rows[keep(run.rows)])
+def _only(runs: list[Run], keep: Callable[[pd.DataFrame], pd.Series]) -> list[Run]:
+    """The runs that read a network, with those of their rows alone that `keep` names; a network's run with the most of
+    them says how many there are."""
+    import pandas as pd
+
+    seeing = [run for run in runs if run.model is not None]
+    some = [_under(run, run.info["protocols"][0]["name"], run.rows[keep(run.rows)]) for run in seeing]
+    pairs: dict[str, dict[str, int]] = {}
+    for run in some:
+        hard = pd.Series(run.rows.set_index(["key", "label"])["difficult"])
+        hard = hard[~hard.index.duplicated()]
+        known = pairs.setdefault(str(run.model), {"all": 0, "diff": 0})
+        pairs[str(run.model)] = {"all": max(known["all"], len(hard)), "diff": max(known["diff"], int(hard.sum()))}
+    for run in some:
+        run.info = run.info | {"pairs": pairs[str(run.model)]}
+    return some
 
 
 def hits(runs: list[Run], name: str, subsets: Sequence[str], resamples: int) -> str:

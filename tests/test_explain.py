@@ -76,6 +76,19 @@ def test_ones_own_network_method_and_classes(folder, capsys):
     assert (folder / "photo-explained.png").exists()
 
 
+@pytest.mark.parametrize("option", ["--layers", "--method", "--class", "--mean", "--std"])
+def test_a_setting_behind_any_option_is_a_setting(folder, capsys, option):
+    words = {"--layers": ["1", "0"], "--method": ["gradcam"], "--class": ["3", "1"]}
+    words |= {"--mean": [".5", ".4", ".3"], "--std": [".2", ".2", ".3"]}
+    answers = []
+    for behind in ("", option):
+        told = [each for name, given in words.items() for each in (name, *given, *[OWN[3]] * (name == behind))]
+        assert explain([*OWN[:3], *([] if behind else [OWN[3]]), *told, "--json", "-"]) == 0, capsys.readouterr().err
+        answers.append(json.loads(capsys.readouterr().out)["answers"])
+    assert answers[0] == answers[1]
+    assert np.shape(answers[0][0]["map"]) == (8, 8), "layer 1 at the side that the setting names"
+
+
 def test_a_word_of_a_class_map_is_a_class_of_several_outputs(folder, capsys):
     (folder / "map.json").write_text('{"pet": [1, 3], "fish": 4}')
     (folder / "names.txt").write_text("ant\nbee\ncat\ndog\neel\n")

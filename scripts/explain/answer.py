@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -34,14 +33,11 @@ from eval.running.hints import hint
 from eval.running.identity import plain
 from eval.running.job import smoothing_of
 from eval.running.settings import require
-from scripts.explain.network import classifier_of, meaning, names_in, settings_of
+from scripts.explain.network import classifier_of, is_setting, meaning, names_in, settings_of
 
 # Pixels of the longer side in the figure; of a larger photograph the highest point is read on this grid too, as a map
 # in double precision of fifty million pixels would take gigabytes.
 SHOWN = 1200
-
-
-SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w.@/]*=")
 
 
 def explain_photograph(arguments: argparse.Namespace) -> None:
@@ -50,11 +46,11 @@ def explain_photograph(arguments: argparse.Namespace) -> None:
     named = [text for text in arguments.given if "=" not in text or Path(text).exists()]
     photos = [photo for text in named for photo in photos_of(Path(text))]
     settings = [text for text in arguments.given if text not in named]
-    for option in ("method", "layers", "classes_asked"):  # an option of many words takes the settings behind it too
+    for option in ("method", "layers", "classes_asked", "mean", "std"):  # of many words: they take what follows, too
         words = getattr(arguments, option) or []
-        settings += [word for word in words if SETTING.match(word)]
+        settings += [word for word in words if is_setting(word)]
         if words:
-            setattr(arguments, option, [word for word in words if not SETTING.match(word)])
+            setattr(arguments, option, [word for word in words if not is_setting(word)])
     if len(photos) > 1 and arguments.out and arguments.out.suffix:
         raise ValueError(f"--out {arguments.out} is one file for {len(photos)} photographs; name a folder")
     with contextlib.redirect_stdout(sys.stderr) if arguments.json == "-" else contextlib.nullcontext():

@@ -16,8 +16,8 @@ from eval.tables.table import print_runs
 PICTURES = 4
 WORDS = (
     "A pair is a picture and a class in it. All: every pair; Diff: those whose class covers less than a quarter of\n"
-    "the picture, beside another class (Zhang et al., 2016). A hit: the map's highest point counts as on the class by the\n"
-    "protocol's rule."
+    "the picture, beside another class (Zhang et al., 2016). A hit: the map's highest point counts as on the class\n"
+    "by the protocol's rule."
 )
 MARKS = "the frame is the class's box, the ring the map's highest point"
 

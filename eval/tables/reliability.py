@@ -209,7 +209,8 @@ def halves(board: Board, splits: int = SPLITS, seed: int = 0) -> list[tuple[int,
     half = total // 2
     sizes = sorted({half >> shift for shift in range(half.bit_length())} - {0}) if half else []
     sizes = [size for size in sizes if size >= min(8, half)]
-    draw, found = np.random.default_rng(seed), {size: [] for size in sizes}
+    draw = np.random.default_rng(seed)
+    found: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
     block = max(1, 2_000_000 // max(1, total))
     for start in range(0, splits, block):
         order = draw.permuted(np.tile(np.arange(total), (min(block, splits - start), 1)), axis=1)

@@ -53,7 +53,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of(answers: dict[str, pd.DataFrame], question: str) -> pd.DataFrame:
-    empty = {"value": [], "other": [], "dataset": [], "model": []}
+    empty: dict[str, list] = {"value": [], "other": [], "dataset": [], "model": []}
     return answers.get(question, pd.DataFrame(empty))
 
 

@@ -90,7 +90,7 @@ class GuidedBackprop(Gradient):
     with other activations beside them.
     """
 
-    version = 1  # raised when its maps change for equal settings
+    version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
     libraries = ()
 
     name = "guided backprop"
@@ -133,7 +133,7 @@ class Deconvnet(GuidedBackprop):
     >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
-    version = 1  # raised when its maps change for equal settings
+    version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
 
     name = "deconvnet"
 

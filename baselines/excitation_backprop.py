@@ -24,7 +24,7 @@ class ExcitationBackprop:
     >>> maps = ExcitationBackprop(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
-    version = 1  # raised when its maps change for equal settings
+    version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
     libraries = ("zennit",)  # whose versions decide its maps
 
     name = "excitation backprop"
@@ -69,7 +69,7 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
     >>> maps = ContrastiveExcitationBackprop(classifier, against="dog")(image, torch.tensor([0, 2]))
     """
 
-    version = 1  # raised when its maps change for equal settings
+    version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
 
     name = "contrastive excitation backprop"
 

@@ -23,7 +23,7 @@ class RelevanceCAM(Layered):
     The other settings: see `baselines.layered.Layered`.
     """
 
-    version = 1  # raised when its maps change for equal settings
+    version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
     libraries = ("zennit",)  # whose versions decide its maps
 
     uses = ("relevance", "cam")

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from scripts.command import Command, command
+from scripts.selection import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--protocol", default="paper", metavar="NAME", help="a name in conf/protocol; default: %(default)s"
     )
     parser.add_argument("--measures", nargs="+", metavar="NAME", help="scores, as in scripts.table --measure")
+    parser.add_argument("--data", "--dataset", nargs="+", dest="data", metavar="NAME", help="only these data sets")
     parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
     parser.add_argument("--subset", choices=("all", "diff"), default="all", help="default: %(default)s")
     parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
@@ -38,7 +40,8 @@ def act(arguments: argparse.Namespace) -> None:
     from eval.tables.scores import learn_scores
 
     runs, bad = load_runs(arguments.records)
-    runs = pool(readable(runs, bad))
+    known("data set", arguments.data, {run.dataset for run in runs}, arguments.records)
+    runs = pool(readable([run for run in runs if arguments.data is None or run.dataset in arguments.data], bad))
     for each in bad:
         print(f"left out: {each.folder.name}: {each.why}", file=sys.stderr)
     tell_apart(runs)

@@ -56,8 +56,8 @@ def selection(
     from eval.tables.rules import Changes
 
     runs, bad = load_runs(arguments.records)
-    _known("data set", arguments.data, {run.dataset for run in runs}, arguments.records)
-    _known("network", arguments.model, {run.model for run in runs if run.model}, arguments.records)
+    known("data set", arguments.data, {run.dataset for run in runs}, arguments.records)
+    known("network", arguments.model, {run.model for run in runs if run.model}, arguments.records)
     runs = [
         run
         for run in runs
@@ -82,7 +82,8 @@ def selection(
     return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
 
 
-def _known(what: str, asked: list[str] | None, there: set[str], records: Path) -> None:
+def known(what: str, asked: list[str] | None, there: set[str], records: Path) -> None:
+    """ValueError for a name that no run has, with the near ones."""
     from eval.files.places import near
 
     for name in asked or ():

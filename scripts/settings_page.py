@@ -8,6 +8,7 @@ from eval.files.places import CONF
 
 SETTINGS = {
     "method= dataset= model= protocol= experiment= launcher=": "a file in the folder of that name under conf/, below",
+    "dataset=NAME_diff": "the difficult pairs of dataset=NAME alone, whose table has them as the column Diff",
     "dataset.root=DIR": "where the data are; dataset.download=true fetches VOC2007 test",
     "limit=K": "only the data set's first K pictures",
     "seed=S": "every random number of a picture comes from (S, the picture's key)",

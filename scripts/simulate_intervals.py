@@ -11,6 +11,7 @@ share in which the interval excludes 0 and the exact test at the same level does
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PICTURES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 15, 30, 60, 100, 1000)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drawn:
     """n pairs. pictures: (n,). values: (n,), or (n,2) of two methods. classes: (n,); None: the mean is over pairs."""
 
@@ -171,7 +172,7 @@ def _bootstrap(bca: bool) -> Procedure:
         total = len(parts)
         if total < 2:
             return np.nan, np.nan, None
-        drawn = np.random.default_rng(0).multinomial(total, np.full(total, 1 / total), size=resamples)
+        drawn = _resampled(total, resamples)
         values = (drawn @ parts) / (drawn @ weights)
         shares = np.array([0.025, 0.975])
         if bca and total < 60:
@@ -200,7 +201,7 @@ def _studentised(one: Drawn, resamples: int) -> tuple:
         return -bound, bound, rejected
     parts, weights = _parts(one)
     total = len(parts)
-    drawn = np.random.default_rng(0).multinomial(total, np.full(total, 1 / total), size=resamples)
+    drawn = _resampled(total, resamples)
     averages = (drawn @ parts) / (drawn @ weights)
     spread = np.sqrt((drawn * (parts - averages[:, None] * weights) ** 2).sum(1))
     known = spread > 1e-12
@@ -210,6 +211,16 @@ def _studentised(one: Drawn, resamples: int) -> tuple:
     return each.difference - high * each.deviation, each.difference - low * each.deviation, rejected
 
 
+@functools.cache
+def _resampled(total: int, resamples: int) -> np.ndarray:
+    """(resamples, total) float64: how often each picture is drawn; the same for all trials."""
+    import numpy as np
+
+    drawn = np.random.default_rng(0).multinomial(total, np.full(total, 1 / total), size=resamples)
+    return drawn.astype(float)
+
+
+@functools.lru_cache(maxsize=1)
 def _sets(one: Drawn, resamples: int) -> tuple:
     """The exchange test inverted, and nothing else."""
     from eval.tables.exchange import rejects, verdict

@@ -2,6 +2,8 @@
 
 import functools
 import hashlib
+import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
+from baselines.taps import activations_and_gradients
 from eval.networks.classifier import Classifier
 from eval.running.build import build_method
 from eval.running.config import load
@@ -199,7 +202,29 @@ def test_every_config_names_itself():
 def test_answers(name, spatial, image, tmp_path, monkeypatch):
     classifier = classifier_for(name, spatial)
     method, settings = built(name, classifier, tmp_path, monkeypatch)
-    given = BlindSample() if settings.blind else image
+    holds(method, BlindSample() if settings.blind else image, classifier, image)
+
+
+@pytest.mark.parametrize("spatial", [False, True], ids=["scores", "score maps"])
+def test_the_cam_of_the_readme_is_a_method(spatial, image, tmp_path, monkeypatch):
+    readme = (Path(__file__).parents[1] / "baselines" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
+    (tmp_path / "mycam.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mycam", raising=False)
+    classifier = classifier_for("mine", spatial)
+    own = ["method=custom", "method.build._target_=mycam.Mine", "+method.build.power=3"]
+    method = build_method(load(own).method, classifier, CLASSES)
+    holds(method, image, classifier, image)
+    ((activations, gradients),) = activations_and_gradients(classifier, image, torch.tensor([0, 2]), ["last"])
+    expected = (gradients.clamp(min=0) ** 3 * activations).sum(1)
+    torch.testing.assert_close(ask(method, image, [0, 2]), expected)
+    many = method.many(torch.stack([image, image.flip(2)]), [torch.tensor([0, 2])] * 2, [0, 0])
+    torch.testing.assert_close(many[0], expected)
+
+
+def holds(method, given, classifier, image):
+    """What every method promises."""
     before, pixels = state(classifier), image.clone()
     answer = ask(method, given, [0, 2])
     assert answer.dim() in (2, 3)
@@ -216,7 +241,7 @@ def test_answers(name, spatial, image, tmp_path, monkeypatch):
         assert torch.equal(ask(method, given, [0, 2]), answer), "the caller's autograd mode must not matter"
     with torch.inference_mode():
         # The copy is an inference tensor, which autograd refuses.
-        copied = given if settings.blind else given.clone()
+        copied = given.clone() if torch.is_tensor(given) else given
         assert torch.equal(ask(method, copied, [0, 2]), answer), "the caller's inference mode must not matter"
 
 

@@ -9,12 +9,12 @@ import torch
 from PIL import Image
 
 from eval.networks.class_map import imagenet_classes
-from eval.records.frame import frame_of
 from eval.running.config import load
 from eval.running.job import evaluate_job
+from eval.tables.frame import frame_of
 from scripts.explain.__main__ import main as explain
-from scripts.explain.answer import photograph
 from scripts.explain.network import meaning, names_in
+from scripts.explain.pictures import photograph
 from scripts.layers import main as layers
 
 
@@ -47,14 +47,15 @@ OWN = [
 ]
 
 
-def test_the_point_of_a_scene_is_that_of_a_run(folder):
+def test_the_point_of_a_scene_is_that_of_a_run(folder, capsys):
     evaluate_job(load(["method=layercam", "limit=1", "dataset.build.count=1", "compare=false", "results=results"]))
     row = frame_of("results/records").iloc[0]
     assert explain(["--class", row["label"], "--method", "layercam", "--json", "x.json", "--out", "x.png"]) == 0
     actual = json.loads((folder / "x.json").read_text())
     (answer,) = actual["answers"]
     assert (answer["x"], answer["y"]) == (row["x"], row["y"])
-    assert actual["classes"][0]["rank"] == row["rank"]
+    assert actual["classes"][0]["place"] == row["rank"] + 1
+    assert f"place {row['rank'] + 1} of 20" in capsys.readouterr().out, "the screen and the file count from 1"
     assert actual["classes"][0]["score"] == pytest.approx(row["score"], abs=1e-3)
 
 
@@ -76,6 +77,19 @@ def test_ones_own_network_method_and_classes(folder, capsys):
     assert (folder / "photo-explained.png").exists()
 
 
+@pytest.mark.parametrize("option", ["--layers", "--method", "--class", "--mean", "--std"])
+def test_a_setting_behind_any_option_is_a_setting(folder, capsys, option):
+    words = {"--layers": ["1", "0"], "--method": ["gradcam"], "--class": ["3", "1"]}
+    words |= {"--mean": [".5", ".4", ".3"], "--std": [".2", ".2", ".3"]}
+    answers = []
+    for behind in ("", option):
+        told = [each for name, given in words.items() for each in (name, *given, *[OWN[3]] * (name == behind))]
+        assert explain([*OWN[:3], *([] if behind else [OWN[3]]), *told, "--json", "-"]) == 0, capsys.readouterr().err
+        answers.append(json.loads(capsys.readouterr().out)["answers"])
+    assert answers[0] == answers[1]
+    assert np.shape(answers[0][0]["map"]) == (8, 8), "layer 1 at the side that the setting names"
+
+
 def test_a_word_of_a_class_map_is_a_class_of_several_outputs(folder, capsys):
     (folder / "map.json").write_text('{"pet": [1, 3], "fish": 4}')
     (folder / "names.txt").write_text("ant\nbee\ncat\ndog\neel\n")
@@ -84,7 +98,8 @@ def test_a_word_of_a_class_map_is_a_class_of_several_outputs(folder, capsys):
     assert "of 5, the best of 2 outputs" in capsys.readouterr().out
     pet, dog = json.loads((folder / "x.json").read_text())["classes"]
     assert (pet["class"], pet["index"], dog["index"]) == ("pet", 5, 3)
-    assert pet["rank"] <= dog["rank"]
+    assert pet["place"] <= dog["place"]
+    assert pet["probability"] > dog["probability"] > 0
     assert pet["score"] > dog["score"], "the logarithm of the sum of two exponentials"
     assert explain([*OWN, *options, "--class", "pat"]) == 1
     assert "there is no class 'pat'" in capsys.readouterr().err
@@ -204,7 +219,7 @@ def two_hills(image, targets, classifier):
 
 def test_a_methods_own_smoothing_decides_its_point_as_in_a_run():
     from eval.running.config import load
-    from scripts.explain.answer import _answers
+    from scripts.explain.explained import Method, answers_of
     from tests.small_network import classifier
     from tests.test_sample import sample
 
@@ -213,8 +228,8 @@ def test_a_methods_own_smoothing_decides_its_point_as_in_a_run():
         own = ["method=custom", "method.build._target_=tests.test_explain.two_hills", f"+method.smooth={share}"]
         cfg = load(["protocol.input.side=40", *own])
         shown = sample([(0, 0, 5, 5)], size=(40, 40))
-        ((answer, _),) = _answers(cfg.method, "hills", classifier(), shown, [0], shown.image, cfg)
-        points.append((answer["x"], answer["y"]))
+        ((answer, _),) = answers_of(Method("hills", cfg.method), classifier(), shown, [0], shown.image, cfg)
+        points.append((answer.x, answer.y))
     assert points[0] == (5, 5)
     assert min(points[1]) > 20
 

@@ -146,7 +146,7 @@ def test_damaged_observations_are_named(results, capsys):
 
 def test_methods_that_answer_with_points_have_no_observations(results, capsys):
     evaluate_job(load([*SETTINGS, "method=center", f"results={results}"]))
-    assert "center: it answers with points, and average_drop need maps" in capsys.readouterr().out
+    assert "center: it answers with points, and average_drop needs maps" in capsys.readouterr().out
     assert frame(results, capsys, "--measure", "average_drop").method.unique().tolist() == ["gradcam"]
 
 

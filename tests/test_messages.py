@@ -25,7 +25,7 @@ def backward(image, targets, classifier):
 @pytest.mark.parametrize(
     ("method", "said"),
     [
-        (backward, "parameters are frozen: a forward hook on a layer"),
+        (backward, "parameters are frozen: baselines.taps.activations_and_gradients"),
         (lambda image, targets, classifier: dict(classifier.network.named_modules())["layer5"], "scripts.layers"),
         (lambda image, targets, classifier: classifier.layers["layer5"], "has the uses cam, gpnncam and relevance"),
         (lambda image, targets, classifier: classifier.network.layer5, "classifier.module(NAME) gives a layer"),

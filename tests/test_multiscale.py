@@ -99,6 +99,15 @@ def test_one_size_is_both_phases_on_the_picture_alone():
     )
 
 
+@pytest.mark.parametrize("build", [lambda net: MultiscaleCAM(net, [32, 48]), lambda net: GPNNCAM(net, source="none")])
+def test_no_class_has_no_map_and_a_list_of_classes_is_one(build):
+    cam = build(classifier())
+    size = cam(image(), TARGETS).shape[1:]
+    for none in ([], torch.tensor([], dtype=torch.long)):
+        assert cam(image(), none).shape == (0, *size)
+    assert torch.equal(cam(image(), [3, 1]), cam(image(), torch.tensor([3, 1])))
+
+
 def test_one_size_and_one_layer_is_gradcam():
     net = network()
     classes, pixels = positive_pairs(net, image())

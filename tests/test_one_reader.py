@@ -15,7 +15,7 @@ from eval.datasets.pictures import Picture, checked_reading, picture_remarks
 from gpnncam import GPNNCAM, wrap
 from gpnncam.explanation import SHOWN, explain
 from gpnncam.pictures import MOST, each, of_pil
-from scripts.explain.answer import photograph
+from scripts.explain.pictures import photograph
 from tests import small_network
 from tests.test_trust_files import coco, entry
 

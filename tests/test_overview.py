@@ -189,6 +189,9 @@ def test_the_command_prints_it_and_says_what_is_missing(results, tmp_path, capsy
     text = capsys.readouterr().out
     assert "LAYERCAM" not in text
     assert "| GRADCAM" in text
+    assert overview([*records, "--resamples", "100", "--data", "pascal"]) == 0
+    assert overview([*records, "--data", "pascl"]) == 1
+    assert "no run of the data set 'pascl'; near names: pascal" in capsys.readouterr().err
     assert overview(["--records", str(tmp_path)]) == 1
     assert "holds no run" in capsys.readouterr().err
 

@@ -10,19 +10,9 @@ from scipy import stats
 
 from eval.game.protocol import named_protocol
 from eval.records.loading import load_runs, tell_apart
-from eval.tables.reliability import (
-    COLUMNS,
-    STANDS,
-    boards,
-    halves,
-    influence,
-    mean_of,
-    pictures_needed,
-    reliability,
-    spearman,
-)
+from eval.tables.orders import STANDS, Samples, influence, mean_of, pictures_needed, spearman
+from eval.tables.reliability import COLUMNS, boards, halves, reliability
 from eval.tables.reliable import agreement, reliability_markdown, sentences, summary
-from eval.tables.resampling import bootstrap, kinds
 from scripts.reliability.__main__ import main
 from tests.synthetic_runs import rows, write_run
 
@@ -161,15 +151,20 @@ def test_errors_of_averages_against_the_bootstrap(by_class):
     lines = pd.DataFrame(rows(200, 0.6, seed=4))
     values = np.column_stack([lines["inside"].astype(float), lines["energy"]])
     classes = lines["label"].to_numpy() if by_class else None
-    groups = kinds(lines["key"], values, classes)
-    resampled = bootstrap(groups, 4000)
+    keys, draw = lines["key"].to_numpy(), np.random.default_rng(0)
+    groups = Samples(keys, values, classes)
+    weights = draw.multinomial(200, np.full(200, 1 / 200), 4000).astype(float)
+    resampled = groups.averages(weights)
+    drawn = lines.loc[np.repeat(np.arange(len(lines)), weights[0].astype(int)[pd.factorize(keys)[0]])]
+    by = drawn.groupby("label")["energy"].mean().mean() if by_class else drawn["energy"].mean()
+    assert resampled[0, 1] == pytest.approx(by), "a plain average of the first sample"
     moved = influence(lines["key"].to_numpy(), values, classes)
     assert moved.sum(0) == pytest.approx(0, abs=1e-12)
     assert np.linalg.norm(moved, axis=0) == pytest.approx(resampled.std(0), rel=0.06)
     difference = np.linalg.norm(moved[:, 0] - moved[:, 1])
     assert difference == pytest.approx((resampled[:, 0] - resampled[:, 1]).std(), rel=0.06)
     mean, low, high = mean_of(lines["key"].to_numpy(), values[:, 0], classes)
-    assert mean == pytest.approx(groups.observed[0])
+    assert mean == pytest.approx(groups.averages(np.ones((1, 200)))[0, 0])
     assert (low, high) == pytest.approx(tuple(np.quantile(resampled[:, 0], (0.025, 0.975))), abs=0.006)
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from eval.files.places import ROOT
-from eval.records.frame import ORIGIN, frame_of
 from eval.records.schema import FIELDS, TIMING, columns
 from eval.running.config import load
 from eval.running.job import evaluate_job
 from eval.running.score import score
+from eval.tables.frame import ORIGIN, frame_of
 from tests.synthetic_runs import rows, write_run
 
 FEW = ("limit=3", "dataset.build.count=6")

@@ -11,6 +11,7 @@ from eval.networks.classifier import Classifier
 from eval.running import identity, source_code
 from eval.running.config import load
 from eval.running.source_code import code_of
+from gpnncam import GPNNCAM, MultiscaleCAM
 from tests.small_network import network
 
 
@@ -95,6 +96,34 @@ def test_versions_of_this_suite_and_of_packages_and_of_nothing():
     assert code_of("torch.nn.Linear")[0] == {"torch": f"torch {version('torch')}"}
     assert code_of("json.loads") == ({}, []), "Python's own version stands in the provenance"
     assert code_of("nowhere.at.all") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "inside"),
+    [
+        ("import baselines.cam\n", True),
+        ("import baselines.cam as ours\n", True),
+        ("from baselines import cam\n", True),
+        ("from baselines.cam import *\n", True),
+        ("def f(c):\n    import baselines.cam\n    return baselines.cam.CAM(c)\n", True),
+        ("import baselines\ndef f(c):\n    return baselines.cam.CAM(c)\n", True),
+        ("from baselines.cam import FORMULAS\n", False),
+        ("import baselines\n", False),
+    ],
+)
+def test_a_module_of_ours_that_is_imported_whole_stands_for_its_callables(mine, text, inside):
+    mine({"m_whole": text})
+    digests, _ = code_of({"_target_": "m_whole.f"})
+    assert (digests.get("baselines.cam.CAM") == "version 1") == inside
+    assert ("grad-cam" in digests) == inside, "the library that computes its maps comes along"
+    assert not any("module" in digest for digest in digests.values()), "torch.version is no version of ours"
+
+
+def test_a_package_of_ours_stands_for_what_it_exports(mine):
+    mine({"m_package": "import gpnncam as g\n"})
+    digests, _ = code_of({"_target_": "m_package.f"})
+    assert digests["gpnncam.GPNNCAM"] == f"version {GPNNCAM.version}"
+    assert digests["gpnncam.MultiscaleCAM"] == f"version {MultiscaleCAM.version}"
 
 
 def test_what_has_no_source_is_said(mine):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_a_method_that_has_not_run_yet_makes_the_time_left_a_lower_bound(tmp_pat
     note(tmp_path, 1, 20.0, 10, [], None)
     (line,) = progress.news()
     assert " left" not in line, "nothing is known of the only job to come"
+
+
+def test_rows_that_another_job_writes_are_not_called_complete(tmp_path):
+    """A method that reads no network, under two of them, in an empty folder."""
+    once, again, other = jobs(10, 0, 0)
+    opening = Progress(tmp_path, [once, replace(again, rows=once.rows), other]).opening()
+    assert (
+        opening == "sweep of 3 jobs, 1 of them already complete, 1 whose rows another one writes: 10 pairs to evaluate"
+    )
 
 
 def test_a_sweep_with_nothing_left_has_no_time_left_and_no_pace(tmp_path):

@@ -30,7 +30,7 @@ class Entry:
     cell: Cell
     places: str
     groups: str
-    difference: tuple[float, float, float] | None
+    difference: tuple[float, ...] | None
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,9 @@ def _config(config: dict, who: dict) -> dict:
         "model": None,
     }
     if config.get("method", {}).get("name") != who["method"]["name"]:  # a companion of the config's method
-        own = next((o for o in (config.get("companions") or {}).values() if o["name"] == who["method"]["name"]), {})
+        own: dict = next(
+            (o for o in (config.get("companions") or {}).values() if o["name"] == who["method"]["name"]), {}
+        )
         kept["method"] |= {name: own.get(name) for name in OF_METHOD if name in own}
     if who["model"]:
         used = (model.get("variants") or {}).get(model.get("variant"), {}) | model

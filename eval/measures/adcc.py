@@ -39,6 +39,13 @@ def _part(number: int, sign: int) -> Callable[[pd.DataFrame, Rules], np.ndarray]
     return value
 
 
+def _hidden(case: Case) -> torch.Tensor:
+    """The picture that the method was given, on its own grid, times the map."""
+    assert case.grid is not None, "a point has no map"
+    height, width = case.given.shape[-2:]
+    return case.given * torch.from_numpy(scaled(upscale(case.grid, (width, height)).levels)).to(case.given)
+
+
 class ADCC:
     """Of the map scaled so that its lowest value on the input is 0 and its highest 1. whole, explained: the class's
     probability of the picture, and of the picture times the map. coherency: Pearson correlation of the map with the
@@ -65,15 +72,16 @@ class ADCC:
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         """`fields` of each case."""
         image, classifier, method = cases[0].image, cases[0].classifier, cases[0].method
-        heats = [None if case.grid is None or (heat := on_input(case)).constant else scaled(heat.levels)
-                 for case in cases]  # fmt: skip
+        heats: list[np.ndarray | None] = [
+            None if case.grid is None or (seen := on_input(case)).constant else scaled(seen.levels) for case in cases
+        ]
         hidden = [None if heat is None else image * torch.from_numpy(heat).to(image) for heat in heats]
         answers = iter(outputs(classifier, [image, *(each for each in hidden if each is not None)], self.batch))
         first, rows = next(answers)[None], []
-        for case, heat, picture in zip(cases, heats, hidden, strict=True):
+        for case, heat in zip(cases, heats, strict=True):
             row: dict = dict.fromkeys(self.fields)
             if heat is not None and method is not None:
-                again = upscale(method(picture, [case.target], case.seed)[0], heat.shape[::-1])
+                again = upscale(method(_hidden(case), [case.target], case.seed)[0], heat.shape[::-1])
                 row["coherency"] = _plain((1 + pearson(heat, again.levels)) / 2)
             chosen = classifier.outputs[case.target]
             row["whole"] = plain(probabilities(first, chosen, self.probability))[0]

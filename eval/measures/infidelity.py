@@ -63,7 +63,9 @@ class Infidelity:
     def observe(self, cases: Sequence[Case]) -> list[dict]:
         """`fields` of each case."""
         image, classifier = cases[0].image, cases[0].classifier
-        heats = [None if case.grid is None or (heat := on_input(case)).constant else heat.values for case in cases]
+        heats: list[np.ndarray | None] = [
+            None if case.grid is None or (seen := on_input(case)).constant else seen.values for case in cases
+        ]
         if all(heat is None for heat in heats):
             return [dict.fromkeys(self.fields) for _ in cases]
         squares = self.squares(tuple(image.shape[-2:]), cases[0].seed)

@@ -122,6 +122,7 @@ def checked(info: object, path: Path) -> dict:
     for name, kind in KINDS.items():
         if not isinstance(info, dict) or name not in info or not isinstance(info[name], kind):
             raise ValueError(f"{path} is damaged: it has no valid {name!r}; {REMEDY}")
+    assert isinstance(info, dict)  # as KINDS names one key at least
     pairs = info["pairs"]
     if any(type(pairs.get(subset)) is not int or pairs[subset] < 0 for subset in ("all", "diff")):
         raise ValueError(f"{path} is damaged: its pairs are {pairs}; {REMEDY}")

@@ -37,8 +37,14 @@ class Row:
     cells: list[Cell]
 
 
-def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) -> None:
-    """Write a figure, PNG or what the suffix says: the picture, then a column per method; `width` of one in inches."""
+def draw(rows: list[Row], methods: list[str], path: Path) -> None:
+    """Write a figure, PNG or what the suffix says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure_of(rows, methods).savefig(path, dpi=110, bbox_inches="tight")
+
+
+def figure_of(rows: list[Row], methods: list[str], width: float = 2.2) -> Figure:
+    """A row per (picture, class): the picture, then a column per method; `width` of one in inches."""
     heights = [width * row.image.shape[0] / row.image.shape[1] + 0.28 for row in rows]
     figure = Figure(figsize=(width * (len(methods) + 1), sum(heights) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
@@ -65,8 +71,7 @@ def draw(rows: list[Row], methods: list[str], path: Path, width: float = 2.2) ->
             fontsize=11,
             weight="bold",
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, bbox_inches="tight")
+    return figure
 
 
 def _folded(text: str, width: int) -> str:

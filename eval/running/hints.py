@@ -1,8 +1,8 @@
 """Remedies for errors of users' own methods: a library's message says what broke, not what to write."""
 
 HINTS = {
-    "does not require grad": "parameters are frozen: a forward hook on a layer that returns "
-    "output.detach().requires_grad_() starts the gradient there; so does image.requires_grad_()",
+    "does not require grad": "parameters are frozen: baselines.taps.activations_and_gradients(classifier, image, "
+    "targets, classifier.layers['cam']) has a layer's gradients; those of the picture start at image.requires_grad_()",
     "KeyError: ": "classifier.layers has the uses cam, gpnncam and relevance; classifier.module(NAME) gives a layer by "
     "its name; `python -m scripts.layers model=...` lists names",
     "has no attribute 'layer": "classifier.module(NAME) gives a layer by its name; "

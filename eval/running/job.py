@@ -163,8 +163,9 @@ def _observe(
 ) -> tuple[int, list[tuple[str, str]]]:
     """Bring the measures of one method's run up to date: (pairs observed now, pictures that failed)."""
     rows = {(row["key"], row["label"]): row for row in read_rows(ready.folder)}
+    names = ", ".join(each.measure.name for each in measures.values())  # what a user calls his own, not "custom"
     if all(row["cover5"] is None for row in rows.values()):
-        print(f"{settings.name}: it answers with points, and {', '.join(measures)} need maps")
+        print(f"{settings.name}: it answers with points, and {names} need{'s' * (len(measures) == 1)} maps")
         return 0, []
     if cfg.measure_top_k is not None:
         if any(row["rank"] is None for row in rows.values()):
@@ -191,11 +192,9 @@ def _observe(
             on_error=cfg.on_error,
             sync=cfg.sync,
             shard=shard,
-            log=Log(log, f"{title} {', '.join(measures)}", unobserved(requests, entries, dataset.classes, rows)),
+            log=Log(log, f"{title} {names}", unobserved(requests, entries, dataset.classes, rows)),
         ).run(requests, entries, network, device)
-    print(
-        f"{settings.name}: {', '.join(measures)}: {f'{count} pairs observed' if count else 'nothing left to observe'}"
-    )
+    print(f"{settings.name}: {names}: {f'{count} pairs observed' if count else 'nothing left to observe'}")
     return count, failed
 
 
@@ -233,7 +232,7 @@ def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
         classifier = build.build_classifier(cfg, classes)
         for note in classifier.notes:
             print(f"{cfg.model.name}: {note}")
-        if missing := unmapped(cfg, classifier, classes):
+        if missing := unmapped(classifier, classes):
             print(f"{cfg.model.name}: {missing}")
         return classifier
 

@@ -8,7 +8,7 @@ import importlib.util
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Set
 from importlib.machinery import PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
@@ -62,10 +62,19 @@ def code_of(settings: Any) -> tuple[dict[str, str], list[str]]:
     return digests, notes
 
 
-def _versions(imported: Iterable[str]) -> dict[str, str]:
-    """The versions of names that a user's modules import: callables of this suite, and LIBRARIES."""
+def _versions(imported: Set[str]) -> dict[str, str]:
+    """The versions of names that a user's modules import: callables of this suite, and LIBRARIES.
+
+    A module of this suite that is imported whole (MODULE.*) stands for all callables in its namespace.
+    """
     held: dict[str, str] = {}
-    for name in sorted(imported):
+    names = {name for name in imported if not name.endswith(".*")}
+    for whole in imported - names:
+        if whole.partition(".")[0] in OURS and _module_of(module := whole[:-2]) == module:
+            loaded = importlib.import_module(module)
+            inside = getattr(loaded, "__all__", vars(loaded))
+            names |= {f"{module}.{name}" for name in inside if callable(getattr(loaded, name))}
+    for name in sorted(names):
         package = name.partition(".")[0]
         if package in OURS and (version_ := _version(name)) is not None:
             held |= {name: version_} | libraries_of({"_target_": name})
@@ -233,12 +242,14 @@ def _imported(text: bytes, module: str, path: Path) -> list[str]:
     names: list[str] = []
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            names += [f"{alias.name}.*" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, *([node.module] if node.module else [])])
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            names += [base, *(f"{base}.{alias.name}.*" for alias in node.names)]
+        elif isinstance(node, ast.Attribute) and DOTTED.fullmatch(name := ast.unparse(node)):
+            names += [name] if name.partition(".")[0] in OURS else []  # `import baselines`, then baselines.cam.CAM
     # A package's __init__ runs before its module does.
     return [".".join(name.split(".")[:count]) for name in names if name for count in range(1, name.count(".") + 2)]

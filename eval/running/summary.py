@@ -14,6 +14,12 @@ from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_da
 from eval.tables.table import print_runs
 
 PICTURES = 4
+WORDS = (
+    "A pair is a picture and a class in it. All: every pair; Diff: those whose class covers less than a quarter of\n"
+    "the picture, beside another class (Zhang et al., 2016). A hit: the map's highest point counts as on the class\n"
+    "by the protocol's rule."
+)
+MARKS = "the frame is the class's box, the ring the map's highest point"
 
 
 def summarise(cfg: DictConfig, outcome: Outcome) -> None:
@@ -22,13 +28,14 @@ def summarise(cfg: DictConfig, outcome: Outcome) -> None:
     protocol = Protocol.from_settings(plain(cfg.protocol))
     print()
     print_runs(outcome.folders, protocol, _shown(cfg))
+    print(f"\n{WORDS}")
     if cfg.method.blind:
         return
     path = Path(cfg.results) / "pictures" / f"{outcome.folders[0].name}.png"
     if outcome.pairs or not path.exists():
         _draw(cfg, protocol, path, failed={key for key, _ in [*outcome.failed, *outcome.unobserved]})
     if path.exists():
-        print(f"\nA few pictures with their heat maps and points: {path}")
+        print(f"\nA few pictures with their heat maps; {MARKS}: {path}")
 
 
 def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
@@ -40,6 +47,8 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
             printed.append(protocol)
             print()
             print_runs(folders, protocol, _shown(*configs))
+    if printed:
+        print(f"\n{WORDS}")
 
 
 def _shown(*configs: DictConfig) -> list[str]:

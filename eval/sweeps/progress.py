@@ -51,10 +51,13 @@ class Progress:
     def opening(self) -> str:
         """What there is to do, in a sentence."""
         refused = sum(job.refused is not None for job in self.jobs)
-        idle = sum(job.left == 0 for job in self.jobs) - refused
+        written = {job.rows for job in self.jobs if job.left}
+        shared = sum(job.left == 0 and job.refused is None and job.rows in written for job in self.jobs)
+        idle = sum(job.left == 0 for job in self.jobs) - refused - shared
         total = sum(job.left for job in self.jobs)
         out = f", {refused} left out" if refused else ""
-        return f"sweep of {len(self.jobs)} jobs, {idle} of them already complete{out}: {total} pairs to evaluate"
+        same = f", {shared} whose rows another one writes" if shared else ""
+        return f"sweep of {len(self.jobs)} jobs, {idle} of them already complete{same}{out}: {total} pairs to evaluate"
 
     def news(self) -> list[str]:
         """A line for every job that ended since the last call."""

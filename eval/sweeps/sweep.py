@@ -53,8 +53,8 @@ def run_sweep(jobs: list[tuple[str, list[str], DictConfig]]) -> int:
     failures = progress.failures()
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    if configs[0].get("overview"):
-        _overview(configs[0])
+    if configs[0].get("overview") and progress.folders():
+        _overview(configs[0], progress.folders())
     if against := configs[0].get("against"):
         _print_comparison(Path(configs[0].results) / "records", against)
     return 1 if failures else 0
@@ -95,12 +95,12 @@ def _log_folder(results: Path) -> Path:
     return folder
 
 
-def _overview(cfg: DictConfig) -> None:
+def _overview(cfg: DictConfig, folders: list[Path]) -> None:
     from eval.game.protocol import Protocol
     from eval.tables.overview import print_overview
 
     print()
-    print_overview(Path(cfg.results) / "records", Protocol.from_settings(plain(cfg.protocol)))
+    print_overview(folders, Protocol.from_settings(plain(cfg.protocol)))
 
 
 def _print_comparison(records: Path, against: str) -> None:

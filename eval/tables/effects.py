@@ -60,7 +60,10 @@ def effects(
     top_k, plain = changes.top_k, Changes(changes.tolerance, changes.average, changes.measure)
     arms: list[Arm] = []
     scored = [
-        (rule, run, run.model) for rule, of_rule in by_rule(runs, plain) for run in of_rule if run.model is not None
+        (rule, run, str(run.model))
+        for rule, of_rule in by_rule(runs, plain)
+        for run in of_rule
+        if run.model is not None
     ]
     labels = {(rule.label, run.dataset, model) for rule, run, model in scored}
     for rule, run, model in scored:

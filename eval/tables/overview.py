@@ -12,7 +12,7 @@ from scipy.stats import kendalltau
 from eval.files.markdown import markdown_table
 from eval.game.protocol import Protocol
 from eval.measures.measure import Score
-from eval.records.loading import Run, load_runs, pool, readable, tell_apart
+from eval.records.loading import Run, load_run, pool, tell_apart
 from eval.tables.cells import table_cells
 from eval.tables.exchange import even
 from eval.tables.formats import ALIKE, DAGGER, decimal, decimals
@@ -181,9 +181,8 @@ def decimals_of(score: Score, digits: int) -> int:
     return decimals(score.name, digits)
 
 
-def print_overview(records: Path, protocol: Protocol, subset: str = "all") -> None:
-    """Print the overview of all runs of a folder."""
-    runs, bad = load_runs(records)
-    runs = pool(readable(runs, bad))
+def print_overview(folders: Sequence[Path], protocol: Protocol, subset: str = "all") -> None:
+    """Print the overview of some runs."""
+    runs = pool(load_run(folder) for folder in folders)
     tell_apart(runs)
     print("\n\n".join(overview_markdown(each) for each in overviews(runs, protocol, subset)))

@@ -10,20 +10,18 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from eval.game.protocol import Protocol
 from eval.measures.measure import Score
 from eval.records.loading import Run
 from eval.tables.cells import Cell, table_cells
+from eval.tables.orders import SURE, Samples, influence, mean_of, pictures_needed, spearman, standard_ranks
 from eval.tables.resampling import kinds
 from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
 
 CONTROLS = ("random", "random_map", "center", "center_map", "other_class", "other_picture")
-STANDS = 0.9  # rank correlation of two samples of pictures from which on the order of methods stands
 SPLITS = 200
-SURE = 1.959964  # standard errors on each side of a 95 % interval
 BLOCK = 5000  # pictures whose multipliers are drawn at a time
 POWER = SURE + 0.841621  # standard errors of a difference that a test at 5 % shows in 80 % of samples
 COLUMNS = ["dataset", "model", "measure", "question", "other", "value", "low", "high", "n"]
@@ -89,7 +87,7 @@ class Board:
     @cached_property
     def ranks(self) -> np.ndarray:
         """(n,real) of the real methods within each pair, in mean 0 and length 1; NaN where all are equal."""
-        return _standard(self.values[:, self.real])
+        return standard_ranks(self.values[:, self.real])
 
 
 def boards(
@@ -203,35 +201,16 @@ def _discrimination(board: Board, family: str) -> Iterator[Answer]:
     yield "methods_above", family, float(np.mean(above)), np.nan, np.nan, len(couples)
 
 
-def influence(keys: np.ndarray, values: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-    """(P,M): by picture, how far the averages of values (n,M) are moved by it, scaled so that the sum of squares is the
-    square of their standard error (the linearised variance of clusters with one degree of freedom less)."""
-    picture, label = pd.factorize(keys)[0], np.zeros(len(keys), int) if classes is None else pd.factorize(classes)[0]
-    sizes = np.bincount(label)
-    pictures = int(picture.max()) + 1
-    moved = np.empty((pictures, values.shape[1]))
-    for method, column in enumerate(values.T):
-        mean = np.bincount(label, column) / sizes
-        moved[:, method] = np.bincount(picture, (column - mean[label]) / (sizes[label] * len(sizes)))
-    return moved * np.sqrt(pictures / max(1, pictures - 1))
-
-
-def mean_of(keys: np.ndarray, values: np.ndarray, classes: np.ndarray | None) -> tuple[float, float, float]:
-    """(average of values (n,), its 95 % interval); pictures vary."""
-    mean = kinds(keys, values, classes).observed[0]
-    error = SURE * float(np.linalg.norm(influence(keys, values[:, None], classes)))
-    return mean, mean - error, mean + error
-
-
 def halves(board: Board, splits: int = SPLITS, seed: int = 0) -> list[tuple[int, np.ndarray]]:
     """(pictures in each of two disjoint samples, (splits,) rank correlations of the real methods' averages), doubling
     up to half of the pictures; samples in which all methods are equal order none and count as 0."""
-    groups = kinds(board.keys, board.values[:, board.real], board.classes).of_pictures()
-    total = len(groups.pictures)
+    groups = Samples(board.keys, board.values[:, board.real], board.classes)
+    total = groups.pictures
     half = total // 2
     sizes = sorted({half >> shift for shift in range(half.bit_length())} - {0}) if half else []
     sizes = [size for size in sizes if size >= min(8, half)]
-    draw, found = np.random.default_rng(seed), {size: [] for size in sizes}
+    draw = np.random.default_rng(seed)
+    found: dict[int, list[np.ndarray]] = {size: [] for size in sizes}
     block = max(1, 2_000_000 // max(1, total))
     for start in range(0, splits, block):
         order = draw.permuted(np.tile(np.arange(total), (min(block, splits - start), 1)), axis=1)
@@ -245,26 +224,6 @@ def _counted(chosen: np.ndarray, total: int) -> np.ndarray:
     weights = np.zeros((len(chosen), total))
     np.put_along_axis(weights, chosen, 1, axis=1)
     return weights
-
-
-def pictures_needed(curve: Sequence[tuple[int, float]], target: float = STANDS) -> tuple[float, bool]:
-    """(pictures a sample needs for a mean rank correlation of `target` and keeps it, whether that is beyond the curve).
-
-    Between two sizes along a line in the logarithm of the size; beyond the last by Spearman and Brown's formula
-    (1910). (nan, True) where the last correlation is not positive.
-    """
-    if not curve:
-        return np.nan, True
-    sizes, values = np.array(curve, float).T
-    below = np.flatnonzero(values < target)
-    if not len(below):
-        return float(sizes[0]), False
-    last = int(below[-1])
-    if last == len(sizes) - 1:
-        value = values[-1]
-        return (float(sizes[-1] * target / (1 - target) * (1 - value) / value) if value > 0 else np.nan), True
-    share = (target - values[last]) / (values[last + 1] - values[last])
-    return float(sizes[last] * (sizes[last + 1] / sizes[last]) ** share), False
 
 
 def _shared(one: Board, other: Board) -> list[str]:
@@ -289,7 +248,9 @@ def _within(one: Board, other: Board, shared: list[str]) -> tuple[float, float, 
         at = places[1].get_indexer(places[0])
         rows = [at >= 0, at[at >= 0]]
     ranks = [
-        (board.ranks if board.methods == shared else _standard(board.values[:, [board.names.index(n) for n in shared]]))
+        board.ranks
+        if board.methods == shared
+        else standard_ranks(board.values[:, [board.names.index(name) for name in shared]])
         for board in (one, other)
     ]
     values = (ranks[0][rows[0]] * ranks[1][rows[1]]).sum(1)
@@ -297,20 +258,6 @@ def _within(one: Board, other: Board, shared: list[str]) -> tuple[float, float, 
     if not known.any():
         return np.nan, np.nan, np.nan, 0
     return *mean_of(keys[known], values[known], None), int(known.sum())
-
-
-def spearman(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,) rank correlation of each line of a with that of b, (n,m) both; NaN where all of a line are equal."""
-    return (_standard(a) * _standard(b)).sum(1)
-
-
-def _standard(values: np.ndarray) -> np.ndarray:
-    """Ranks of each line (n,m), less their mean and divided by their length; NaN where all are equal. Averages that
-    differ by rounding alone are equal."""
-    ranks = rankdata(np.round(values, 12), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    size = np.sqrt((ranks**2).sum(1, keepdims=True))
-    return np.divide(ranks, size, out=np.full(ranks.shape, np.nan), where=size > 0)
 
 
 def known_measures(runs: list[Run], also: Callable[[str], bool] = lambda name: SCORES[name].ranked) -> list[str]:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from eval.files.markdown import markdown_table
-from eval.tables.reliability import CONTROLS, STANDS, Board
+from eval.tables.orders import STANDS
+from eval.tables.reliability import CONTROLS, Board
 
 HEADS = {
     "above": "better than {}",
@@ -52,7 +53,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _of(answers: dict[str, pd.DataFrame], question: str) -> pd.DataFrame:
-    empty = {"value": [], "other": [], "dataset": [], "model": []}
+    empty: dict[str, list] = {"value": [], "other": [], "dataset": [], "model": []}
     return answers.get(question, pd.DataFrame(empty))
 
 

@@ -41,12 +41,13 @@ def sentence(line: Any) -> str:
     """Of one line of `paired_table`, a named tuple."""
     score, digits = SCORES[line.measure], decimals(line.measure, 4)
     where = " ".join(filter(None, map(named, (line.dataset, line.model, line.subset))))
+    where = f"{where}: " if where else ""
     pairs = f"{line.n:,} pairs" + ("" if line.complete else f" ({line.left_out:,} or more are missing)")
     on = f"on {pairs} of {line.pictures:,} picture{'s' * (line.pictures != 1)}"
     reach = max(abs(line.low), abs(line.high))
     if not line.differing:
         within = f"a difference within ±{decimal(reach, digits)} is left open" if reach == reach else "that bounds none"
-        return f"{where}: {line.label_a} and {line.label_b} have equal {line.measure} {on}; {within}."
+        return f"{where}{line.label_a} and {line.label_b} have equal {line.measure} {on}; {within}."
     better, other, high, low = _sides(line)
     direction = f"{line.measure}, {'less' if score.less_is_better else 'more'} is better"
     amount = (
@@ -58,8 +59,8 @@ def sentence(line: Any) -> str:
     if line.shown:
         verb = "is better than" if score.ranked else "differs from"
         bounds = f"95 % interval {signed(line.low, digits)} … {signed(line.high, digits)} for A minus B, "
-        return f"{where}: {better} {verb} {other} by {amount} {on}; shown ({bounds}{chance})."
-    text = f"{where}: no difference is shown between {better} and {other}: {amount} {on}, {chance}."
+        return f"{where}{better} {verb} {other} by {amount} {on}; shown ({bounds}{chance})."
+    text = f"{where}no difference is shown between {better} and {other}: {amount} {on}, {chance}."
     if pd.notna(line.resolves):
         text += f" So many pictures show a difference of about {decimal(line.resolves, digits)}"
         text += f"; this one would need about {_about(line.needed)}." if pd.notna(line.needed) else "."

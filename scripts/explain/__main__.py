@@ -39,13 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=1, metavar="K", help="the K classes with the highest scores; 1")
     parser.add_argument("--scene", type=int, default=0, metavar="N", help="which built-in scene, without PHOTO; 0")
     parser.add_argument("--layers", nargs="+", metavar="NAME", help="deep to shallow, where the rule's are not wanted")
-    parser.add_argument("--mean", nargs="+", type=float, metavar="M", help="red, green, blue in [0,1]; or grey")
-    parser.add_argument("--std", nargs="+", type=float, metavar="S")
+    parser.add_argument("--mean", nargs="+", type=number, metavar="M", help="red, green, blue in [0,1]; or grey")
+    parser.add_argument("--std", nargs="+", type=number, metavar="S")
     parser.add_argument("--classes", type=Path, metavar="FILE", help="names of the network's outputs: lines, or JSON")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="the figure, of several the folder; default: PHOTO-explained.png here"
     )
     parser.add_argument("--json", metavar="FILE", help="the numbers, maps included; - prints them")
+
+
+def number(word: str) -> float | str:
+    return word if "=" in word else float(word)
 
 
 def act(arguments: argparse.Namespace) -> None:

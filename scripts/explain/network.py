@@ -18,6 +18,12 @@ from eval.networks.classifier import Classifier
 from eval.running.build import build_network
 
 LIBRARIES = ("torchvision", "timm")
+SETTING = re.compile(r"[+~]{0,2}[A-Za-z_][\w.@/]*=")
+
+
+def is_setting(word: str | float) -> bool:
+    """Whether a word of the command line is a setting of run.py."""
+    return bool(SETTING.match(str(word)))
 
 
 def settings_of(

@@ -12,7 +12,8 @@ from markupsafe import Markup
 from eval.records.provenance import checkout
 from eval.tables.formats import csv_text
 from eval.tables.layout import named
-from eval.tables.reliability import STANDS, Board
+from eval.tables.orders import STANDS
+from eval.tables.reliability import Board
 from eval.tables.reliable import about, agreement, cells, heads, sentences, summary
 
 FOLDER = Path(__file__).parent

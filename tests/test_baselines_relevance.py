@@ -232,7 +232,7 @@ def test_a_mobilenet_of_torchvision_has_rules():
 def positive_products(layer, values, relevance):
     """R_j = sum_i (x_j w_ij)+ / sum_k (x_k w_ik)+ R_i of a linear layer, product by product."""
     products = (layer.weight * values).clamp(min=0)  # (out,in)
-    return (products / products.sum(1, keepdim=True) * relevance[:, None]).sum(0)
+    return (products / products.sum(1, keepdim=True).clamp(min=1e-300) * relevance[:, None]).sum(0)
 
 
 def test_negative_inputs_have_positive_products_too():

@@ -360,10 +360,12 @@ def test_what_measures_observed_is_claimed_and_recomputed(tmp_path, capsys):
     settings = yaml.safe_load((ROOT / "conf/measure/deletion.yaml").read_text())
     part = {"name": "deletion", "version": 1, "build": settings}
     beside = observations.folder(run, part, None)
-    observations.describe(beside, part, None, ["curve"], "cpu")
+    observations.describe(beside, part, None, ["step", "curve"], "cpu")
     lines_ = [{name: row[name] for name in ("key", "label", "x", "y")} for row in voc_rows(0.7)[1:]]
     with Rows(beside) as out:
-        out.append([line | {"seconds": 0.5, "forwards": 3.0, "curve": [1.0, 0.5, 0.25]} for line in lines_])
+        out.append(
+            [line | {"seconds": 0.5, "forwards": 3.0, "step": 0.5, "curve": [1.0, 0.5, 0.25]} for line in lines_]
+        )
     place = made(run, tmp_path / "claims")
     status, report = verified(capsys, place)
     assert (status, report["claims"][0]["verdict"]) == (0, "recomputed"), faults(report)

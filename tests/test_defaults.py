@@ -53,6 +53,9 @@ def test_a_files_values_are_the_defaults(group, name):
         for setting, value in node.items():
             if setting.startswith("_") or "_target_" in (value if isinstance(value, dict) else ()):
                 continue
+            if (group, setting) == ("measure", "input"):  # read by the suite: what the measure's network sees
+                assert value is None
+                continue
             default = known[setting]
             default = list(default) if isinstance(default, tuple) else default
             value = None if value == {} else value  # a place for further options of the command line

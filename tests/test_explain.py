@@ -55,7 +55,7 @@ def test_the_point_of_a_scene_is_that_of_a_run(folder, capsys):
     (answer,) = actual["answers"]
     assert (answer["x"], answer["y"]) == (row["x"], row["y"])
     assert actual["classes"][0]["place"] == row["rank"] + 1
-    assert f"place {row['rank'] + 1} of 20" in capsys.readouterr().out, "the screen and the file count from 1"
+    assert f"place {int(row['rank']) + 1} of 20" in capsys.readouterr().out, "the screen and the file count from 1"
     assert actual["classes"][0]["score"] == pytest.approx(row["score"], abs=1e-3)
 
 

@@ -135,7 +135,7 @@ def test_the_libraries_that_a_method_names_are_those_whose_code_runs(name, tmp_p
     for package in ("captum.attr", "zennit.core", "pytorch_grad_cam", "torchvision", "sklearn.decomposition"):
         importlib.import_module(package)  # what runs while a package is imported computes no map
     settings = load([f"method={name}", *CHEAP.get(name, [])]).method
-    if name == "maps":
+    if name in ("maps", "other_picture"):
         settings.folder = str(tmp_path)
     built = build_method(settings, None if settings.blind else _seeing(name), CLASSES)
     ran: set[str] = set()

@@ -223,8 +223,8 @@ def test_letters_and_places():
 def test_pairs_of_known_sets_are_compared_by_verify_not_here(tmp_path):
     with few_known():
         place = voc_claim(tmp_path)
-    assert claim.load(place).who["dataset"]["build"] == VOC
-    assert leaderboard([str(place), "--out", str(tmp_path / "site")]) == 0
+        assert claim.load(place).who["dataset"]["build"] == VOC
+        assert leaderboard([str(place), "--out", str(tmp_path / "site")]) == 0
 
 
 @pytest.fixture(scope="module")

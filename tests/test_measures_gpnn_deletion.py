@@ -10,7 +10,7 @@ import torch
 from eval.measures.gpnn_deletion import GpnnDeletion
 from eval.measures.ranking import ranks
 from eval.measures.road import removals
-from eval.records.loading import as_words
+from eval.records.wording import as_words
 from eval.running.config import load
 from eval.running.measuring import build_measures
 from tests.measure_cases import cases, heat, picture

@@ -118,7 +118,7 @@ def test_a_picture_that_was_exchanged_is_not_measured_and_what_fails_is_not_coun
     place, settings = devkit
     pictures = sorted((place / "JPEGImages").glob("*.jpg"))
     pictures[1].write_bytes(pictures[1].read_bytes() + b"\0")
-    outcome = evaluate_job(load([*settings, "measure=idsds", "on_error=skip"]))
+    outcome = evaluate_job(load([*settings, "measure=single_deletion", "on_error=skip"]))
     assert [key for key, _ in outcome.unobserved] == ["000002"]
     assert "the picture file is another one than the row was made on" in outcome.complaint
     assert "failed and have no observation" in outcome.complaint

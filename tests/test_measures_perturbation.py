@@ -55,7 +55,8 @@ def test_deletion_is_the_loop_over_pixels(step):
     for case, row in zip(pair, actual, strict=True):
         assert row["curve"] == pytest.approx(loop(case, case.image, grey, step), **CLOSE)
     curve = np.array(actual[0]["curve"])
-    assert value(Deletion(), actual)[0] == pytest.approx(((curve[1:] + curve[:-1]) / 2).mean())
+    widths = np.diff(np.minimum(np.arange(len(curve)) * step, SIDE**2)) / SIDE**2  # the last step may be shorter
+    assert value(Deletion(), actual)[0] == pytest.approx((widths * (curve[1:] + curve[:-1]) / 2).sum())
 
 
 def test_insertion_is_the_loop_from_the_blurred_picture():

@@ -204,7 +204,7 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
     from eval.tables.scores import SCORES
 
     names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
-    built = build_measures(load([f"measure=[{','.join(names)}]"]))
+    built = build_measures(load([f"measure=[{','.join(names)}]", "measure.idsds.fine_tuned=true"]))
     assert sorted(built) == names
     for name, each in built.items():
         measure, part = each.measure, each.part

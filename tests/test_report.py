@@ -164,6 +164,9 @@ def test_a_browser_filters_switches_and_needs_no_mouse(site, tmp_path):
     with Browser(page, tmp_path) as browser:
         select("protocol", "paper")
         assert browser.ask(shown) == expected("paper")
+        browser.click("#pictures .frame")
+        assert browser.ask("document.querySelectorAll('#large[open] .tile img').length") == 1, "pictures enlarge"
+        browser.ask("document.getElementById('large').close(), 0")
         select("hits", "gpnncam")
         select("misses", "gradcam")
         assert browser.ask(shown) == expected("paper", "gpnncam", "gradcam") != expected("paper")

@@ -4,7 +4,11 @@ import argparse
 
 import pytest
 
+from eval.records.loading import load_runs, tell_apart
 from eval.tables.formats import csv_text
+from eval.tables.paired import paired_table
+from eval.tables.rules import Changes
+from eval.tables.sentence import sentence
 from scripts.report.__main__ import main as report
 from scripts.selection import add_selection, selected_frame
 from tests.browser import CHROMIUM, Browser
@@ -168,3 +172,46 @@ def test_printed_it_leaves_no_page_almost_empty(browser):
     assert made != "none", "in print the head says what the foot of the screen does"
     assert shown == 0
     assert whole == ["auto", "auto"], "a long cost table begins under its chart, and a gallery's pair may go on"
+
+
+def test_every_measure_and_the_differences_are_sorted_and_narrowed(browser):
+    """Of 33 methods: a column's name sorts down, then up; words leave the lines that hold all of them."""
+    sized(browser, 1280)
+    heads = browser.ask("[...document.querySelectorAll('#measures th[title]')].map(e => e.innerText)")
+    assert [head.split() for head in heads] == [
+        [name, "↑", "share"] for name in ("hit", "energy", "pixel_ap", "iou_best")
+    ]
+    column = "[...document.querySelectorAll('#measures tbody tr')].map(e => +e.cells[2].dataset.sort)"
+    for turned in (True, False):
+        browser.click("#measures th:nth-child(3) button")
+        values = browser.ask(column)
+        assert values == sorted(values, reverse=turned)
+        assert len(set(values)) > 3
+    assert browser.ask("document.querySelectorAll('#compared').length") == 0, "no reference among them"
+
+
+def test_differences_from_a_reference_follow_the_measure(tmp_path):
+    for data, pictures in (("demo", 12), ("pascal", 30)):
+        for number, method in enumerate(("gradcam", "layercam", "gpnncam")):
+            write_run(tmp_path, method, rows(pictures, 0.3 + 0.3 * number, number), dataset=data)
+    records = ["--records", str(tmp_path / "records"), "--gallery", "0", "--resamples", "100"]
+    page = tmp_path / "p.html"
+    assert report([*records, "--measure", "energy", "--output", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "pointing game" not in text.split('id="data"')[0]
+    assert "How near is near enough" not in text
+    runs = load_runs(tmp_path / "records")[0]
+    tell_apart(runs)
+    expected = paired_table(runs, None, Changes(measure="energy"), resamples=100, against="gradcam")
+    with Browser(page, tmp_path / "profile", width=390) as opened:
+        lines = opened.ask("[...document.querySelectorAll('#compared tbody tr')].map(e => [e.title, e.innerText])")
+        assert sorted(said for said, _ in lines) == sorted(sentence(line) for line in expected.itertuples())
+        assert "VOC2007" in lines[0][1], "the data with the most pictures first"
+        assert opened.ask("document.getElementById('data-set').value").startswith("Pascal")
+        opened.ask("document.getElementById('find').value = 'gpnn DEMO', 0")
+        opened.ask("document.getElementById('find').dispatchEvent(new Event('input')), 0")
+        shown = opened.ask("[...document.querySelectorAll('#compared tbody tr')].filter(e => !e.hidden).length")
+        assert shown == sum("GPNNCAM" in said and said.startswith("Demo") for said, _ in lines) > 0
+        assert opened.ask("document.querySelector('#curve')") is None
+        assert opened.ask("document.querySelectorAll('#scatter .series').length") == 3
+        assert opened.ask("document.documentElement.scrollWidth") == 390

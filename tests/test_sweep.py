@@ -51,9 +51,7 @@ def test_rows_that_another_job_writes_are_not_called_complete(tmp_path):
     """A method that reads no network, under two of them, in an empty folder."""
     once, again, other = jobs(10, 0, 0)
     opening = Progress(tmp_path, [once, replace(again, rows=once.rows), other]).opening()
-    assert (
-        opening == "sweep of 3 jobs, 1 of them already complete, 1 whose rows another one writes: 10 pairs to evaluate"
-    )
+    assert opening.startswith("sweep of 3 jobs, 1 of them already complete, 1 whose rows another one writes: 10 pairs")
 
 
 def test_a_sweep_with_nothing_left_has_no_time_left_and_no_pace(tmp_path):

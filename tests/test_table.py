@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from eval.game.protocol import named_protocol
-from eval.records.loading import differing, load_runs
+from eval.records.loading import load_runs
+from eval.records.wording import differing
 from eval.tables.layout import place
 from eval.tables.published import published, read_published
 from scripts.table import main as table

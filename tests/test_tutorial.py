@@ -50,7 +50,7 @@ def test_the_tutorial(tmp_path):
         timeout=1200,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    table, comparison = done.stdout[done.stdout.rindex("rows in") :].rsplit("McNemar", 1)
+    table, comparison = done.stdout[done.stdout.rindex("rows in") :].rsplit("p (Holm)", 1)
     for label in ("mine", "GradCAM", "LayerCAM", "Center"):
         assert re.search(rf"\| *{label} *\|.*\d\.\d+–\d\.\d+", table), f"{label} has no interval in the table"
     for label in ("GradCAM", "LayerCAM"):

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from eval.files.places import CONF
-from eval.records.loading import differing
+from eval.records.wording import differing
 
 COMPARED = ("build", "blind", "smooth", "input")
 

@@ -9,8 +9,9 @@ import pandas as pd
 
 from eval.game.protocol import Input, Protocol, named_protocol
 from eval.measures.measure import Score
-from eval.records.loading import Run, as_words, differing
+from eval.records.loading import Run
 from eval.records.observations import written
+from eval.records.wording import as_words, differing
 from eval.tables.scores import SCORES
 
 SPANS = {"share": 1.0, "correlation": 2.0, "similarity": 2.0}  # by a score's unit: between its least and highest value

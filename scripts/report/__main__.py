@@ -1,8 +1,9 @@
 """One self-contained HTML page of all results: tables, curves, costs, classes, pictures and where all of it is from.
 
-The page needs no network and no other file. It shows the table with intervals and published numbers, accuracy over
-tolerance, cost against accuracy, accuracy per class, a gallery to filter ("A hits, B misses"), and each run's
-settings, versions and hardware. Heat maps are those that save_maps=true kept; others are computed again.
+The page needs no network and no other file. It shows the table with intervals and published numbers, every measure that
+the rows have, differences from a reference, accuracy over tolerance, cost against accuracy, accuracy per class, a
+gallery to filter ("A hits, B misses"), and each run's settings, versions and hardware. Heat maps are those that
+save_maps=true kept; others are computed again.
 
   python -m scripts.report                                   results/report.html from results/records
   python -m scripts.report --records DIR --output page.html --protocol paper
@@ -24,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path("results/report.html"), metavar="FILE", help="default: %(default)s"
     )
-    parser.add_argument("--title", default="Image attribution in the pointing game")
+    parser.add_argument("--title", metavar="TEXT", help="default: says what is measured")
+    parser.add_argument(
+        "--against", metavar="METHOD", help="the reference of the differences; default: gradcam, where it has rows"
+    )
     parser.add_argument(
         "--gallery", type=int, default=24, metavar="N", help="pairs per network and data set; 0: none; default: 24"
     )

@@ -21,8 +21,8 @@ def views(cells: list[Cell]) -> list[dict]:
     for cell in cells:
         if np.isfinite(cell.accuracy):
             groups.setdefault((cell.rule.label, cell.run.dataset, cell.model, cell.subset), []).append(cell)
-    drawn = []
-    for (protocol, dataset, model, subset), group in groups.items():
+    drawn, largest = [], sizes(cells)
+    for (protocol, dataset, model, subset), group in sorted(groups.items(), key=lambda item: -largest[item[0][1]]):
         group.sort(key=lambda cell: place(cell.run.method))
         rows = [cell.counted for cell in group]
         drawn.append(
@@ -45,20 +45,28 @@ def views(cells: list[Cell]) -> list[dict]:
     return drawn
 
 
+def sizes(cells: list[Cell]) -> dict[str, int]:
+    """Pairs by data set: the largest stands first on the page."""
+    largest: dict[str, int] = {}
+    for cell in cells:
+        largest[cell.run.dataset] = max(cell.pairs, largest.get(cell.run.dataset, 0))
+    return largest
+
+
 def _method(cell: Cell, rows: pd.DataFrame) -> dict:
     return {
         "name": cell.run.method,
         "label": cell.run.label,
         "n": cell.n,
         "complete": cell.complete,
-        "value": _rounded(cell.accuracy),
-        "low": _rounded(cell.low),
-        "high": _rounded(cell.high),
+        "value": _plain(cell.accuracy),
+        "low": _plain(cell.low),
+        "high": _plain(cell.high),
         "seconds": float(f"{cell.seconds:.4g}"),
         "forwards": round(cell.forwards, 1),
         "memory": None if np.isnan(cell.memory_mb) else round(cell.memory_mb),
         "path": path(cell),
-        "curve": [_rounded(value) for value in tolerance_curve(rows, cell.rule)],
+        "curve": [_plain(value) for value in tolerance_curve(rows, cell.rule)],
     }
 
 
@@ -76,7 +84,7 @@ def path(cell: Cell, resamples: int = 1000) -> dict | None:
     points = [groups.alone(point) for point in range(values.shape[1])]
     low, high = zip(*intervals(points, resamples=resamples), strict=True)
     lists = {"shares": shares, "mean": values[known].mean(0), "low": low, "high": high}
-    return {name: [_rounded(each) for each in line] for name, line in lists.items()}
+    return {name: [_plain(each) for each in line] for name, line in lists.items()}
 
 
 def tolerance_curve(rows: pd.DataFrame, rule: Rule) -> np.ndarray:
@@ -111,9 +119,9 @@ def _classes(cells: list[Cell], rows: list[pd.DataFrame]) -> dict:
         "total": total,
         "names": list(table.index),
         "n": [int(counts[name]) for name in table.index],
-        "values": {method: [_rounded(value) for value in table[method]] for method in table},
+        "values": {method: [_plain(value) for value in table[method]] for method in table},
     }
 
 
-def _rounded(value: float) -> float | None:
-    return None if pd.isna(value) else round(float(value), 4)
+def _plain(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)  # the page rounds, once

@@ -65,7 +65,7 @@
     get("rule").textContent = `${now.data}, protocol ${now.protocol}: ${now.rule}. ${now.pairs.toLocaleString("en")} pairs.`;
     if (!methods.length) return;
     const room = (id) => Math.max(280, Math.round(get(id).clientWidth));
-    (now.along ? pathChart : curveChart)(get("curve"), now, methods, look, room("curve"));
+    if (get("curve")) (now.along ? pathChart : curveChart)(get("curve"), now, methods, look, room("curve"));
     scatterChart(get("scatter"), now, methods, look, room("scatter"));
     classChart(get("class-chart"), now, methods, look, room("class-chart"));
     costTable(get("cost"), now, methods);
@@ -102,6 +102,13 @@
       caption.append(mark);
     }
     frame.append(image, over);
+    Object.assign(frame, { tabIndex: 0, role: "button", ariaLabel: `Enlarge: ${title}` });
+    frame.addEventListener("click", () => {
+      const large = get("large");
+      large.replaceChildren(figure.cloneNode(true));
+      large.showModal();
+    });
+    frame.addEventListener("keydown", (event) => ["Enter", " "].includes(event.key) && (event.preventDefault(), frame.click()));
     figure.append(frame, caption);
     return figure;
   }
@@ -147,6 +154,9 @@
     gallery();
   }
 
+  get("large")?.addEventListener("click", () => get("large").close());
+  document.querySelectorAll("table.sortable").forEach(sortable);
+  get("find")?.addEventListener("input", () => narrow(get("compared"), get("find").value));
   get("controls").hidden = false;
   document.querySelectorAll(".needs-script").forEach((section) => { section.hidden = false; });
   for (const id of ["protocol", "data-set", "subset"]) get(id).addEventListener("change", redraw);

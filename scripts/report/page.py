@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,38 +13,56 @@ from markupsafe import Markup
 from eval.records.loading import Run
 from eval.records.provenance import checkout
 from eval.tables.cells import Cell, table_cells
-from eval.tables.formats import csv_text, latex
+from eval.tables.formats import ALIKE, DAGGER, csv_text, decimal, decimals, latex, signed
 from eval.tables.html_table import html_tables
 from eval.tables.layout import named
+from eval.tables.overview import MEASURES, arrow, decimals_of, overviews
+from eval.tables.paired import paired_table
+from eval.tables.rules import Changes, Rule
 from eval.tables.scores import SCORES
+from eval.tables.sentence import p_value, sentence
 from eval.tables.table import refuse_incomplete, table_frame
-from scripts.report.curves import views
+from scripts.report.curves import sizes, views
 from scripts.selection import selection
 
 FOLDER = Path(__file__).parent
+TITLES = dict.fromkeys(("hit", "distance"), "Image attribution in the pointing game")
 SCRIPTS = ("charts.js", "tables.js", "page.js")
 
 
 def page(arguments: argparse.Namespace) -> str:
     """The page as text. ValueError if the arguments select no rows."""
-    cells = table_cells(*selection(arguments), arguments.resamples)
+    _say("reading rows")
+    runs, changes, rule, subsets = selection(arguments)
+    _say(f"table of {len(runs)} runs")
+    cells = table_cells(runs, changes, rule, subsets, arguments.resamples)
     if not cells:
         raise ValueError(f"{arguments.records} holds no rows for this selection")
     frame = table_frame(cells, arguments.resamples)
+    frame = frame.iloc[frame["dataset"].map(sizes(cells)).mul(-1).argsort(kind="stable")]
+    frame = frame.sort_values("protocol", kind="stable").reset_index(drop=True)
     if arguments.strict:
         refuse_incomplete(frame)
+    _say("curves")
     data = {"views": views(cells), "items": [], "images": {}, "tables": copies(frame)}
     notes = []
+    _say("every measure, and differences")
+    measured = measures_of(cells, subsets[0], arguments.resamples)
+    compared = differences(runs, changes, rule, subsets, arguments)
     if arguments.gallery > 0:
+        _say("pictures")
         data["items"], data["images"], notes = pictures(cells, arguments.gallery, not arguments.no_recompute)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
     )
     return environment.get_template("page.html.jinja").render(
-        title=arguments.title,
+        title=arguments.title or TITLES.get(arguments.measure, f"Image attribution by {arguments.measure}"),
+        measured=measured,
+        compared=compared,
         made=checkout() | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
         measure_name=arguments.measure,
+        tolerance=arguments.measure in TITLES,
         curves=SCORES[arguments.measure].curve is not None,
         tables=Markup(html_tables(frame, digits=3)),
         protocols=list(dict.fromkeys(zip(frame["protocol"], frame["rule"], strict=True))),
@@ -54,6 +73,62 @@ def page(arguments: argparse.Namespace) -> str:
         style=Markup((FOLDER / "page.css").read_text(encoding="utf-8")),
         scripts=Markup("\n".join((FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)),
     )
+
+
+def _say(what: str) -> None:
+    print(f"report: {what} ...", file=sys.stderr, flush=True)
+
+
+def measures_of(cells: list[Cell], subset: str, resamples: int) -> list[dict]:
+    """A table for each protocol, data set and network: methods by every measure that their rows hold. Each value with
+    its rank; sort: what a column is sorted by."""
+    tables, observed = [], [each for run in {cell.run for cell in cells} for each in run.observations]
+    for target in sorted({each.part["build"]["_target_"] for each in observed}):
+        SCORES.learn(target)  # those alone: to import every measure takes a while
+    there = {each.name for each in observed}
+    names = [name for name in SCORES if name in MEASURES or SCORES.measures.get(name) in there]
+    names.sort(key=lambda name: MEASURES.index(name) if name in MEASURES else len(MEASURES))
+    names = [name for name in names if SCORES.measures.get(name) in (None, *there)]
+    for protocol in {cell.rule.protocol.label: cell.rule.protocol for cell in cells}.values():
+        runs = list(dict.fromkeys(cell.run for cell in cells if cell.rule.protocol == protocol))
+        for one in overviews(runs, protocol, subset, names, resamples):
+            body = []
+            for method, label in one.labels.items():
+                values = []
+                for column in one.columns:
+                    value, rank = column.values[method], column.ranks[method]
+                    known, alike = pd.notna(value), method in column.alike
+                    text = decimal(value, decimals_of(column.score, 3)) if known else "–"
+                    text += f" {ALIKE}" * alike + f" {DAGGER}" * (method in column.incomplete)
+                    values.append({"text": text, "sort": float(value) if known else None, "best": rank == 1,
+                                   "rank": f"{rank:g}" if pd.notna(rank) else ""})  # fmt: skip
+                body.append({"label": label, "values": values})
+            title = " ".join(filter(None, map(named, (one.dataset, one.model, one.subset))))
+            heads = [{"name": column.name, "arrow": arrow(column.score), "unit": column.score.unit,
+                      "what": column.score.what} for column in one.columns]  # fmt: skip
+            size = max(cell.pairs for cell in cells if cell.run.dataset == one.dataset)
+            tables.append({"title": f"{title}, protocol {protocol.label}", "heads": heads, "body": body, "size": size})
+    return sorted(tables, key=lambda table: -table["size"])
+
+
+def differences(
+    runs: list[Run], changes: Changes, rule: Rule | None, subsets: tuple[str, ...], arguments: argparse.Namespace
+) -> list[dict]:
+    """A line for each method against the reference, with its sentence; none where the reference has no rows."""
+    names = {run.info["method"] for run in runs}
+    against = arguments.against or ("gradcam" if "gradcam" in names else None)
+    if against is None or len(runs) < 2:
+        return []
+    lines = []
+    for line in paired_table(runs, None, changes, rule, subsets, arguments.resamples, against).itertuples():
+        digits = decimals(line.measure, 4)
+        bounds = "–" if pd.isna(line.low) else f"{signed(line.low, digits)} … {signed(line.high, digits)}"
+        where = " ".join(filter(None, map(named, (line.dataset, line.model, line.subset))))
+        lines.append({"where": f"{where}, {line.protocol}", "method": line.label_a, "reference": line.label_b,
+                      "difference": signed(line.difference, digits), "sort": line.difference, "bounds": bounds,
+                      "p": p_value(line.exchange_holm), "p_sort": line.exchange_holm, "pairs": f"{line.n:,}",
+                      "n": line.n, "shown": line.shown, "sentence": sentence(line)})  # fmt: skip
+    return sorted(lines, key=lambda line: -line["n"])
 
 
 def copies(frame: pd.DataFrame) -> list[dict[str, str]]:

@@ -45,7 +45,8 @@ function tables(texts) {
   const cost = document.getElementById("cost");
   cost.closest(".scroll").after(copyRow({ CSV: () => csvOf(cost), LaTeX: () => latexOf(cost) }));
   for (const frame of document.querySelectorAll(".scroll")) {
-    const title = frame.closest("figure")?.querySelector("h3")?.textContent ?? "Cost of each method";
+    const title = frame.closest("figure")?.querySelector("h3")?.textContent ??
+      (frame.querySelector("#cost") ? "Cost of each method" : frame.closest("section").querySelector("h2").textContent);
     frame.setAttribute("role", "region");
     frame.setAttribute("aria-label", title);
     const hint = Object.assign(document.createElement("p"), { className: "swipe", textContent: "more columns to the right →" });
@@ -61,4 +62,27 @@ function tables(texts) {
     new ResizeObserver(look).observe(frame);
     new ResizeObserver(look).observe(frame.querySelector("table"));
   }
+}
+
+// A press on a column's name sorts by it, from the highest; again, from the lowest. Lines without a value stay last.
+function sortable(table) {
+  [...table.tHead.rows[0].cells].forEach((head, column) => {
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const down = head.ariaSort !== "descending", body = table.tBodies[0];
+      const value = (row) => row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
+      const known = [...body.rows].filter((row) => value(row) !== "" && value(row) !== "nan");
+      const number = known.every((row) => Number.isFinite(+value(row)));
+      known.sort((a, b) => (number ? +value(a) - +value(b) : value(b).localeCompare(value(a))) * (down ? -1 : 1));
+      body.append(...known, ...[...body.rows].filter((row) => !known.includes(row)));
+      for (const other of table.tHead.rows[0].cells) other.ariaSort = other === head ? (down ? "descending" : "ascending") : null;
+    });
+  });
+}
+
+function narrow(table, text) {
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const row of table.tBodies[0].rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
 }

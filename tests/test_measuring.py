@@ -6,11 +6,13 @@ import shutil
 import pandas as pd
 import pytest
 
+from eval.files.places import CONF
 from eval.measures.measure import Score, column
 from eval.records.loading import load_run
 from eval.records.rows import compact
 from eval.running.config import load
 from eval.running.job import evaluate_job
+from eval.running.measuring import build_measures, scores_of
 from scripts.compare import main as compare
 from scripts.table import main as table
 from tests.synthetic_runs import printed_frame
@@ -199,8 +201,6 @@ def test_names_that_are_no_measure_are_refused(results, capsys):
 
 
 def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
-    from eval.files.places import CONF
-    from eval.running.measuring import build_measures
     from eval.tables.scores import SCORES
 
     names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
@@ -216,6 +216,18 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
         assert lines[0] == f"# @package measure.{name}"
         assert lines[1].startswith("# ")
     assert list(build_measures(load(["measure=road"]))) == ["road"], "one alone needs no brackets"
+
+
+def test_a_run_ends_in_a_table_of_each_of_its_measures(results, capsys):
+    from eval.running.summary import print_sweep
+    from eval.tables.scores import SCORES
+
+    cfg = load([*SETTINGS, f"results={results}"])
+    print_sweep(evaluate_job(cfg).folders, [cfg])
+    assert capsys.readouterr().out.count("### ") == 2, "hits, and the average drop"
+    names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
+    scores = scores_of(load([f"measure=[{','.join(names)}]"]))
+    assert [SCORES.measure_of(score) for score in scores] == names, "with every setting of conf/measure"
 
 
 def test_only_pairs_that_the_network_sees_are_selected(results, capsys):

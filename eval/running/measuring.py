@@ -57,7 +57,7 @@ def build_measures(cfg: DictConfig) -> dict[str, Built]:
     built = {}
     usual = Protocol.from_settings(plain(cfg.protocol)).input
     for name, given in (cfg.get("measure") or {}).items():
-        settings = OmegaConf.create({key: value for key, value in plain(given).items() if key != "input"})
+        settings = _own(given)
         shown = usual.of_method(plain(given.get("input")))
         measure = instantiate(settings)
         if not isinstance(measure, Measure):
@@ -74,6 +74,18 @@ def build_measures(cfg: DictConfig) -> dict[str, Built]:
             part["input"] = {key: value for key, value in asdict(shown).items() if value != asdict(usual)[key]}
         built[str(name)] = Built(measure, part, shown)
     return built
+
+
+def scores_of(cfg: DictConfig) -> list[str]:
+    """Of each measure of the config the score that bears its name, or its first."""
+    measures = [instantiate(_own(given)) for given in (cfg.get("measure") or {}).values()]
+    named = [(each.name, [score.name for score in each.scores]) for each in measures]
+    return [name if name in scores else scores[0] for name, scores in named]
+
+
+def _own(given: DictConfig) -> DictConfig:
+    """The settings that the measure's own callable takes: its input is the suite's to show."""
+    return OmegaConf.create({key: value for key, value in plain(given).items() if key != "input"})
 
 
 def requests_of(run: Path, built: Mapping[str, Built], network: dict | None) -> list[Request]:

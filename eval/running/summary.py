@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.running.build import build_method
-from eval.running.config import instantiate
 from eval.running.identity import plain
 from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
+from eval.running.measuring import scores_of
 from eval.tables.table import print_runs
 
 PICTURES = 4
@@ -53,12 +53,7 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
 
 def _shown(*configs: DictConfig) -> list[str]:
     """The scores of the tables: hits, and of each measure= the one that bears its name, or its first."""
-    names = ["hit"]
-    for cfg in configs:
-        for measure in map(instantiate, (cfg.get("measure") or {}).values()):
-            scores = [score.name for score in measure.scores]
-            names.append(measure.name if measure.name in scores else scores[0])
-    return list(dict.fromkeys(names))
+    return list(dict.fromkeys(["hit", *(name for cfg in configs for name in scores_of(cfg))]))
 
 
 def _draw(cfg: DictConfig, protocol: Protocol, path: Path, failed: set[str]) -> None:

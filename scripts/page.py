@@ -123,7 +123,7 @@ def _only(runs: list[Run], keep: Callable[[pd.DataFrame], pd.Series]) -> list[Ru
     import pandas as pd
 
     seeing = [run for run in runs if run.model is not None]
-    some = [_under(run, run.info["protocols"][0]["name"], run.rows[keep(run.rows)]) for run in seeing]
+    some = [_under(run, run.info["protocols"][0]["name"], _kept(run.rows, keep)) for run in seeing]
     pairs: dict[str, dict[str, int]] = {}
     for run in some:
         hard = pd.Series(run.rows.set_index(["key", "label"])["difficult"])
@@ -132,6 +132,15 @@ def _only(runs: list[Run], keep: Callable[[pd.DataFrame], pd.Series]) -> list[Ru
         pairs[str(run.model)] = {"all": max(known["all"], len(hard)), "diff": max(known["diff"], int(hard.sum()))}
     for run in some:
         run.info = run.info | {"pairs": pairs[str(run.model)]}
+    return some
+
+
+def _kept(rows: pd.DataFrame, keep: Callable[[pd.DataFrame], pd.Series]) -> pd.DataFrame:
+    """The rows that `keep` names; those left of a picture share its whole price."""
+    some = rows[keep(rows)].copy()
+    for name in ("seconds", "forwards"):
+        whole = rows.groupby("key")[name].sum()
+        some[name] = some["key"].map(whole) / some.groupby("key")["key"].transform("size")
     return some
 
 

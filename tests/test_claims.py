@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from pyarrow import parquet
 
-from eval.claims import folder
+from eval.claims import data, folder
 from eval.datasets import known
 from eval.files.places import ROOT
 from scripts.claim import show
@@ -90,3 +91,17 @@ def test_a_set_of_which_a_digest_alone_is_known_agrees_as_a_whole(place, tmp_pat
     status, report = verified(capsys, resealed(place, tmp_path, rows=lambda f: f.assign(region="0" * 16)))
     assert status == 1
     assert any("are not about known pairs of VOC2007 test" in text for text in faults(report))
+
+
+def test_a_method_that_reads_no_picture_names_no_picture_file():
+    there = data.shipped(VOC)
+    (picture, label), pair = next((key, pair) for key, pair in there.pairs.items() if pair.picture is not None)
+    row = {
+        "key": picture, "label": label, "width": pair.size[0], "height": pair.size[1], "difficult": pair.difficult,
+        "region": pair.region.digest, "picture": None, "area": pair.region.area / (pair.size[0] * pair.size[1]),
+        "x": 0.0, "y": 0.0, "inside": pair.region.distance(0, 0) == 0, "distance": pair.region.distance(0, 0),
+    }  # fmt: skip
+    for blind, said in ((True, []), (False, ["the picture file is another one"])):
+        info = {"identity": {"method": {"blind": blind}, "model": None}, "pairs": {"all": 1, "diff": 0}}
+        found = data.disagreements(pd.DataFrame([row]), there, info, partial=True)
+        assert [text.split(": ")[1] for text in found] == said

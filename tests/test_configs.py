@@ -20,8 +20,9 @@ CHOICES = [
     for group in ("dataset", "model", "method", "protocol")
     for path in sorted((CONF / group).glob("*.yaml"))
 ]
-OPEN = ("custom", "folder", "maps", "other_picture")  # whose user has something to say first
-NAMED = {"torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"],
+OPEN = ("custom", "folder", "maps")  # whose user has something to say first
+NAMED = {"other_picture": ["method.of=gradcam", "method.folder=."],
+         "torchvision": ["model.arch=inception_v3"], "timm": ["model.arch=resnet18", "model.side=224"],
          "openclip": ["model.side=224"]}  # fmt: skip
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 LITES = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")

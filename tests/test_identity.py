@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,6 +138,8 @@ def test_the_libraries_that_a_method_names_are_those_whose_code_runs(name, tmp_p
     settings = load([f"method={name}", *CHEAP.get(name, [])]).method
     if name in ("maps", "other_picture"):
         settings.folder = str(tmp_path)
+    if name == "other_picture":
+        np.save(tmp_path / "c0.npy", np.eye(3))
     built = build_method(settings, None if settings.blind else _seeing(name), CLASSES)
     ran: set[str] = set()
 

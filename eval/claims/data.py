@@ -71,9 +71,10 @@ def disagreements(rows: pd.DataFrame, there: There, info: dict, partial: bool = 
             else [f"the {len(rows):,} rows are not about {there.words}: {there.count:,} pairs, {there.digest}"]
         )
     faults: dict[str, list[str]] = {}
+    blind = info["identity"]["method"].get("blind", False)
     for line in rows.astype(object).itertuples(index=False):
         pair = there.pairs.get((line.key, line.label))
-        for what in ["is no pair of it"] if pair is None else _faults(line, pair):
+        for what in ["is no pair of it"] if pair is None else _faults(line, pair, blind):
             faults.setdefault(what.partition(":")[0], []).append(f"{line.key} {line.label}{what.partition(':')[2]}")
     hard = bool(rows["difficult"].all()) and info["pairs"]["all"] > len(rows)
     wanted = {pair for pair in asked(there.pairs, info) if not hard or there.pairs[pair].difficult}
@@ -83,8 +84,8 @@ def disagreements(rows: pd.DataFrame, there: There, info: dict, partial: bool = 
     return [f"{len(who):,} {'pair' if len(who) == 1 else 'pairs'}: {what}: {_few(who)}" for what, who in faults.items()]
 
 
-def _faults(line: Any, pair: Pair) -> Iterator[str]:
-    """What a row says that its pair does not, "kind: how"."""
+def _faults(line: Any, pair: Pair, blind: bool = False) -> Iterator[str]:
+    """What a row says that its pair does not, "kind: how". blind: the method reads no picture, so none may be named."""
     if (line.width, line.height) != pair.size:
         yield f"the picture has another size: {line.width} x {line.height} for {pair.size[0]} x {pair.size[1]}"
         return
@@ -93,7 +94,8 @@ def _faults(line: Any, pair: Pair) -> Iterator[str]:
         return
     if line.difficult != pair.difficult:
         yield "the difficult subset is another one:"
-    if pair.picture is not None and line.picture != pair.picture:
+    unread = blind and pd.isna(line.picture)
+    if pair.picture is not None and line.picture != pair.picture and not unread:
         yield f"the picture file is another one: {line.picture} for {pair.picture}"
     if abs(line.area - pair.region.area / (pair.size[0] * pair.size[1])) > 2 * SLACK:
         yield "the region's area is another one:"

@@ -204,8 +204,10 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
     from eval.tables.scores import SCORES
 
     names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
-    built = build_measures(load([f"measure=[{','.join(names)}]", "measure.idsds.fine_tuned=true"]))
+    cfg = load([f"measure=[{','.join(names)}]", "measure.idsds.fine_tuned=true"])
+    built = build_measures(cfg)
     assert sorted(built) == names
+    assert sorted(str(SCORES.measure_of(score)) for score in scores_of(cfg)) == names
     for name, each in built.items():
         measure, part = each.measure, each.part
         assert measure.name == part["name"] == name
@@ -220,14 +222,10 @@ def test_every_choice_of_conf_measure_is_a_measure_of_its_name():
 
 def test_a_run_ends_in_a_table_of_each_of_its_measures(results, capsys):
     from eval.running.summary import print_sweep
-    from eval.tables.scores import SCORES
 
     cfg = load([*SETTINGS, f"results={results}"])
     print_sweep(evaluate_job(cfg).folders, [cfg])
     assert capsys.readouterr().out.count("### ") == 2, "hits, and the average drop"
-    names = sorted(path.stem for path in (CONF / "measure").glob("*.yaml") if path.stem != "custom")
-    scores = scores_of(load([f"measure=[{','.join(names)}]"]))
-    assert [SCORES.measure_of(score) for score in scores] == names, "with every setting of conf/measure"
 
 
 def test_only_pairs_that_the_network_sees_are_selected(results, capsys):

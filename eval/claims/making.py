@@ -18,11 +18,12 @@ from typing import Any
 from eval.claims import data, folder, labels, numbers, rows_file
 from eval.claims.claim import built_in
 from eval.claims.statement import Statement
+from eval.files.places import CONF
 from eval.records.loading import Run, load_run
 
 # Parts of a run's config that decide its rows; the others say where it ran and how fast.
 OF_DATASET = ("name", "domain", "subset")
-OF_MODEL = ("name", "variant", "layouts", "side", "mean", "std", "layers")
+OF_MODEL = ("name", "variant", "layouts", "side", "mean", "std", "layers", "outputs", "head")
 OF_METHOD = ("name", "label", "blind", "smooth", "input")
 
 
@@ -92,6 +93,12 @@ def _text(message: str) -> list[str]:
     return [PurePath(word).name or word if "/" in word else word for word in words][:40]
 
 
+def heads() -> set[str]:
+    """The files that conf/model names as heads of its networks, which come with this suite."""
+    lines = [line for path in sorted((CONF / "model").glob("*.yaml")) for line in path.read_text("utf-8").splitlines()]
+    return {line.split()[1] for line in lines if line.startswith("head: ")}
+
+
 def _config(config: dict, who: dict) -> dict:
     dataset, model = config.get("dataset") or {}, config.get("model") or {}
     kept: dict[str, Any] = {
@@ -110,7 +117,9 @@ def _config(config: dict, who: dict) -> dict:
     if who["model"]:
         used = (model.get("variants") or {}).get(model.get("variant"), {}) | model
         class_map = model.get("class_map")
-        kept["model"] = {name: used[name] for name in OF_MODEL if name in used}
+        kept["model"] = {name: used[name] for name in OF_MODEL if used.get(name) is not None}
+        if kept["model"].get("head") not in heads():  # a file of the author's own is a place
+            kept["model"].pop("head", None)
         kept["model"] |= {"build": who["model"].get("build", {}), "name": who["model"]["name"]}
         kept["model"]["class_map"] = PurePath(class_map).name if isinstance(class_map, str) else class_map
     return kept

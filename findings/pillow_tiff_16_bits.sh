@@ -8,7 +8,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q pillow==13.0.0 tifffile==2026.3.3 numpy==2.4.6
+"$folder"/venv/bin/pip install -q pillow==13.0.0 tifffile==2026.3.3 numpy==2.4.6
 "$folder/venv/bin/python" - <<'PYTHON'
 import io
 

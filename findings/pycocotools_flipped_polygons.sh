@@ -8,7 +8,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q pycocotools==2.0.11 numpy==2.4.6
+"$folder"/venv/bin/pip install -q pycocotools==2.0.11 numpy==2.4.6
 "$folder/venv/bin/python" - <<'PYTHON'
 import random
 

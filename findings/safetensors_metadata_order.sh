@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q safetensors==0.8.0 numpy==2.4.6
+"$folder"/venv/bin/pip install -q safetensors==0.8.0 numpy==2.4.6
 cat >"$folder/save.py" <<'PYTHON'
 import hashlib
 import sys

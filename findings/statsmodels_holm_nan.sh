@@ -7,7 +7,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q statsmodels==0.14.5 numpy==2.4.6 scipy==1.17.1 pandas==3.1.1
+"$folder"/venv/bin/pip install -q statsmodels==0.14.5 numpy==2.4.6 scipy==1.17.1 pandas==3.1.1
 "$folder/venv/bin/python" - <<'PYTHON'
 import numpy as np
 from scipy.stats import false_discovery_control

@@ -8,7 +8,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -q timm==1.0.31 torch==2.15.0 torchvision==0.29.2
+"$folder"/venv/bin/pip install -q timm==1.0.31 torch==2.15.0 torchvision==0.29.2
 "$folder/venv/bin/python" - <<'PYTHON'
 import timm
 from timm.data import resolve_data_config

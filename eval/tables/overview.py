@@ -90,7 +90,7 @@ def overviews(
         limit = SCORES[name].passes_below
         drawn = 0 if limit is None else resamples  # only a verdict needs an interval
         cells = table_cells(runs, Changes(), Rule(protocol, name, top_k), (subset,), resamples=drawn)
-        alike = {id(cell) for cell in like_the_best(cells, resamples)}
+        alike = {id(cell) for cell in like_the_best(cells, resamples)} if resamples else set()
         groups: dict[tuple[str, str, str], list] = {}
         for cell in cells:
             groups.setdefault((cell.run.dataset, cell.model, cell.rule.setting), []).append(cell)

@@ -114,10 +114,11 @@ def measures_of(cells: list[Cell], subset: str, resamples: int) -> list[dict]:
 def differences(
     runs: list[Run], changes: Changes, rule: Rule | None, subsets: tuple[str, ...], arguments: argparse.Namespace
 ) -> list[dict]:
-    """A line for each method against the reference, with its sentence; none where the reference has no rows."""
+    """A line for each method against the reference, with its sentence; none where the reference has no rows, or where
+    intervals and tests are left out (--resamples 0)."""
     names = {run.info["method"] for run in runs}
     against = arguments.against or ("gradcam" if "gradcam" in names else None)
-    if against is None or len(runs) < 2:
+    if against is None or len(runs) < 2 or not arguments.resamples:
         return []
     lines = []
     for line in paired_table(runs, None, changes, rule, subsets, arguments.resamples, against).itertuples():

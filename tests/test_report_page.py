@@ -215,4 +215,4 @@ def test_differences_from_a_reference_follow_the_measure(tmp_path):
         assert shown == sum("GPNNCAM" in said and said.startswith("Demo") for said, _ in lines) > 0
         assert opened.ask("document.querySelector('#curve')") is None
         assert opened.ask("document.querySelectorAll('#scatter .series').length") == 3
-        assert opened.ask("document.documentElement.scrollWidth") == 390
+        assert opened.ask("document.documentElement.scrollWidth") <= 390

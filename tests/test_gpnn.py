@@ -99,13 +99,16 @@ def test_exact_search_is_the_dense_one_first_among_equals(weighted):
     query, key = rng.integers(0, 3, (12, 13, 3)) * 100, rng.integers(0, 2, (14, 15, 3)) * 255
     key[:, 8:] = key[:, :7]
     weight = (1 / rng.integers(1, 4, (8, 9))).astype(np.float32) if weighted else None
-    field, scores = np.full((6, 7), 3 * ROW + 2, np.int32), np.zeros((6, 7), np.float32 if weighted else np.int32)
-    patchmatch.exact(to_rows(query), to_rows(key), weight, field, scores)
     dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
     dense = dense.astype(np.float32) * weight.ravel() if weighted else dense
-    best = dense.argmin(1)
-    assert np.array_equal((field >> 16) * 9 + (field & 65535), best.reshape(6, 7))
-    assert np.array_equal(scores.ravel(), dense.min(1))
+    best, last = dense.argmin(1), dense.shape[1] - 1 - dense[:, ::-1].argmin(1)
+    assert (best != last).any(), "a search that starts at an equal must leave it"
+    for start in (last, np.full(42, 3 * 9 + 2)):
+        field = (start // 9 * ROW + start % 9).astype(np.int32).reshape(6, 7)
+        scores = np.zeros((6, 7), np.float32 if weighted else np.int32)
+        patchmatch.exact(to_rows(query), to_rows(key), weight, field, scores)
+        assert np.array_equal((field >> 16) * 9 + (field & 65535), best.reshape(6, 7))
+        assert np.array_equal(scores.ravel(), dense.min(1))
 
 
 @pytest.mark.parametrize("contrast", [1, 128])

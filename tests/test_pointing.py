@@ -143,6 +143,11 @@ def test_pixels_of_one_height_left_and_right_of_a_peak_are_a_tie():
         grid = np.full((7, 7), value / 3)
         grid[3, 3] = value
         assert observe_map(grid, box(0, 0, 1, 1, (224, 224)))["ties"] == 4
+    for seed in range(20):  # uneven on both sides of the peak: left and right interpolate in another order
+        quarter = np.random.default_rng(seed).random((4, 4)) * 0.9
+        quarter[3, 3] = 1
+        grid = np.pad(quarter, (0, 3), "reflect")
+        assert observe_map(grid, box(0, 0, 1, 1, (224, 224)))["ties"] == 4
 
 
 @pytest.mark.parametrize(

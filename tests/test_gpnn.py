@@ -128,6 +128,26 @@ def test_no_lower_bound_rules_the_nearest_key_out(contrast):
     assert np.array_equal((field >> 16) * 14 + (field & 65535), dense.argmin(1).reshape(10, 10))
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_rounded_bound_rules_an_equal_key_out(weighted):
+    """Of tiles of one colour each the bound is the distance itself, so that its rounding alone would decide."""
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    rng = np.random.default_rng(5)
+    tiles = [rng.choice([0, 1, 3, 126, 250, 254, 255], (rows, 5, 3)).repeat(7, 0).repeat(7, 1) for rows in (4, 3)]
+    query, key = tiles[0], np.concatenate([tiles[1], tiles[1]])
+    dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
+    weight = np.full((36, 29), 1 / 3, np.float32) if weighted else None
+    dense = dense.astype(np.float32) * weight.ravel() if weighted else dense
+    last = dense.shape[1] - 1 - dense[:, ::-1].argmin(1)
+    field = (last // 29 * ROW + last % 29).astype(np.int32).reshape(22, 29)
+    patchmatch.exact(
+        to_rows(query), to_rows(key), weight, field, np.zeros((22, 29), np.float32 if weighted else np.int32)
+    )
+    assert np.array_equal((field >> 16) * 29 + (field & 65535), dense.argmin(1).reshape(22, 29))
+
+
 def test_an_average_is_mended_where_sources_changed():
     from gpnncam import averages
     from gpnncam.patches import to_rows

@@ -42,7 +42,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 def workers_of(given: int | None, device: str) -> int:
     """Processes that decode ahead: `given`, or, if None, what keeps `device` busy.
 
-    A network on the CPU needs one at most. A process delivers about 140 pictures/s (`scripts.benchmark data`), a large
+    A network on the CPU needs one at most. One delivers 140/s (`scripts.maintain.benchmark data`), a large
     card takes about 400/s by the fastest methods: four, as far as there are cores beside the one that feeds the card.
     """
     if given is not None:

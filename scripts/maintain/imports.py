@@ -1,8 +1,8 @@
 """Draws who imports whom as a Mermaid graph, and fails where imports make a circle.
 
-    python -m scripts.imports              the rooms of eval/, as in eval/README.md
-    python -m scripts.imports --folders    the folders at the top
-    python -m scripts.imports --files      every file
+    python -m scripts.maintain.imports              the rooms of eval/, as in eval/README.md
+    python -m scripts.maintain.imports --folders    the folders at the top
+    python -m scripts.maintain.imports --files      every file
 
 An arrow goes from whoever imports to what is imported, imports inside functions included. Of two ways the longer one
 alone is drawn: where a imports b and b imports c, the arrow from a to c says nothing new. Exit status 1 for a circle.
@@ -102,7 +102,7 @@ def mermaid(graph: Graph) -> str:
     return "\n".join(["graph TD", *(f"  {short[name]}" for name in sorted(alone)), *lines])
 
 
-main = command(Command("scripts.imports", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.imports", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,8 +3,8 @@
 A picture qualifies if it shows objects of a single class and every network has that class as its highest output, at a
 softmax probability of at least the threshold. Mosaics are drawn from those, classes and pictures evenly.
 
-  python -m scripts.make_grid --n 2 --count 100 --out grid.json                     built-in data, both networks
-  python -m scripts.make_grid --n 3 --count 500 --models resnet50 dataset=imagenet dataset.root=DIR --out grid.json
+  python -m scripts.maintain.make_grid --n 2 --count 100 --out grid.json                    built-in data, both networks
+  python -m scripts.maintain.make_grid --n 3 --models resnet50 dataset=imagenet dataset.root=DIR --out grid.json
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def draw(names: Sequence[tuple[str, str]], n: int, count: int, seed: int) -> lis
     raise ValueError(f"{len(names)} pictures make only {len(mosaics)} different mosaics, not {count}")
 
 
-main = command(Command("scripts.make_grid", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.make_grid", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,7 @@
 """What a measure costs: seconds of processor time a pair, and how many times its forward passes alone that is.
 
-    python -m scripts.benchmark measures
-    python -m scripts.benchmark measures --measure deletion road --pictures 8 model=vgg16
+    python -m scripts.maintain.benchmark measures
+    python -m scripts.maintain.benchmark measures --measure deletion road --pictures 8 model=vgg16
 
 The forward passes alone are those of the measure, of one picture, in the same batches. Processor time of all threads,
 so that a busy machine changes little.
@@ -84,4 +84,4 @@ def processor_seconds(act: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-main = command(Command("scripts.benchmark measures", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark measures", __doc__, add_arguments, act))

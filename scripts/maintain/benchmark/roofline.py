@@ -1,7 +1,7 @@
 """What a variation of the GPNN generator computes and moves, and what one core of this machine could do it in.
 
-    python -m scripts.benchmark roofline                    224 pixels, the plain distance
-    python -m scripts.benchmark roofline --side 448
+    python -m scripts.maintain.benchmark roofline                    224 pixels, the plain distance
+    python -m scripts.maintain.benchmark roofline --side 448
 
 One JSON line a kernel: seconds of CPU per variation; its patches (queries of all levels and iterations); `floor`, the
 seconds that its distances, lower bounds or additions take alone at this machine's rates; `of_floor`, their ratio. The
@@ -20,8 +20,8 @@ from collections.abc import Callable
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
-from scripts.benchmark.pictures import pictures
 from scripts.command import Command, command
+from scripts.maintain.benchmark.pictures import pictures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,4 +140,4 @@ def act(arguments: argparse.Namespace) -> None:
         print(json.dumps(line), flush=True)
 
 
-main = command(Command("scripts.benchmark roofline", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark roofline", __doc__, add_arguments, act))

@@ -1,4 +1,4 @@
-"""`python -m scripts.chaos`."""
+"""`python -m scripts.maintain.chaos`."""
 
 import argparse
 import json
@@ -7,9 +7,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.chaos import __doc__ as description
-from scripts.chaos import chaos
 from scripts.command import Command, command
+from scripts.maintain.chaos import __doc__ as description
+from scripts.maintain.chaos import chaos
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def act(given: argparse.Namespace) -> None:
     print(json.dumps(report | {"identical": True, "seconds": round(time.monotonic() - started)}))
 
 
-main = command(Command("scripts.chaos", description, add_arguments, act))
+main = command(Command("scripts.maintain.chaos", description, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,8 +1,8 @@
 """Pictures per second that decoding delivers, by worker processes, against what a network would take.
 
-    python -m scripts.benchmark data                                   400 pictures of VOC's sizes, made here
-    python -m scripts.benchmark data dataset=pascal dataset.root=DIR   real ones
-    python -m scripts.benchmark data --gpu 400                         a GPU that takes 400 pictures/s
+    python -m scripts.maintain.benchmark data                                   400 pictures of VOC's sizes, made here
+    python -m scripts.maintain.benchmark data dataset=pascal dataset.root=DIR   real ones
+    python -m scripts.maintain.benchmark data --gpu 400                         a GPU that takes 400 pictures/s
 
 One JSON line per number of workers: pictures/s of reading, decoding and resizing to the network's input as a run does
 it, starting the processes not counted, and how many workers a consumer of --gpu pictures/s needs so that it never
@@ -85,7 +85,7 @@ def _samples(options: argparse.Namespace, folder: Path) -> tuple[list[Sample], I
     from eval.running.build import build_dataset
     from eval.running.config import load
     from eval.running.identity import plain
-    from scripts.benchmark.pictures import photographs
+    from scripts.maintain.benchmark.pictures import photographs
 
     if not options.settings:
         return photographs(folder, options.count), Input()
@@ -95,4 +95,4 @@ def _samples(options: argparse.Namespace, folder: Path) -> tuple[list[Sample], I
     return [dataset[index] for index in range(min(options.count, len(dataset)))], protocol.input
 
 
-main = command(Command("scripts.benchmark data", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark data", __doc__, add_arguments, act))

@@ -1,7 +1,7 @@
 """What light commands take before they do anything: help, imports, a call of run.py with nothing left to do.
 
-    python -m scripts.benchmark startup                        each as a process of its own, the fastest of three
-    python -m scripts.benchmark startup --against CHECKOUT     the same by another checkout too, with ratios
+    python -m scripts.maintain.benchmark startup                      each as a process of its own, the fastest of three
+    python -m scripts.maintain.benchmark startup --against CHECKOUT     the same by another checkout too, with ratios
 
 One JSON line a case, then a table. `import torch` is the yardstick: a call of run.py whose method reads a network
 cannot do without it, since the values of the network's weights are part of what names the run.
@@ -15,8 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.benchmark.outside import beside, markdown, measured
 from scripts.command import Command, command
+from scripts.maintain.benchmark.outside import beside, markdown, measured
 
 CASES = {
     "import torch": ["-c", "import torch"],
@@ -57,4 +57,4 @@ def act(arguments: argparse.Namespace) -> None:
     print(markdown(lines))
 
 
-main = command(Command("scripts.benchmark startup", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark startup", __doc__, add_arguments, act))

@@ -1,9 +1,9 @@
 """Seconds per variation of the GPNN generator, with an exact search as the yardstick; --quality: how good they are.
 
-    python -m scripts.benchmark gpnn                    speed: sizes, threads, first call, cache, matrix-product search
-    python -m scripts.benchmark gpnn --fill             a masked fill beside a variation of the same picture
-    python -m scripts.benchmark gpnn --quality          fast against exact search on equal seeds
-    python -m scripts.benchmark gpnn --quality --pictures FOLDER --count 10 --side 96
+    python -m scripts.maintain.benchmark gpnn            speed: sizes, threads, first call, cache, matrix-product search
+    python -m scripts.maintain.benchmark gpnn --fill             a masked fill beside a variation of the same picture
+    python -m scripts.maintain.benchmark gpnn --quality          fast against exact search on equal seeds
+    python -m scripts.maintain.benchmark gpnn --quality --pictures FOLDER --count 10 --side 96
 
 One JSON line per case. Every speed case runs in a process of its own. `seconds` is the wall clock per variation, the
 picture's preparation included, the fastest of the repetitions and their median; `cpu` the processor time of all threads
@@ -22,9 +22,9 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
-from scripts.benchmark.pictures import pictures
-from scripts.benchmark.process import alone, resident_mb
 from scripts.command import Command, command
+from scripts.maintain.benchmark.pictures import pictures
+from scripts.maintain.benchmark.process import alone, resident_mb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,9 +56,9 @@ def act(arguments: argparse.Namespace) -> None:
 
 
 def quality_cases(arguments: argparse.Namespace) -> Iterator[dict]:
-    """The records of `scripts.benchmark.quality`."""
+    """The records of `scripts.maintain.benchmark.quality`."""
     from gpnncam.cam import PLAIN
-    from scripts.benchmark.quality import quality
+    from scripts.maintain.benchmark.quality import quality
 
     names = ("sigma", "noise", "alpha", "alpha_unit", "alpha_side", "iterations")
     settings = {k: getattr(arguments, k) for k in names if getattr(arguments, k) is not None}
@@ -214,4 +214,4 @@ def yardstick(side: int, engine: str) -> dict:
     return {"case": f"exact, {engine}", "side": side, "n": 1, "threads": torch.get_num_threads(), **seconds}
 
 
-main = command(Command("scripts.benchmark gpnn", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark gpnn", __doc__, add_arguments, act))

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from eval.datasets.demo import CLASSES, Demo
 from eval.networks import demo as networks
-from scripts.train_demo.batches import crop_batches, normalised, scene_batches
-from scripts.train_demo.pictures import Pictures, load
+from scripts.maintain.train_demo.batches import crop_batches, normalised, scene_batches
+from scripts.maintain.train_demo.pictures import Pictures, load
 
 
 class Stage(NamedTuple):
@@ -181,7 +181,7 @@ def publish(name: str, network: nn.Module, splits: dict, stage: Stage, seconds: 
         "last_stage": stage.name,
         "training_seconds": f"{seconds:.0f}",
         "seed": str(arguments.seed),
-        "command": shlex.join(["python", "-m", "scripts.train_demo", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", "scripts.maintain.train_demo", *sys.argv[1:]]),
         "versions": f"python {platform.python_version()}, torch {torch.__version__}, numpy {np.__version__}, "
         f"opencv {cv2.__version__}",
         "device": arguments.device,

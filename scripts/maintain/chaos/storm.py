@@ -46,7 +46,11 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
 def waiting(results: Path, pictures: int, seconds: float) -> list[str]:
     """Overrides of a run of `wait_and_draw`."""
     common = [f"limit={pictures}", f"results={results}", "compare=false", "device=cpu", "workers=0", "method=custom"]
-    common += ["method.name=waiting", "method.blind=true", "method.build._target_=scripts.chaos.storm.wait_and_draw"]
+    common += [
+        "method.name=waiting",
+        "method.blind=true",
+        "method.build._target_=scripts.maintain.chaos.storm.wait_and_draw",
+    ]
     return [*common, f"+method.build.seconds={seconds}"]
 
 

@@ -1,7 +1,7 @@
 """What a forward pass takes by how many pictures pass at once, with memory returned to the system and with it kept.
 
-    python -m scripts.benchmark passes                         full-size networks, random weights, one thread
-    python -m scripts.benchmark passes --network mobilenet_v2 --pictures 1 4 16
+    python -m scripts.maintain.benchmark passes                         full-size networks, random weights, one thread
+    python -m scripts.maintain.benchmark passes --network mobilenet_v2 --pictures 1 4 16
 
 One JSON line a network and number of pictures, then a table: milliseconds of CPU per picture, the least of --repeat
 rounds. `returned`: as the C library does it by itself; `kept`: as a run here does (`eval.networks.memory`). Every
@@ -16,9 +16,9 @@ import os
 from time import process_time
 
 from eval.files.markdown import markdown_table
-from scripts.benchmark.networks import NETWORKS, classifier
-from scripts.benchmark.process import alone
 from scripts.command import Command, command
+from scripts.maintain.benchmark.networks import NETWORKS, classifier
+from scripts.maintain.benchmark.process import alone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,4 +64,4 @@ def measure(network: str, kept: bool, arguments: argparse.Namespace) -> dict:
     return {"benchmark": "passes", "network": network, "memory": "kept" if kept else "returned", "ms": taken}
 
 
-main = command(Command("scripts.benchmark passes", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark passes", __doc__, add_arguments, act))

@@ -1,8 +1,8 @@
 """Seconds per picture and peak memory of every method, beside the network's plain forward pass.
 
-    python -m scripts.benchmark methods                                   full-size ResNet50 and VGG16, random weights
-    python -m scripts.benchmark methods --method gradcam scorecam --network vgg16 --classes 3
-    python -m scripts.benchmark methods --markdown FILE                   FILE's lines as the README's table
+    python -m scripts.maintain.benchmark methods                            full-size ResNet50 and VGG16, random weights
+    python -m scripts.maintain.benchmark methods --method gradcam scorecam --network vgg16 --classes 3
+    python -m scripts.maintain.benchmark methods --markdown FILE                   FILE's lines as the README's table
 
 One JSON line per network and method. `seconds`: median of the calls made within --budget, the first left out where
 there is a second; `calls`: how many. `forward`: seconds per picture of plain forward passes in the method's batches,
@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 from eval.files.markdown import markdown_table
 from eval.files.places import CONF, near
-from scripts.benchmark.networks import NETWORKS, classifier
-from scripts.benchmark.pictures import discs
-from scripts.benchmark.process import alone, device_name, memory_gb, resident_mb
 from scripts.command import Command, command
+from scripts.maintain.benchmark.networks import NETWORKS, classifier
+from scripts.maintain.benchmark.pictures import discs
+from scripts.maintain.benchmark.process import alone, device_name, memory_gb, resident_mb
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -189,4 +189,4 @@ def markdown(lines: list[str]) -> str:
     return markdown_table([head, *rows])
 
 
-main = command(Command("scripts.benchmark methods", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark methods", __doc__, add_arguments, act))

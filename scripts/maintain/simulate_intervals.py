@@ -1,7 +1,7 @@
 """How often intervals hold the truth, and how often they contradict the exchange test: the tables of the choice.
 
-python -m scripts.simulate_intervals > results/tables/intervals.md         about ten minutes
-python -m scripts.simulate_intervals --trials 100 --pictures 8 30          a quick look
+python -m scripts.maintain.simulate_intervals > results/tables/intervals.md         about ten minutes
+python -m scripts.maintain.simulate_intervals --trials 100 --pictures 8 30          a quick look
 
 Each line is a design and a number of pictures, each column a procedure. A value is the share of trials whose 95 %
 interval holds the truth (0.95 is right; where the truth is 0, false positives are the rest to 1), and in brackets the
@@ -58,7 +58,10 @@ def act(given: argparse.Namespace) -> None:
 
     print("# Intervals and tests by simulation\n")
     words = " ".join((__doc__ or "").split("\n\n")[-1].split())
-    print(f"`python -m scripts.simulate_intervals --trials {given.trials} --resamples {given.resamples}`\n\n{words}")
+    print(
+        f"`python -m scripts.maintain.simulate_intervals --trials {given.trials} --resamples {given.resamples}`"
+        f"\n\n{words}"
+    )
     for title, designs, procedures in (
         ("Differences of two methods", paired_designs(), PAIRED),
         ("One method's average", single_designs(), SINGLE),
@@ -274,7 +277,7 @@ SINGLE = {
     "binomial of effective trials (chosen)": _alone,
 }
 
-main = command(Command("scripts.simulate_intervals", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.simulate_intervals", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

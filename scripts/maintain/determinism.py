@@ -1,6 +1,6 @@
 """Which choices leave a run's rows equal to the last bit, and what the others move.
 
-    python -m scripts.determinism --pictures 24 --method gradcam gpnncam
+    python -m scripts.maintain.determinism --pictures 24 --method gradcam gpnncam
 
 Runs a method on the built-in data once as the reference and once for each variant (the same again, shards, resumed
 after every few pictures, decoded by worker processes, batches, two threads, GPU), and prints a table: rows that differ
@@ -117,7 +117,7 @@ def act(given: argparse.Namespace) -> int:
     return 1 if bad else 0
 
 
-main = command(Command("scripts.determinism", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.determinism", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

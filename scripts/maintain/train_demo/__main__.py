@@ -1,7 +1,7 @@
 """Trains the built-in data's classifiers and writes eval/networks/demo_vgg16.safetensors and demo_resnet50.safetensors.
 
-    python -m scripts.train_demo                        # both, about 45 minutes, a network on each of two cores
-    python -m scripts.train_demo --network resnet50 --device cuda
+    python -m scripts.maintain.train_demo                       # both, about 45 minutes, a network a core each
+    python -m scripts.maintain.train_demo --network resnet50 --device cuda
 
 As the paper's networks are trained on single objects (ImageNet) and then tuned to scenes (VOC, COCO), so are these:
 first on crops with one object each (cross entropy), then on windows of the scenes and at last on whole scenes, with a
@@ -34,13 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> None:
     import torch
 
-    from scripts.train_demo.training import train_all
+    from scripts.maintain.train_demo.training import train_all
 
     arguments.device = arguments.device or ("cuda" if torch.cuda.is_available() else "cpu")
     train_all(arguments)
 
 
-main = command(Command("scripts.train_demo", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.train_demo", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

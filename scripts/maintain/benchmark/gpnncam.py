@@ -1,8 +1,8 @@
 """Where GPNN-CAM's time goes, against the floor: the forward passes that any method of its kind must pay.
 
-    python -m scripts.benchmark gpnncam                        full-size ResNet50 (random weights), N = 20
-    python -m scripts.benchmark gpnncam --n 100 --groups 10    the authors' setting
-    python -m scripts.benchmark gpnncam --network vgg16 --classes 3 --device cuda
+    python -m scripts.maintain.benchmark gpnncam                        full-size ResNet50 (random weights), N = 20
+    python -m scripts.maintain.benchmark gpnncam --n 100 --groups 10    the authors' setting
+    python -m scripts.maintain.benchmark gpnncam --network vgg16 --classes 3 --device cuda
 
 One JSON line per network: seconds per picture by step (medians over the repetitions), `floor` = forward passes of the
 picture and its N variations through the same network in the same batches without hooks or gradients, plus the head's
@@ -20,10 +20,10 @@ from collections.abc import Callable
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
-from scripts.benchmark.networks import NETWORKS, classifier
-from scripts.benchmark.pictures import discs
-from scripts.benchmark.process import device_name, memory_gb, resident_mb
 from scripts.command import Command, command
+from scripts.maintain.benchmark.networks import NETWORKS, classifier
+from scripts.maintain.benchmark.pictures import discs
+from scripts.maintain.benchmark.process import device_name, memory_gb, resident_mb
 
 if TYPE_CHECKING:
     import torch
@@ -132,4 +132,4 @@ def forward_passes(classifier: Classifier, image: torch.Tensor, n: int, passes: 
         return timed(plain, image.device)
 
 
-main = command(Command("scripts.benchmark gpnncam", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark gpnncam", __doc__, add_arguments, act))

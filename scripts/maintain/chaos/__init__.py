@@ -1,6 +1,6 @@
 """Kill runs at random moments, restart them, and compare their rows with what there must be.
 
-    python -m scripts.chaos --kills 100
+    python -m scripts.maintain.chaos --kills 100
 
 Several runs of the built-in data go on at once, one of them in shards, one with a network and saved maps, while a
 further process compacts their rows; SIGKILL hits one of them every fraction of a second. Afterwards every run is
@@ -25,7 +25,7 @@ def chaos(folder: Path, kills: int, pictures: int, seconds: float, pause: float,
     import torch
 
     from eval.running.job import prepare_dataset
-    from scripts.chaos import proofs, storm
+    from scripts.maintain.chaos import proofs, storm
 
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # forked processes must not inherit a pool of threads that they do not have

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from eval.networks import demo as networks
-from scripts.train_demo.pictures import Pictures
+from scripts.maintain.train_demo.pictures import Pictures
 
 CROP = 72  # stored side of an object's crop; a window of 64 is drawn from it
 SHOWN, ABSENT = 0.6, 0.2  # a window shows an object from this share of its box on, and does not below that

@@ -1,7 +1,7 @@
 """Which method runs on which network: one picture, random weights, and a reason wherever a method refuses.
 
-    python -m scripts.compatibility --out results/tables/networks.md
-    python -m scripts.compatibility --network swin_t vit_b_16 --method gradcam legrad
+    python -m scripts.maintain.compatibility --out results/tables/networks.md
+    python -m scripts.maintain.compatibility --network swin_t vit_b_16 --method gradcam legrad
 
 Inputs are small and masks few: the table says what runs, not what it costs or how good it is. Exit status 1 where a
 cell fails with anything but a refusal in words. Networks of timm and open_clip need their extras.
@@ -146,7 +146,7 @@ def table(cells: dict[tuple[str, str], str]) -> str:
         "# Which method runs on which network",
         "",
         "One built-in picture, random weights (so no number here says anything about quality), made by",
-        "`python -m scripts.compatibility`. A number in brackets is the reason, below. Inputs are small: grids are as",
+        "`python -m scripts.maintain.compatibility`. Numbers in brackets: reasons, below. Inputs are small, grids as",
         "small as 2 x 2. A constant map of GPNN-CAM had no positive value, and its rectification made zeros of it.",
         "",
         markdown_table(rows, texts=range(len(networks) + 1)),
@@ -156,7 +156,7 @@ def table(cells: dict[tuple[str, str], str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-main = command(Command("scripts.compatibility", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.compatibility", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,7 +19,7 @@ from eval.records.rows import Rows, compact, read_rows
 from eval.records.schema import TIMING
 from eval.running.job import evaluate_job
 from eval.running.plan import Plan
-from scripts.chaos.storm import PATIENCE, Process, composed, start
+from scripts.maintain.chaos.storm import PATIENCE, Process, composed, start
 
 
 @dataclass(frozen=True)

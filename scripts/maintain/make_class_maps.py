@@ -1,6 +1,6 @@
 """Derives the class maps of eval/networks/classmaps from WordNet 3.0.
 
-    python -m scripts.make_class_maps /usr/share/wordnet
+    python -m scripts.maintain.make_class_maps /usr/share/wordnet
 
 DICT is WordNet's folder with data.noun (Debian: package wordnet-base). Writes
 imagenet_synsets.json (class order of ImageNet-1k: torchvision's, sorted by synset) and voc_to_imagenet.json,
@@ -131,7 +131,7 @@ def act(options: argparse.Namespace) -> None:
         print(f"{data}: {mapped} of {len(entries)} classes have outputs")
 
 
-main = command(Command("scripts.make_class_maps", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.make_class_maps", __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

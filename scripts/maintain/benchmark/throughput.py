@@ -1,7 +1,7 @@
 """Pictures per second of every method through the whole suite, and what the paper's table would cost in GPU hours.
 
-    python -m scripts.benchmark throughput                                     the paper's methods, on the GPU if any
-    python -m scripts.benchmark throughput --method gradcam --network vgg16 --pictures 8 --device cpu
+    python -m scripts.maintain.benchmark throughput                               the paper's methods, on the GPU if any
+    python -m scripts.maintain.benchmark throughput --method gradcam --network vgg16 --pictures 8 --device cpu
 
 Full-size networks with random weights; JPEG files of 500 x 375 pixels, decoded ahead by --workers, explained for one
 class each, --batch at a time where a method takes several, their rows written with a sync a picture: `python run.py` in
@@ -19,10 +19,10 @@ import time
 from pathlib import Path
 
 from eval.files.markdown import markdown_table
-from scripts.benchmark.networks import CLASSES, NETWORKS, classifier
-from scripts.benchmark.pictures import photographs
-from scripts.benchmark.process import alone, device_name
 from scripts.command import Command, command
+from scripts.maintain.benchmark.networks import CLASSES, NETWORKS, classifier
+from scripts.maintain.benchmark.pictures import photographs
+from scripts.maintain.benchmark.process import alone, device_name
 
 PAPER = ("gradcam", "gradcampp", "layercam", "relevancecam", "scorecam", "gpnncam")
 PICTURES = 50_000 + 4_952
@@ -143,4 +143,4 @@ def markdown(records: list[dict]) -> str:
     return markdown_table(lines, texts=(0, 1))
 
 
-main = command(Command("scripts.benchmark throughput", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark throughput", __doc__, add_arguments, act))

@@ -2,7 +2,7 @@
 # A sweep on a real SLURM on this machine: sharded, one job stopped as at its time limit, another killed; both must be
 # requeued and the rows be those of an undisturbed run. As root on Debian; a requeued job waits for two minutes:
 #
-#   bash scripts/slurm_test.sh [SETTING=VALUE ...]      more settings for the sweep; PYTHON=... for another python
+#   bash scripts/maintain/slurm_test.sh [SETTING=VALUE ...]      more settings for the sweep; PYTHON=... for another python
 #
 # Installs slurmctld, slurmd, slurm-client and munge with apt-get where they are missing. They stay installed, and Debian
 # enables their services, so that they would start at the next boot: `systemctl disable munge slurmctld slurmd` keeps

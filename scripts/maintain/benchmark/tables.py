@@ -1,8 +1,8 @@
 """Time and memory of tables, comparisons, the page and compaction over a million rows, and of a table of 10,000 runs.
 
-    python -m scripts.benchmark tables --make                  records under results/cache/tables, then all cases
-    python -m scripts.benchmark tables --against CHECKOUT      the same by another checkout too, with ratios
-    python -m scripts.benchmark tables --make --rows 20000 --many 50 --folder DIR
+    python -m scripts.maintain.benchmark tables --make                records under results/cache/tables, then all cases
+    python -m scripts.maintain.benchmark tables --against CHECKOUT      the same by another checkout too, with ratios
+    python -m scripts.maintain.benchmark tables --make --rows 20000 --many 50 --folder DIR
 
 Three folders are made, by seed: `large` (24 runs that share the rows), `one` (one run with all of them), `many` (runs
 of ten rows). Every case is a process of its own, its results go nowhere; compaction works on a copy. One JSON line a
@@ -17,9 +17,9 @@ import shutil
 from pathlib import Path
 
 from eval.files.places import cache_folder
-from scripts.benchmark.outside import beside, markdown, measured
-from scripts.benchmark.process import alone
 from scripts.command import Command, command
+from scripts.maintain.benchmark.outside import beside, markdown, measured
+from scripts.maintain.benchmark.process import alone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def act(arguments: argparse.Namespace) -> None:
 
 def make(folder: Path, rows: int, many: int) -> None:
     """Write the three folders anew."""
-    from scripts.benchmark.records import make as records
+    from scripts.maintain.benchmark.records import make as records
 
     shutil.rmtree(folder, ignore_errors=True)
     records(folder / "large", 24, rows)
@@ -99,4 +99,4 @@ def run(folder: Path, case: str, checkout: Path | None) -> dict[str, float]:
         shutil.rmtree(copy)
 
 
-main = command(Command("scripts.benchmark tables", __doc__, add_arguments, act))
+main = command(Command("scripts.maintain.benchmark tables", __doc__, add_arguments, act))

@@ -14,8 +14,7 @@ from eval.networks.described import described
 from eval.networks.head import fits, with_head
 from eval.networks.memory import keep_memory
 from eval.running.config import callable_of, instantiate
-from eval.running.identity import network_settings, plain
-from eval.running.settings import device_of
+from eval.running.settings import device_of, network_settings, plain
 
 
 def build_dataset(cfg: DictConfig) -> Any:

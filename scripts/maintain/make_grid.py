@@ -53,11 +53,10 @@ def act(arguments: argparse.Namespace) -> None:
 
 def candidates(configs: Sequence, threshold: float) -> tuple[list[tuple[str, str]], set[str]]:
     """([(key, class) of every picture that qualifies under all configs' networks], their classes)."""
-    from eval.game.protocol import Protocol
     from eval.game.sample import pairs
     from eval.measures.answers import outputs, probabilities
-    from eval.running.identity import plain
     from eval.running.job import prepare_classifier, prepare_dataset
+    from eval.running.settings import protocol_of
 
     dataset, planned = prepare_dataset(configs[0])
     single = [
@@ -66,7 +65,7 @@ def candidates(configs: Sequence, threshold: float) -> tuple[list[tuple[str, str
     ]  # fmt: skip
     for cfg in configs:
         classifier = prepare_classifier(cfg, dataset.classes)
-        pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels
+        pixels = protocol_of(cfg).input.pixels
         sure = []
         for sample, label in single:
             chosen = classifier.outputs[label]

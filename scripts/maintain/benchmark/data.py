@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from eval.game.protocol import Input
     from eval.game.sample import Sample
+    from eval.running.settings import protocol_of
 
 # GradCAM on ResNet50, the fastest method that needs a network, takes about this many pictures a second on a large card.
 GPU = 400.0
@@ -81,17 +82,16 @@ def rate(samples: list[Sample], prepare: Callable, workers: int, seconds_each: f
 
 
 def _samples(options: argparse.Namespace, folder: Path) -> tuple[list[Sample], Input]:
-    from eval.game.protocol import Input, Protocol
+    from eval.game.protocol import Input
     from eval.running.build import build_dataset
     from eval.running.config import load
-    from eval.running.identity import plain
     from scripts.maintain.benchmark.pictures import photographs
 
     if not options.settings:
         return photographs(folder, options.count), Input()
     cfg = load(options.settings)
     dataset = build_dataset(cfg)
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     return [dataset[index] for index in range(min(options.count, len(dataset)))], protocol.input
 
 

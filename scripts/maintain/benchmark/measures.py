@@ -36,21 +36,20 @@ def act(arguments: argparse.Namespace) -> None:
     import torch
 
     from eval.game.pointing import points_or_maps
-    from eval.game.protocol import Protocol
     from eval.measures.answers import outputs
     from eval.measures.builtin import cases_of
     from eval.running.build import build_classifier, build_dataset, build_method
     from eval.running.calling import call, seed_for
     from eval.running.config import load
-    from eval.running.identity import plain
     from eval.running.measuring import build_measures
     from eval.running.plan import plan
+    from eval.running.settings import protocol_of
 
     cfg = load(["method=gradcam", *arguments.overrides, f"measure=[{','.join(arguments.measure)}]"])
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
     method = build_method(cfg.method, classifier, dataset.classes)
-    pixels = Protocol.from_settings(plain(cfg.protocol)).input.pixels
+    pixels = protocol_of(cfg).input.pixels
     cases = []
     for _, sample, pairs in plan(dataset).scorable(classifier.outputs).entries[: arguments.pictures + 1]:
         image, target, seed = pixels(sample.image).to(classifier.device), pairs[0].label, seed_for(0, sample.key)

@@ -75,7 +75,7 @@ def make(results: Path, runs: int, rows: int, settings: int = 1, seed: int = 0) 
     from eval.records.runs import folder, identity
     from eval.records.schema import SCHEMA
     from eval.running.config import load
-    from eval.running.identity import plain
+    from eval.running.settings import plain
 
     classes = 1000 if rows // runs > 1000 else 20
     pairs = pairs_of(rows // runs, classes)

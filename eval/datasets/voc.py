@@ -205,8 +205,7 @@ def read(path: Path) -> Annotation:
         raise ValueError(f"{path} is larger than {MAX_XML >> 20} MiB: no annotation of one picture")
     try:
         data = path.read_bytes()
-        # Without "<!" nothing is declared, and the fast parser has nothing to refuse.
-        plain = data.isascii() and not (b"<!" in data or b"\0" in data)
+        plain = data.isascii() and not (b"<!" in data or b"\0" in data)  # it declares nothing that is refused
         root = fromstring(data) if plain else ElementTree.fromstring(data, forbid_dtd=True)
     except defusedxml.DefusedXmlException as error:
         raise ValueError(f"{path} declares entities or a document type and is refused: {error}") from error

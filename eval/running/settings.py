@@ -143,9 +143,6 @@ def plain_text(value: Any) -> str:
 def _check_name(setting: str, name: Any) -> None:
     """Names stand in tables and in folders' names: a text. Of a number nobody knows how it was typed."""
     if not isinstance(name, str) or not name.strip():
-        raise ValueError(
-            f"{setting} must be a name, not {name!r}; quote it, since YAML reads 2024_11 as 202411: name: '2024_11' in "
-            f"its file, {setting}='\"2024_11\"' in a shell"
-        )
+        raise ValueError(f"{setting} must be a name, and YAML reads {name!r}, no text; quote it, in a shell \"'NAME'\"")
     if len(name) > LONGEST or not name.isprintable():
         raise ValueError(f"{setting} must be at most {LONGEST} printable characters, not {name[:LONGEST]!a}")

@@ -69,6 +69,10 @@ def test_the_map_of_a_single_class_without_its_axis_is_named():
         observe(torch.zeros(3, 3), (8, 6), [box(0, 0, 1, 1)])
     with pytest.raises(ValueError, match=r"got \(1, 2, 3, 3\)$"):
         observe(torch.zeros(1, 2, 3, 3), (8, 6), [box(0, 0, 1, 1)])
+    with pytest.raises(ValueError, match=r"got \(2, 1, 3, 3\); maps\[:, 0\] leaves the channel out$"):
+        observe(torch.zeros(2, 1, 3, 3), (8, 6), [box(0, 0, 1, 1)] * 2)
+    with pytest.raises(ValueError, match=r"got \(1, 2, 3, 3\); maps\[0\] leaves the batch out$"):
+        observe(torch.zeros(1, 2, 3, 3), (8, 6), [box(0, 0, 1, 1)] * 2)
 
 
 def test_points_leave_the_fields_of_maps_empty():

@@ -72,13 +72,27 @@ def fill(
 ) -> Fill:
     """Fill a picture's removed region from patches of the rest, coarse to fine.
 
-    image: (3, H, W) float RGB in [0, 1], both sides at least 7. Removed pixels are not read, but must be finite.
-    mask: (H, W) bool, True where removed; or (n, H, W), n regions of the one picture, filled independently.
-    seed: 0 <= seed < 2^63; a fill depends on the remaining pixels, its own mask, the settings and the seed alone.
-    sigma, noise: as in `gpnncam.variations`, for the noise in the region at the first level searched. 3 invents new
-        structures; 0 continues what surrounds the region, and fills of different seeds then hardly differ.
-    threads: at most so many masks at once; torch.get_num_threads() unless given. The search runs on the CPU.
-    Raises ValueError where a mask removes everything, and for arguments that do not fit.
+    Args:
+        image: (3, H, W) float RGB in [0, 1], both sides at least 7. Removed pixels are not read, but must be finite.
+        mask: (H, W) bool, True where removed; or (n, H, W), n regions of the one picture, filled independently.
+        seed: 0 <= seed < 2^63; a fill depends on the remaining pixels, its own mask, the settings and the seed alone.
+        sigma: of the noise in the region at the first level searched. 3 invents new structures; 0 continues what
+            surrounds the region, and fills of different seeds then hardly differ.
+        noise: as in `gpnncam.variations`.
+        threads: at most so many masks at once; torch.get_num_threads() unless given. The search runs on the CPU.
+
+    Returns:
+        `Fill`: pixels (3, H, W), or (n, 3, H, W) of n masks, in [0, 1]; the source patches; the levels searched.
+
+    Raises:
+        ValueError: a mask removes everything, or an argument does not fit.
+
+    >>> import torch
+    >>> from gpnncam import fill
+    >>> hole = torch.zeros(20, 24, dtype=torch.bool)
+    >>> hole[5:9, 5:9] = True
+    >>> tuple(fill(torch.rand(3, 20, 24), hole).pixels.shape)
+    (3, 20, 24)
     """
     pixels, settings = checked(image), Settings(sigma, noise)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:

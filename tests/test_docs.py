@@ -5,14 +5,20 @@ import ast
 import importlib
 import re
 import shlex
+import sys
 import tomllib
+from importlib.util import find_spec
 
 import pytest
 import yaml
 
 from eval.files.places import CONF, ROOT
 from eval.records.schema import columns
-from eval.running.config import load_jobs
+from eval.running.config import load, load_jobs
+from eval.running.job import evaluate_job
+from scripts.compare import main as compare
+from scripts.layers import main as layers
+from scripts.table import main as table
 from tests.pages import blocks, lines, pages, read, words
 
 PAGES = {str(path.relative_to(ROOT)): path for path in pages()}
@@ -68,7 +74,39 @@ def test_python_is_python(page):
         ast.parse(code)
         for module, names in re.findall(r"^from ((?:gpnncam|eval|baselines|scripts)[\w.]*) import (.*)$", code, re.M):
             for name in names.split(", "):
-                assert hasattr(importlib.import_module(module), name), f"{module} has no {name}"
+                known = hasattr(importlib.import_module(module), name) or find_spec(f"{module}.{name}")
+                assert known, f"{module} has no {name}"
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """Writes the first Python block of a page as a module that can be imported."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def written(page: str, name: str) -> None:
+        (tmp_path / f"{name}.py").write_text(blocks(read(page), "python")[0], encoding="utf-8")
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return written
+
+
+def test_the_measure_of_the_how_to_runs(module, tmp_path, capsys):
+    module("docs/howto/measure.md", "mymeasure")
+    measure = ["measure=custom", "measure.custom._target_=mymeasure.Brightness"]
+    data = ["dataset=demo", "dataset.build.count=2", "device=cpu", "workers=0", f"results={tmp_path}"]
+    for method in ("center_map", "random_map"):
+        assert not evaluate_job(load([f"method={method}", *measure, *data, "compare=false"])).failed
+    for script in (table, compare):
+        given = ["center_map", "random_map"] if script is compare else []
+        assert script([*given, "--measure", "brightness", "--records", str(tmp_path / "records")]) == 0
+    assert "mean of the picture where the map is highest" in capsys.readouterr().out
+
+
+def test_the_network_of_the_how_to_has_layers(module, capsys):
+    module("docs/howto/network.md", "mynetwork")
+    (line,) = [line for line in lines(read("docs/howto/network.md")) if "scripts.layers" in line]
+    assert layers(shlex.split(line)[3:]) == 0
+    assert "layer4" in capsys.readouterr().out
 
 
 def anchors(text: str) -> set[str]:
@@ -155,6 +193,16 @@ def test_the_page_of_methods_agrees_with_the_table_of_networks():
     for line in support().splitlines()[2:]:
         method, *cells = line.strip("| ").split(" | ")
         assert (claimed.get(method.strip("`"), "all") in ("all", "none")) == (set(cells) == {"yes"}), method
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "method").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_formula_of_every_method_has_a_test(path):
+    """CONTRIBUTING's fourth step: a file of tests for methods names the class."""
+    target = re.search(r"_target_: (?:baselines(?!\.controls)|gpnncam)\.\w+\.(\w+)", path.read_text(encoding="utf-8"))
+    if target:
+        files = [*ROOT.glob("tests/test_baselines_*.py"), *ROOT.glob("tests/test_[agm]*.py")]
+        texts = [file.read_text(encoding="utf-8") for file in files if file.name != "test_golden.py"]
+        assert any(re.search(rf"\b{target[1]}\b", text) for text in texts), f"no test names {target[1]}"
 
 
 def test_the_citation_is_yaml():

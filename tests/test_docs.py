@@ -171,7 +171,7 @@ FAMILIES = {
 
 
 def support() -> str:
-    """The table of docs/support.md, from the one that scripts.compatibility wrote."""
+    """The table of docs/support.md, from the one that scripts.maintain.compatibility wrote."""
     grid = [[cell.strip() for cell in line.strip("|\n").split("|")] for line in read("results/tables/networks.md")
             .splitlines() if line.startswith("|")]  # fmt: skip
     head, rows = grid[0], grid[2:]

@@ -43,8 +43,6 @@ class FEM(ActivationCAM):
         weights: "mean", as published, or "library", pytorch-grad-cam's: sum_c share_c A_c, where share_c is how much of
             the channel's grid lies above its threshold.
         **settings: those of `baselines.layered.Layered`.
-
-    >>> maps = FEM(classifier, k=1.0)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -75,8 +73,6 @@ class KPCACAM(ActivationCAM):
         kernel: as in scikit-learn's KernelPCA.
         gamma: as there; None: 1 / channels.
         **settings: those of `baselines.layered.Layered`.
-
-    >>> maps = KPCACAM(classifier, kernel="rbf")(image, torch.tensor([0, 2]))
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -104,8 +100,6 @@ class RandomCAM(ActivationCAM):
 
     pytorch-grad-cam's own control, there is no paper; it draws from numpy's global generator, this from torch's. A
     class's weights depend on the seed and on the class alone.
-
-    >>> maps = RandomCAM(classifier)(image, torch.tensor([0, 2]))
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -28,8 +28,6 @@ class CAMERAS(Layered):
         mode: how the copies are made, "bicubic" (the authors') or "bilinear".
         layers: as in `baselines.layered.Layered`.
         **settings: relu and fusion, as there; the authors rectify the map.
-
-    >>> maps = CAMERAS(classifier, sides=[224, 320])(image, torch.tensor([0, 2]))  # (2,224,w)
     """
 
     version = 1  # raised when its maps change for equal settings

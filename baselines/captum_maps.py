@@ -133,8 +133,6 @@ class Deconvnet(GuidedBackprop):
     max(0, R), whether its input was positive or not.
 
     Raises ValueError as guided backprop does.
-
-    >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part

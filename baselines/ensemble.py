@@ -48,10 +48,6 @@ class Ensemble:
             second one mirrored. Then maps stand on the picture's pixels, each of which takes the mean of the parts that
             show it.
         smallest: share of both sides that a crop keeps at least.
-
-    >>> from baselines.cam import CAM
-    >>> method = Ensemble(classifier, {"build": partial(CAM, formula="LayerCAM")}, flip=True)
-    >>> maps = method(image, torch.tensor([0, 2]))
     """
 
     version = 1  # raised when its maps change for equal settings

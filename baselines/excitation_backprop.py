@@ -23,8 +23,6 @@ class ExcitationBackprop:
     Args:
         layers: None: the model's "excitation" layer (TorchRay's: VGG16 features.23, ResNet50 layer3). One forward pass.
         fusion: as in `baselines.layered.Layered`.
-
-    >>> maps = ExcitationBackprop(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
@@ -72,8 +70,6 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
         against: the name or number of another class in place of the opposite; what two equal classes share is zero.
         relu: the positive part, as published.
         fusion: as in `baselines.layered.Layered`.
-
-    >>> maps = ContrastiveExcitationBackprop(classifier, against="dog")(image, torch.tensor([0, 2]))
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part

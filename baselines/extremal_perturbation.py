@@ -39,9 +39,6 @@ class ExtremalPerturbation:
         batch: masks per pass, over areas and classes. With the number of areas, a class's map does not depend on the
             other targets; on a GPU more are faster, and a class's map then follows the others' rounding.
         progress: called with (steps done, steps to do) after each step; None: a bar on a terminal.
-
-    >>> method = ExtremalPerturbation(classifier, areas=[0.1], max_iter=2)
-    >>> maps = method(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -51,8 +51,6 @@ class FinerCAM(CAM):
         weights: "probability": they are weighted by their softmax probabilities, normalised over the compared ones (the
             authors' program and pytorch-grad-cam; the gradient runs through the weights too); "mean": alike.
         **settings: those of `baselines.cam.CAM`.
-
-    >>> maps = FinerCAM(classifier, strength=0.6)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 1  # raised when its maps change for equal settings

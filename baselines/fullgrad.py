@@ -21,8 +21,6 @@ class FullGrad:
 
     Args:
         align_corners: of the enlargement; true in the authors' program.
-
-    >>> maps = FullGrad(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 1  # raised when its maps change for equal settings

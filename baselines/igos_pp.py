@@ -42,9 +42,6 @@ class IGOSPlusPlus:
         noise: deviation of the noise on every picture that the network sees, in the network's units.
         probability: "softmax" over classes (the authors') or "sigmoid".
         batch: pictures per pass.
-
-    >>> method = IGOSPlusPlus(classifier, iterations=2, steps=3)
-    >>> maps = method(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 1  # raised when its maps change for equal settings

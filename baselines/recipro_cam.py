@@ -29,8 +29,6 @@ class ReciproCAM(Layered):
         probability: "softmax" over classes (the authors') or "sigmoid".
         batch: positions per pass.
         **settings: those of `baselines.layered.Layered`.
-
-    >>> maps = ReciproCAM(classifier, gaussian=True)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -25,8 +25,6 @@ class RefineCAM:
         layers: None: the model's "refine" layers, the outputs of its last four stages, as in the authors' program.
         normalise_alpha: see `baselines.cam.GradCAMPlusPlus`.
         epsilon: see there.
-
-    >>> maps = RefineCAM(classifier, layers=["last", "middle"])(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 1  # raised when its maps change for equal settings

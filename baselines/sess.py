@@ -48,9 +48,6 @@ class SESS(Batched):
         smooth: a Gaussian of 5 cells closes it, as in the authors' program.
         probability: "softmax" over classes (the authors') or "sigmoid".
         batch: windows per forward pass that find out which are dropped; None: by the largest activation.
-
-    >>> from functools import partial; from baselines.cam import CAM
-    >>> maps = SESS(classifier, {"build": partial(CAM)}, scales=[224, 448])(image, torch.tensor([0, 2]))
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -24,8 +24,6 @@ class ShapleyCAM(Layered):
             Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
         probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
         **settings: those of `baselines.layered.Layered`.
-
-    >>> maps = ShapleyCAM(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -26,11 +26,16 @@ SHOWN = 800
 class Explanation:
     """The answer about one picture and K classes.
 
-    picture: (H,W,3) uint8, upright; one of more than 800 pixels a side is reduced to that. size: (width, height) of
-    the given one. targets: K numbers of classes. names: K texts. scores: K logits of the network. maps: (K,h,w), as the
-    method returns them. heat: (K,H,W) float32 in [0,1], the maps on the grid of `picture`, each from its lowest to its
-    highest value (a constant one is 0). points: K pairs (x, y), the highest pixel of `heat`, in pixels of the given
-    picture from the top left corner.
+    Attributes:
+        picture: (H,W,3) uint8, upright; one of more than 800 pixels a side is reduced to that.
+        targets: K numbers of classes.
+        names: K texts.
+        scores: K logits of the network.
+        maps: (K,h,w), as the method returns them.
+        heat: (K,H,W) float32 in [0,1], the maps on the grid of `picture`, each from its lowest to its highest value (a
+            constant one is 0).
+        points: K pairs (x, y), the highest pixel of `heat`, in pixels of the given picture from the top left corner.
+        size: (width, height) of the given picture.
     """
 
     picture: np.ndarray

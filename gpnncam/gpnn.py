@@ -24,10 +24,12 @@ from gpnncam.pyramid import PATCH
 class Variations(NamedTuple):
     """Variations of one picture.
 
-    pixels: (n, 3, H, W) float32 RGB in [0, 1], multiples of 1/255, on the picture's device.
-    fields: (n, H - 6, W - 6, 2) int32: entry [i, y, x] is the (row, column), from the top left corner of the picture,
-        of the top-left pixel of the source patch that fills the 7 x 7 patch at rows y..y+6, columns x..x+6.
-    seeds: the seed of each variation, which alone reproduces it (`variations(image, seeds=[...])`).
+    Attributes:
+        pixels: (n, 3, H, W) float32 RGB in [0, 1], multiples of 1/255, on the picture's device.
+        fields: (n, H - 6, W - 6, 2) int32: entry [i, y, x] is the (row, column), from the top left corner of the
+            picture, of the top-left pixel of the source patch that fills the 7 x 7 patch at rows y..y+6, columns
+            x..x+6.
+        seeds: the seed of each variation, which alone reproduces it (`variations(image, seeds=[...])`).
     """
 
     pixels: torch.Tensor

@@ -39,13 +39,14 @@ FURTHEST = (-1500, 1500)
 class Fill(NamedTuple):
     """A picture with its removed pixels filled; for masks (n, H, W) pixels and field have n in front, sides is a list.
 
-    pixels: (3, H, W) RGB in [0, 1]. Outside the mask the picture's own values, inside it multiples of 1/255.
-    field: (H - 6, W - 6, 2) int32: entry [y, x] is the (row, column) of the top left pixel of the source patch that
-        fills the 7 x 7 patch at rows y..y+6, columns x..x+6. A whole patch is its own source; (-1, -1) where no patch
-        of the picture is one, since its finest level was not searched.
-    sides: shorter sides, in pixels, of the levels that were searched, coarsest first. A level is left out where too
-        few patches are whole (FEWEST, ENOUGH): below the first one searched the region is a smooth interpolation, above
-        it an enlargement of the level before. Empty where nothing is removed, and where no level was searched.
+    Attributes:
+        pixels: (3, H, W) RGB in [0, 1]. Outside the mask the picture's own values, inside it multiples of 1/255.
+        field: (H - 6, W - 6, 2) int32: entry [y, x] is the (row, column) of the top left pixel of the source patch that
+            fills the 7 x 7 patch at rows y..y+6, columns x..x+6. A whole patch is its own source; (-1, -1) where no
+            patch of the picture is one, since its finest level was not searched.
+        sides: shorter sides, in pixels, of the levels that were searched, coarsest first. A level is left out where too
+            few patches are whole (FEWEST, ENOUGH): below the first one searched the region is a smooth interpolation,
+            above it an enlargement of the level before. Empty where nothing is removed or no level was searched.
     """
 
     pixels: Tensor

@@ -97,10 +97,9 @@ def test_the_measure_of_the_how_to_runs(module, tmp_path, capsys):
     module("docs/howto/measure.md", "mymeasure")
     measure = ["measure=custom", "measure.custom._target_=mymeasure.Brightness"]
     data = ["dataset=demo", "dataset.build.count=2", "device=cpu", "workers=0", f"results={tmp_path}"]
-    for method in ("center_map", "random_map"):
+    for method in ("gradcam", "center_map"):
         assert not evaluate_job(load([f"method={method}", *measure, *data, "compare=false"])).failed
-    for script in (table, compare):
-        given = ["center_map", "random_map"] if script is compare else []
+    for script, given in ((table, ()), (compare, ("gradcam", "center_map"))):
         assert script([*given, "--measure", "brightness", "--records", str(tmp_path / "records")]) == 0
     assert "mean of the picture where the map is highest" in capsys.readouterr().out
 

@@ -165,6 +165,15 @@ def test_the_class_that_a_choice_builds_is_on_its_page(group, name):
         assert [each for each in (f"`{target[2]}`", f"`{target[1]}.py`") if each not in page] == []
 
 
+PAGE_OF = {"model": "eval/networks/README.md", "dataset": "eval/datasets/README.md", "protocol": "docs/protocols.md"}
+
+
+@pytest.mark.parametrize("group", PAGE_OF)
+def test_every_choice_is_on_its_page(group):
+    page = set(re.findall(r"\w+", " ".join(re.findall(r"`[^`\n]+`", read(PAGE_OF[group])))))
+    assert {path.stem for path in (CONF / group).glob("*.yaml")} - page == set()
+
+
 def test_the_page_of_columns_lists_the_columns():
     assert columns() in read("docs/columns.md"), f"docs/columns.md must hold this table:\n{columns()}"
 

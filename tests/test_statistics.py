@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from eval.tables.exchange import even, fewest, gaps, rejects, unseen, verdicts
-from eval.tables.resampling import average, kinds
+from eval.tables.resampling import average, kinds, sets
 from eval.tables.statistics import RULE, holm, interval, mcnemar, paired_test, power
 
 
@@ -167,6 +167,16 @@ def test_the_observed_difference_counts_as_one_exchange():
     a, b = 1 + np.random.default_rng(0).random(40), np.zeros(40)
     assert paired_test(np.arange(40), a, b, resamples=99).exchange == pytest.approx(1 / 100, rel=1e-9)
     assert paired_test(np.arange(40), a, a, resamples=99).exchange == 1
+
+
+def test_every_drawn_set_has_its_complement_and_all_pictures_and_none_are_two_of_them():
+    ours = gaps(np.arange(40), 1 + np.random.default_rng(0).random(40), np.zeros(40))
+    part, weight, chance = next(sets([ours], 99, 0))
+    assert [part[-2:].tolist(), weight[-2:].tolist()] == [[0, ours.difference], [0, 1]]
+    half = len(part) // 2 - 1
+    np.testing.assert_allclose(part[:half] + part[half:-2], ours.difference)
+    np.testing.assert_allclose(weight[:half] + weight[half:-2], 1)
+    assert chance.sum() == pytest.approx(1)
 
 
 def test_several_comparisons_are_each_their_own():

@@ -14,6 +14,7 @@ from eval.claims.labels import label_of
 from eval.claims.report import FAILS, MARK, NOTE, Report
 from eval.claims.rows_file import lines_of
 from eval.datasets import known
+from eval.files.words import several
 
 
 def check(
@@ -80,7 +81,7 @@ def _count(read: Claim) -> list[str]:
     whole = not info["unreadable"] and (count == known_ or count == hard == there["diff"])
     if whole != partial:
         return []
-    failed = f"{len(info['failures'])} pictures failed" if info["failures"] else "no picture failed"
+    failed = f"{several(len(info['failures']), 'picture')} failed" if info["failures"] else "no picture failed"
     says = "partial" if partial else "complete"
     return [f"it holds {count:,} of {known_:,} pairs ({failed}), and claim.yaml says that it is {says}"]
 

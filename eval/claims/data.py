@@ -11,6 +11,7 @@ import pandas as pd
 from eval.claims.rows_file import lines_of
 from eval.datasets import known
 from eval.datasets.known import Pair
+from eval.files.words import several
 
 FEW = 3  # of the pairs at fault are named
 SLACK = 1e-6
@@ -81,7 +82,7 @@ def disagreements(rows: pd.DataFrame, there: There, info: dict, partial: bool = 
     lost = wanted - set(lines_of(rows, "key", "label"))
     if lost and not partial:
         faults[f"has no row, of {len(wanted):,} pairs"] = [" ".join(pair) for pair in sorted(lost)]
-    return [f"{len(who):,} {'pair' if len(who) == 1 else 'pairs'}: {what}: {_few(who)}" for what, who in faults.items()]
+    return [f"{several(len(who), 'pair')}: {what}: {_few(who)}" for what, who in faults.items()]
 
 
 def _faults(line: Any, pair: Pair, blind: bool = False) -> Iterator[str]:

@@ -19,6 +19,7 @@ from eval.claims import data, folder, labels, numbers, rows_file
 from eval.claims.claim import built_in
 from eval.claims.statement import Statement
 from eval.files.places import CONF
+from eval.files.words import several
 from eval.records.loading import Run, load_run
 
 # Parts of a run's config that decide its rows; the others say where it ran and how fast.
@@ -64,8 +65,8 @@ def incomplete(run: Run) -> str:
     whole = count == known or (count == there["diff"] and bool(run.rows["difficult"].all()))
     if whole and not run.info["unreadable"]:
         return ""
-    unread = f", {run.info['unreadable']} annotations could not be read" if run.info["unreadable"] else ""
-    return f"it holds {count:,} of {known:,} pairs ({len(run.failures)} pictures failed{unread})"
+    unread = f", {several(run.info['unreadable'], 'annotation')} could not be read" if run.info["unreadable"] else ""
+    return f"it holds {count:,} of {known:,} pairs ({several(len(run.failures), 'picture')} failed{unread})"
 
 
 def canonical(run: Run, measures: list[dict]) -> dict:

@@ -172,7 +172,7 @@ def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
     rows, at_hand = read.run.rows, {sample.key for _, sample, _ in ready.planned.entries}
     keys = set(drawn(read, wish.pictures, at_hand))
     if away := set(rows["key"]) - at_hand:
-        report.add("rerun", NOTE, f"{len(away):,} pictures do not lie here; others were drawn")
+        report.add("rerun", NOTE, f"pictures that do not lie here: {len(away):,}; others were drawn")
     claimed = {(line.key, line.label): line for line in rows[rows["key"].isin(keys)].itertuples(index=False)}
     entries = []
     for index, sample, present in ready.planned.entries:

@@ -276,3 +276,15 @@ def test_methods_with_equal_rows_are_named(tmp_path, capsys):
     text = capsys.readouterr().out
     assert text.count("equal on every pair") == 1
     assert "GRADCAM, HIRESCAM, XGRADCAM (Pascal VOC2007 VGG16 All): equal on every pair" in text
+
+
+def test_the_page_rounds_a_tie_as_the_tables_do(tmp_path):
+    """5 of 16 is 0.312 in Python and 0.313 in JavaScript: the page shows the table's text."""
+    content = [row | {"inside": at < 5, "distance": 9.0 * (at >= 5)} for at, row in enumerate(rows(40, 0.5)[:16])]
+    write_run(tmp_path, "gradcam", content)
+    page = tmp_path / "page.html"
+    assert report(["--records", str(tmp_path / "records"), "--output", str(page), "--gallery", "0"]) == 0
+    method = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])["views"][0][
+        "methods"
+    ][0]
+    assert (method["value"], method["text"]) == (0.3125, "0.312")

@@ -88,7 +88,7 @@ class Gallery:
                             "x": float(point["x"]),
                             "y": float(point["y"]),
                             "hit": bool(cell.rule.values(row)[0]) if cell.rule.measure == "hit" else None,
-                            "distance": round(float(point["distance"]), 1),
+                            "distance": float(point["distance"]),
                             "image": name if name in self.images else None,
                         }
                     )

@@ -99,7 +99,7 @@
       }
       const mark = document.createElement("span");
       mark.className = answer.hit === false ? "no" : "yes";
-      mark.textContent = answer.hit === null ? `${answer.distance} px` : answer.hit ? "✓ hit" : `✗ ${answer.distance ? `${Math.round(answer.distance)} px off` : "miss"}`;
+      mark.textContent = answer.hit === null ? `${+answer.distance.toFixed(1)} px` : answer.hit ? "✓ hit" : `✗ ${answer.distance ? `${Math.round(answer.distance)} px off` : "miss"}`;
       caption.append(mark);
     }
     frame.append(image, over);

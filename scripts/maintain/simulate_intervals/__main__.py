@@ -15,6 +15,7 @@ import sys
 
 from scripts.command import Command, command
 
+NAME = "scripts.maintain.simulate_intervals"
 PICTURES = (1, 2, 3, 4, 6, 8, 10, 30, 100, 1000)
 
 
@@ -45,7 +46,7 @@ def act(given: argparse.Namespace) -> None:
         print(f"\n## {title}\n\n{markdown_table(lines)}")
 
 
-main = command(Command("scripts.maintain.simulate_intervals", __doc__, add_arguments, act))
+main = command(Command(NAME, __doc__, add_arguments, act))
 
 if __name__ == "__main__":
     sys.exit(main())

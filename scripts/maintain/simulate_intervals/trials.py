@@ -112,7 +112,7 @@ def bootstrap(one: Drawn, resamples: int) -> Verdict:
 
 def studentised(one: Drawn, resamples: int) -> Verdict:
     """Bootstrap-t; with fewer than six differing pictures their exact bound."""
-    each = gaps(one.pictures, *one.values.T, one.classes)
+    each = gaps(one.pictures, one.values[:, 0], one.values[:, 1], one.classes)
     if each.differing < fewest():
         bound = unseen(each, each.gaps != 0) * np.abs(one.values).max()
         return Verdict(np.nan, -bound, bound)
@@ -140,7 +140,8 @@ def inverted(one: Drawn, resamples: int) -> Verdict:
 
 def compared(one: Drawn, resamples: int) -> Verdict:
     """What tables print of two methods."""
-    found = paired_test(one.pictures, *one.values.T, one.classes, resamples=resamples)
+    a, b = one.values.T
+    found = paired_test(one.pictures, a, b, one.classes, resamples=resamples)
     return Verdict(found.exchange, found.low, found.high)
 
 

@@ -84,8 +84,7 @@ def imports() -> Iterator[None]:
 
 @atexit.register
 def _thaw() -> None:
-    """Triton, which torchvision brings along, prints a page about leaks if it is not freed; for others alone the search
-    at the end, of two seconds, is spared."""
+    """Triton, which torchvision brings along, prints a page about leaks if it is not freed: a search of two seconds."""
     if "triton" in sys.modules:
         gc.unfreeze()
 

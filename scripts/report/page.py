@@ -19,7 +19,7 @@ from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import ALIKE, DAGGER, csv_text, decimal, decimals, latex, signed
 from eval.tables.html_table import html_tables
 from eval.tables.layout import named
-from eval.tables.overview import MEASURES, arrow, decimals_of, overviews
+from eval.tables.overview import MEASURES, arrow, overviews
 from eval.tables.paired import paired_table
 from eval.tables.rules import Changes
 from eval.tables.scores import SCORES
@@ -104,7 +104,7 @@ def values_of(names: list[str], cells: list[Cell], subset: str, resamples: int) 
                 for column in one.columns:
                     value, rank = column.values[method], column.ranks[method]
                     known, alike = pd.notna(value), method in column.alike
-                    text = decimal(value, decimals_of(column.score, 3)) if known else "–"
+                    text = decimal(value, decimals(column.score.name, 3)) if known else "–"
                     text += f" {ALIKE}" * alike + f" {DAGGER}" * (method in column.incomplete)
                     values.append({"text": text, "sort": float(value) if known else None, "best": rank == 1,
                                    "rank": f"{rank:g}" if pd.notna(rank) else ""})  # fmt: skip
@@ -118,13 +118,9 @@ def values_of(names: list[str], cells: list[Cell], subset: str, resamples: int) 
 
 
 def differences(
-    names: list[str],
-    runs: list[Run],
-    changes: Changes,
-    protocol: Protocol | None,
-    subsets: tuple[str, ...],
+    names: list[str], runs: list[Run], changes: Changes, protocol: Protocol | None, subsets: tuple[str, ...],
     arguments: argparse.Namespace,
-) -> list[dict]:
+) -> list[dict]:  # fmt: skip
     """A line for each method against the reference by each measure, the first one by every subset, the others by the
     first; none where the reference has no rows, or where intervals and tests are left out (--resamples 0)."""
     there = {run.info["method"] for run in runs}

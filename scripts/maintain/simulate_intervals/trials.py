@@ -154,7 +154,6 @@ def alone(one: Drawn, resamples: int) -> Verdict:
 PAIRED = (
     {
         "hits, 5 % each way": (0, split(0.05, 0.05)),
-        "hits, 2 % each way": (0, split(0.02, 0.02)),
         "hits, 15 % and 5 %": (0.1, split(0.15, 0.05)),
         "hits, 30 % each way": (0, split(0.3, 0.3)),
         "hits, 60 % and 0 %": (0.6, split(0.6, 0)),

@@ -12,7 +12,7 @@ from eval.claims.claim import Claim
 from eval.claims.data import There
 from eval.claims.labels import label_of
 from eval.claims.report import FAILS, MARK, NOTE, Report
-from eval.claims.rows_file import lines_of
+from eval.claims.rows_file import digest_of
 from eval.datasets import known
 
 
@@ -123,18 +123,18 @@ def _data(read: Claim, report: Report, there: Callable[[Claim], There | None] | 
         what = f"weights {model.get('weights')}"
         wrong = [] if model.get("weights") == usual else [f"{what} are not those of {model['name']}, {usual}"]
         report.faults("data", wrong, f"{what} are those of {model['name']}")
-    found = there(read) if there else data.shipped(read.who["dataset"]["build"])
+    found = there(read) if there else data.shipped(read.who["dataset"])
     if found is None:
         report.add("data", NOTE, f"nothing is known of {read.run.dataset} here: --data dataset.root=DIR compares it")
         return
-    if not found.pairs and (read.said.partial or len(rows) < info["pairs"]["all"]):
-        text = f"only a digest of all {found.count:,} pairs is known, and the claim holds {len(rows):,}"
+    wrong, (count, how) = data.disagreements(rows, found, info, read.said.partial), data.compared(rows, found)
+    if wrong or count:
+        report.faults("data", wrong, f"{count:,} pairs are those of {found.words} ({how})")
+    if count < len(rows):
+        text = (
+            f"{len(rows) - count:,} pairs: only a digest of all {found.count:,} is known, which says nothing of a part"
+        )
         report.add("data", NOTE, text)
-        return
-    wrong = data.disagreements(rows, found, info, read.said.partial)
-    files = sum(pair.picture is not None for pair in found.pairs.values())
-    how = f"regions and sizes of all, picture files of {files:,}" if found.pairs else "by their digest"
-    report.faults("data", wrong, f"{len(rows):,} pairs are those of {found.words} ({how})")
 
 
 def twice(claims: Sequence[Claim]) -> list[tuple[str, str]]:
@@ -154,5 +154,4 @@ def twice(claims: Sequence[Claim]) -> list[tuple[str, str]]:
 
 
 def _points(read: Claim) -> str:
-    lines = lines_of(read.run.rows, "key", "label", "region", "x", "y")
-    return sha256("\n".join(map(repr, lines)).encode()).hexdigest()
+    return digest_of(read.run.rows[name] for name in ("key", "label", "region", "x", "y"))

@@ -135,11 +135,12 @@ def _places() -> dict[str, tuple[str, ...]]:
 
 def there(read: Claim, overrides: Sequence[str]) -> There | None:
     """The claim's data set as it lies here; what the project knows of it where it does not lie here."""
-    build = read.who["dataset"]["build"]
+    about = read.who["dataset"]
+    build = about["build"]
     built_in = set(claim.targets(read.who["dataset"])) <= claim.of_this_suite() and not foreign(read)
     if not built_in or not (overrides or str(build.get("_target_")).startswith("eval.datasets.demo.")):
-        return data.shipped(build)
-    return data.here(instantiate(config_of(read, overrides).dataset.build), build)
+        return data.shipped(about)
+    return data.here(instantiate(config_of(read, overrides).dataset.build), about)
 
 
 def rerun(read: Claim, report: Report, wish: Wish, say: Any = print) -> None:

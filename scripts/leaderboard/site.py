@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,15 @@ from eval.tables.formats import decimals, signed
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER.parent / "report" / "page.css", FOLDER / "board.css")
-FILES = "claims"
+FILES, MAPS = "claims", "maps"
+PICTURES = 4  # of each claim are shown
 
 
-def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tuple[int, list[str]]:
-    """Write the site; (how many claims it shows, which are left out and why). ValueError without a claim that is
-    whole."""
+def build(
+    places: Sequence[Path], out: Path, title: str, reference: str, maps: Callable[[Claim, Path], dict]
+) -> tuple[int, list[str]]:
+    """Write the site; (how many claims it shows, which are left out and why). maps: `drawn` with its options.
+    ValueError without a claim that is whole."""
     shown: list[tuple[Claim, Report]] = []
     left_out = []
     for place in places:
@@ -73,13 +77,28 @@ def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tupl
     )
     (out / "index.html").write_text(index, encoding="utf-8")
     page = environment.get_template("claim.html.jinja")
+    shutil.rmtree(out / MAPS, ignore_errors=True)  # pictures of an earlier call, which asked for them
     for claim in kept:
-        text = page.render(claim=lines[claim.name], detail=detail(claim, known_boards), **common)
+        text = page.render(claim=lines[claim.name], detail=detail(claim, known_boards) | maps(claim, out), **common)
         (out / f"{claim.name}.html").write_text(text, encoding="utf-8")
         for name, content in claim.folder.files.items():
             (out / FILES / claim.name / name).parent.mkdir(parents=True, exist_ok=True)
             (out / FILES / claim.name / name).write_bytes(content)
     return len(kept), left_out
+
+
+def drawn(claim: Claim, out: Path, overrides: tuple[str, ...], trust: bool) -> dict[str, Any]:
+    """The figures of a few pictures that a hash of the rows draws, evaluated anew, and what came out of it."""
+    if not overrides:
+        return {"figures": [], "anew": []}
+    from eval.claims import rerun
+
+    report = Report(claim.folder.place)
+    figures = rerun.rerun(claim, report, rerun.Wish(PICTURES, overrides, trust), figures=out / MAPS / claim.name)
+    return {
+        "figures": [(path.relative_to(out).as_posix(), text) for path, text in figures],
+        "anew": [line.text for line in report.lines],
+    }
 
 
 def about(claim: Claim) -> dict[str, Any]:

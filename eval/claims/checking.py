@@ -65,24 +65,20 @@ def _whole(read: Claim, report: Report) -> None:
     report.faults("whole", wrong, f"{len(rows):,} pairs of {rows['key'].nunique():,} pictures, as {folder.SUMS} says")
     if said.partial:
         failed = ", ".join(list(info["failures"])[:3])
-        what = f"partial: {len(rows):,} of {data.count(info):,} pairs; pictures failed: {len(info['failures'])}"
-        report.add("whole", MARK, f"{what} ({failed})" if failed else what)
+        report.add("whole", MARK, f"partial: {data.completeness(read.run)[0]}" + (f": {failed}" if failed else ""))
     if said.looked_at == "same" or both:
         report.add("whole", MARK, "pictures were used for choosing settings and for reporting alike")
 
 
 def _count(read: Claim) -> list[str]:
     """Whether the rows are as many as run.json says pairs there are, or claim.yaml says that they are not."""
-    info, rows, partial = read.run.info, read.run.rows, read.said.partial
-    count, hard, there, known_ = len(rows), int(rows["difficult"].sum()), info["pairs"], data.count(info)
-    if count > there["all"] or hard > there["diff"]:
-        return [f"it has more rows than there are pairs: {count:,} of {there['all']:,}"]
-    whole = not info["unreadable"] and (count == known_ or count == hard == there["diff"])
-    if whole != partial:
+    rows, there = read.run.rows, read.run.info["pairs"]
+    if len(rows) > there["all"] or rows["difficult"].sum() > there["diff"]:
+        return [f"it has more rows than there are pairs: {len(rows):,} of {there['all']:,}"]
+    holds, whole = data.completeness(read.run)
+    if whole != read.said.partial:
         return []
-    failed = f"{len(info['failures'])} pictures failed" if info["failures"] else "no picture failed"
-    says = "partial" if partial else "complete"
-    return [f"it holds {count:,} of {known_:,} pairs ({failed}), and claim.yaml says that it is {says}"]
+    return [f"it holds {holds}, and claim.yaml says that it is {'partial' if read.said.partial else 'complete'}"]
 
 
 def _code(read: Claim) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 from eval.claims.rows_file import lines_of
 from eval.datasets import known
 from eval.datasets.known import Known, Pair
+from eval.records.loading import Run
 
 FEW = 3  # of the pairs at fault are named
 SLACK = 1e-6
@@ -63,6 +64,16 @@ def count(info: dict) -> int:
     if there is None or (there.others and model and not all(model.get("outputs") or [True])):
         return info["pairs"]["all"]  # how many pairs the network is asked about is known of listed pairs alone
     return max(info["pairs"]["all"], there.count if there.others else len(asked(there.pairs, info)))
+
+
+def completeness(run: Run) -> tuple[str, bool]:
+    """(how many pairs a run holds, in words; whether these are all, or all difficult ones)."""
+    info, all_, hard = run.info, len(run.rows), int(run.rows["difficult"].sum())
+    there = count(info)
+    whole = not info["unreadable"] and (all_ == there or all_ == hard == info["pairs"]["diff"])
+    failed = f"{len(run.failures)} pictures failed" if run.failures else "no picture failed"
+    unread = f", {info['unreadable']} annotations could not be read" if info["unreadable"] else ""
+    return f"{all_:,} of {there:,} pairs ({failed}{unread})", whole
 
 
 def disagreements(rows: pd.DataFrame, there: There, info: dict, partial: bool = False) -> list[str]:

@@ -111,12 +111,13 @@ def config_of(read: Claim, overrides: Sequence[str]) -> DictConfig:
     cfg.dataset.subset, cfg.seed = "all", read.who["seed"]
     if seen := read.who["input"]:
         cfg.protocol.input = OmegaConf.create(seen)
-    places = _places()
+    from eval.running.identity import PLACES
+
     if OmegaConf.is_dict(cfg.model) and cfg.model.get("head") not in (None, *heads()):
         raise ValueError("run.json says where model.head lies; that is for whoever runs it to say")
     for part in ("dataset", "model", "method"):
         if OmegaConf.is_dict(cfg[part]) and OmegaConf.is_dict(cfg[part].get("build")):
-            for place in places.get(cfg[part].build.get("_target_"), ()):
+            for place in PLACES.get(cfg[part].build.get("_target_"), ()):
                 if OmegaConf.select(cfg[part].build, place) is not None:
                     raise ValueError(f"run.json says where {part}.{place} lies; that is for whoever runs it to say")
     for override in overrides:
@@ -127,15 +128,9 @@ def config_of(read: Claim, overrides: Sequence[str]) -> DictConfig:
                 f"--data takes dataset.root=DIR, model.checkpoint=FILE, device=cpu and the like, not {override!r}"
             )
         OmegaConf.update(cfg, name, value, force_add=True)
-        if inner and inner in places.get(OmegaConf.select(cfg, f"{part}.build._target_") or "", ()):
+        if inner and inner in PLACES.get(OmegaConf.select(cfg, f"{part}.build._target_") or "", ()):
             OmegaConf.update(cfg, f"{part}.build.{inner}", value, force_add=True)
     return cfg
-
-
-def _places() -> dict[str, tuple[str, ...]]:
-    from eval.running.identity import PLACES
-
-    return PLACES
 
 
 def there(read: Claim, overrides: Sequence[str]) -> There | None:

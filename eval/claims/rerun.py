@@ -168,12 +168,10 @@ def rerun(
 
 
 def _evaluate(read: Claim, report: Report, wish: Wish, figures: Path | None) -> list[tuple[Path, str]]:
-    from eval.game.protocol import Protocol
     from eval.running import job
-    from eval.running.identity import plain
     from eval.running.runner import Evaluation
     from eval.running.score import Collected
-    from eval.running.settings import validate
+    from eval.running.settings import plain, protocol_of, validate
 
     cfg = config_of(read, wish.overrides)
     validate(cfg)
@@ -193,7 +191,7 @@ def _evaluate(read: Claim, report: Report, wish: Wish, figures: Path | None) -> 
     for index, sample, present in ready.planned.entries:
         todo = [pair for pair in present if (sample.key, dataset.classes[pair.label]) in claimed]
         entries += [(index, sample, todo)] if todo else []
-    rules, made = Protocol.from_settings(plain(cfg.protocol)), Collected()
+    rules, made = protocol_of(cfg), Collected()
     with job.trusted_network():
         Evaluation(
             ready.method,

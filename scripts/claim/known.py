@@ -30,7 +30,8 @@ def act(arguments: argparse.Namespace) -> None:
     from eval.datasets import known
     from eval.files.download import sha256
     from eval.running.config import instantiate, load
-    from eval.running.identity import PLACES, plain
+    from eval.running.identity import PLACES
+    from eval.running.settings import plain
 
     cfg = load(arguments.settings)
     dataset, found = instantiate(cfg.dataset.build), {}

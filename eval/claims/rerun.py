@@ -209,7 +209,8 @@ def _evaluate(read: Claim, report: Report, wish: Wish, figures: Path | None) -> 
         return []
     from eval.running.showcase import Shown, showcase
 
-    drawn_, shown = [], {read.said.label: Shown.of(ready.method, cfg.method, rules)}
+    drawn_: list[tuple[Path, str]] = []
+    shown = {read.said.label: Shown.of(ready.method, cfg.method, rules)}
     for sample, pair in [(sample, pair) for _, sample, todo in entries for pair in todo]:
         line = claimed[sample.key, dataset.classes[pair.label]]
         path = figures / f"{len(drawn_)}.jpg"

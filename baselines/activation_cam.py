@@ -37,10 +37,12 @@ class FEM(ActivationCAM):
 
     map = sum_c mean(A_c) [A_c >= mean(A_c) + k std(A_c)]: the channels' rare strong responses, each channel weighted by
     its mean activation. All classes get the same map.
-    weights: "mean", as published, or "library", pytorch-grad-cam's: sum_c share_c A_c, where share_c is how much of the
-        channel's grid lies above its threshold.
 
-    >>> maps = FEM(classifier, k=1.0)(image, torch.tensor([0, 2]))  # (2,h,w)
+    Args:
+        k: deviations above a channel's mean from which a response is rare.
+        weights: "mean", as published, or "library", pytorch-grad-cam's: sum_c share_c A_c, where share_c is how much of
+            the channel's grid lies above its threshold.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -64,11 +66,13 @@ class KPCACAM(ActivationCAM):
 
     Positions are the samples, their (centred) channels the features; the map is each position's first component, by
     scikit-learn. All classes get the same map.
-    kernel, gamma: as in scikit-learn's KernelPCA; gamma None: 1 / channels.
     The component's sign is arbitrary; here it is that of its covariance with the summed activations, as in EigenCAM.
     pytorch-grad-cam leaves it to the solver, whose start it draws at random on more than 200 positions.
 
-    >>> maps = KPCACAM(classifier, kernel="rbf")(image, torch.tensor([0, 2]))
+    Args:
+        kernel: as in scikit-learn's KernelPCA.
+        gamma: as there; None: 1 / channels.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -96,8 +100,6 @@ class RandomCAM(ActivationCAM):
 
     pytorch-grad-cam's own control, there is no paper; it draws from numpy's global generator, this from torch's. A
     class's weights depend on the seed and on the class alone.
-
-    >>> maps = RandomCAM(classifier)(image, torch.tensor([0, 2]))
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -64,7 +64,8 @@ class LeGrad:
     weights, averaged over heads and over the tokens that attend, then over layers; s_l is what the network's own head
     makes of block l's output. The paper scales the map to [0,1], which is left to the drawing.
 
-    last: only the last layers, so many; None: all of them. The head runs once for all layers, in one batch.
+    Args:
+        last: only the last layers, so many; None: all of them. The head runs once for all layers, in one batch.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -34,7 +34,11 @@ FORMULAS = (
 class CAM(Layered):
     """A method of the GradCAM family by the name of its class in pytorch-grad-cam.
 
-    formula: one of FORMULAS. gamma: see `baselines.layered.fuse`. The other settings: see `baselines.layered.Layered`.
+    Args:
+        formula: one of FORMULAS.
+        layers: as in `baselines.layered.Layered`.
+        gamma: see `baselines.layered.fuse`.
+        **settings: relu and fusion, as in `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -85,10 +89,13 @@ class GradCAMPlusPlus(CAM):
     With Y = exp(score) the second and third derivatives of eq. 19 are exp(score) g^2 and exp(score) g^3 (g: gradient of
     the score), so alpha = g^2 / (2 g^2 + sum(A) g^3) = 1 / (2 + sum(A) g). The factor exp(score) of the weights is left
     out: it scales the map of a class as a whole.
-    normalise_alpha: divide each channel's alpha by its sum over positions with a positive gradient, as the authors'
-        program does since May 2018 (before: over all positions) and pytorch-grad-cam does not.
-    epsilon: 0 as the authors. pytorch-grad-cam adds 1e-6 to the denominator before it is divided by g^2, which decides
-        the map wherever gradients are below a thousandth.
+
+    Args:
+        normalise_alpha: divide each channel's alpha by its sum over positions with a positive gradient, as the authors'
+            program does since May 2018 (before: over all positions) and pytorch-grad-cam does not.
+        epsilon: 0 as the authors. pytorch-grad-cam adds 1e-6 to the denominator before it is divided by g^2, which
+            decides the map wherever gradients are below a thousandth.
+        **settings: those of `CAM`.
     """
 
     version = 1  # raised when its maps change for equal settings

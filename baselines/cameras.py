@@ -20,13 +20,14 @@ class CAMERAS(Layered):
     """Jalwana, Akhtar, Bennamoun and Mian, CAMERAS, CVPR 2021, algorithm 1: with up(.) the bilinear enlargement to the
     grid and averages E over the sizes s, map = sum_k E_s[up(A_sk)] E_s[up(dy/dA_sk)].
 
-    sides: shorter sides of the copies in pixels. The authors' are 224, 324, ..., 924, made from a picture of 224.
-    grid: shorter side of the map; the authors' is 224, that of the first copy.
-    mode: how the copies are made, "bicubic" (the authors') or "bilinear".
-    relu and the other settings: see `baselines.layered.Layered`; the authors rectify the map.
     Cost: a forward pass a copy, each as the square of its side, and the head's backward pass for each class.
 
-    >>> maps = CAMERAS(classifier, sides=[224, 320])(image, torch.tensor([0, 2]))  # (2,224,w)
+    Args:
+        sides: shorter sides of the copies in pixels. The authors' are 224, 324, ..., 924, made from a picture of 224.
+        grid: shorter side of the map; the authors' is 224, that of the first copy.
+        mode: how the copies are made, "bicubic" (the authors') or "bilinear".
+        layers: as in `baselines.layered.Layered`.
+        **settings: relu and fusion, as there; the authors rectify the map.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -47,7 +47,8 @@ def differentiable() -> Iterator[None]:
 class Gradient:
     """Simonyan et al., Deep Inside Convolutional Networks, ICLR Workshop 2014: |d score / d pixel|.
 
-    channels: see `baselines.pixel_maps.join`.
+    Args:
+        channels: see `baselines.pixel_maps.join`.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -88,6 +89,9 @@ class GuidedBackprop(Gradient):
     A ReLU is one wherever the network computes it, in a module or by calling a function (`baselines.rectifiers`), and a
     ReLU6 is one too. Raises ValueError for a network without any, whose map would be the plain gradient, and for one
     with other activations beside them.
+
+    Args:
+        channels: see `baselines.pixel_maps.join`.
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
@@ -129,8 +133,6 @@ class Deconvnet(GuidedBackprop):
     max(0, R), whether its input was positive or not.
 
     Raises ValueError as guided backprop does.
-
-    >>> maps = Deconvnet(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
@@ -146,9 +148,11 @@ class Deconvnet(GuidedBackprop):
 class IntegratedGradients(Gradient):
     """Sundararajan et al., Axiomatic Attribution for Deep Networks, ICML 2017, eq. 1.
 
-    steps: points of the Gauss-Legendre rule on the line from the baseline; batch: of them per pass.
-    baseline: "black" (the paper's) or "grey", the mean of the training pictures.
-    channels: "sum", so that the map adds up to score - score(baseline).
+    Args:
+        steps: points of the Gauss-Legendre rule on the line from the baseline.
+        baseline: "black" (the paper's) or "grey", the mean of the training pictures.
+        batch: points per pass.
+        channels: "sum", so that the map adds up to score - score(baseline).
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -182,9 +186,12 @@ class IntegratedGradients(Gradient):
 class Occlusion(Batched):
     """Zeiler and Fergus, Visualizing and Understanding CNNs, ECCV 2014: what the score loses behind a grey square.
 
-    window, stride: of the square, in pixels of the network's input. A pixel's value is the mean loss over the squares
-    that cover it. batch: squares per pass; None: by the largest activation (`baselines.batches`). The occluded pictures
-    do not depend on the class: all classes share them. The map has steps of the stride's size.
+    Args:
+        window: side of the square, in pixels of the network's input.
+        stride: between squares, alike. A pixel's value is the mean loss over the squares that cover it, and the map has
+            steps of the stride's size.
+        batch: squares per pass; None: by the largest activation (`baselines.batches`). All classes share the
+            occluded pictures.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -28,7 +28,8 @@ class OtherClass:
     """A method's map of another class: for each class one drawn from all others that the network has outputs for. By
     chance that class may be in the picture too.
 
-    inner: the method, as its YAML states it (name, blind, build).
+    Args:
+        inner: the method, as its YAML states it (name, blind, build).
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -59,7 +60,10 @@ class OtherClass:
 class OtherPicture(Maps):
     """A kept map of the same class from another picture; where no other picture has that class, of any class. Blind.
 
-    folder: what `save_maps=true` keeps, FOLDER/<key>/<class name>.npy. Maps of other grids are resized to the first.
+    Args:
+        folder: what `save_maps=true` keeps, FOLDER/<key>/<class name>.npy. Maps of other grids are resized to the
+            first.
+        classes: the names of all classes, in the order of their numbers.
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -86,7 +90,11 @@ class OtherPicture(Maps):
 
 
 class RandomMap:
-    """A map of uniform noise on a grid of `side` x `side`, anew for each class. Blind."""
+    """A map of uniform noise, anew for each class. Blind.
+
+    Args:
+        side: of the map, in cells.
+    """
 
     version = 1  # raised when its maps change for equal settings
 
@@ -103,7 +111,12 @@ class RandomMap:
 
 
 class CenterMap:
-    """A Gaussian around the middle of the picture, of deviation `sigma` of its width and height. Blind."""
+    """A Gaussian around the middle of the picture. Blind.
+
+    Args:
+        sigma: its deviation, as a share of the picture's width and height.
+        side: of the map, in cells.
+    """
 
     version = 1  # raised when its maps change for equal settings
 

@@ -12,9 +12,12 @@ from baselines.contract import Classifier
 class EigenCAM(ActivationCAM):
     """Muhammad and Yeasin, Eigen-CAM, IJCNN 2020: with activations O (positions x channels) = U S V^T, map = O v_1.
 
-    centre: subtract each channel's mean first (pytorch-grad-cam does, the paper does not).
     The sign of v_1 is arbitrary; here it points to where the activations are: the map's sum, or centred its covariance
     with the summed activations, is positive. pytorch-grad-cam leaves it to LAPACK. All classes get the same map.
+
+    Args:
+        centre: subtract each channel's mean first (pytorch-grad-cam does, the paper does not).
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -34,19 +34,20 @@ class View(NamedTuple):
 class Ensemble:
     """Mean of M(x_i), where x_i are copies of the picture x and M is another method; the maps are carried back.
 
-    inner: the method, as its YAML states it (name, blind, build).
-    n: noisy copies; 0: the picture itself, without noise.
-    sigma: deviation of the noise, as a share of the picture's range of values; it is drawn from torch's generator.
-    flip: each copy is also seen mirrored left to right.
-    scales: sides at which each copy is seen, as shares of the given ones; above 1 nothing is added but interpolation.
-    crops: parts of at least `smallest` of both sides beside each copy, aspect kept, enlarged to its size, every second
-        one mirrored. Then maps stand on the picture's pixels, each of which takes the mean of the parts that show it.
     With noise and a gradient inside it is SmoothGrad (Smilkov et al., 2017, eq. 1). A method that has signed values
     before its channels join (`raw` and `finish`) is averaged there, where noise cancels out.
 
-    >>> from baselines.cam import CAM
-    >>> method = Ensemble(classifier, {"build": partial(CAM, formula="LayerCAM")}, flip=True)
-    >>> maps = method(image, torch.tensor([0, 2]))
+    Args:
+        inner: the method, as its YAML states it (name, blind, build).
+        n: noisy copies; 0: the picture itself, without noise.
+        sigma: deviation of the noise, as a share of the picture's range of values; it is drawn from torch's generator.
+        flip: each copy is also seen mirrored left to right.
+        scales: sides at which each copy is seen, as shares of the given ones; above 1 nothing is added but
+            interpolation.
+        crops: parts of at least `smallest` of both sides beside each copy, aspect kept, enlarged to its size, every
+            second one mirrored. Then maps stand on the picture's pixels, each of which takes the mean of the parts that
+            show it.
+        smallest: share of both sides that a crop keeps at least.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -19,9 +19,10 @@ class ExcitationBackprop:
     p_j = x_j sum_i w+_ij p_i / sum_k w+_ik x_k through linear layers and average pools (x: activations, w+: positive
     weights, p_i: probability of unit i above); additions share in proportion; activations and batch norm pass on. The
     map is the sum of p over the channels of a middle layer. p starts as the class's 1 of the output.
-    layers: None: the model's "excitation" layer (TorchRay's: VGG16 features.23, ResNet50 layer3). One forward pass.
 
-    >>> maps = ExcitationBackprop(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
+    Args:
+        layers: None: the model's "excitation" layer (TorchRay's: VGG16 features.23, ResNet50 layer3). One forward pass.
+        fusion: as in `baselines.layered.Layered`.
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
@@ -63,10 +64,12 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
 
     The opposite is the class with the weights of the last linear layer negated. The two are subtracted at that layer's
     input (TorchRay's contrast layers: VGG16 classifier.4, ResNet50 the average pool), and the difference goes on down.
-    against: the name or number of another class in place of the opposite; what two equal classes share is zero.
-    relu: the positive part, as published.
 
-    >>> maps = ContrastiveExcitationBackprop(classifier, against="dog")(image, torch.tensor([0, 2]))
+    Args:
+        layers: as in `ExcitationBackprop`.
+        against: the name or number of another class in place of the opposite; what two equal classes share is zero.
+        relu: the positive part, as published.
+        fusion: as in `baselines.layered.Layered`.
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part

@@ -27,19 +27,18 @@ class ExtremalPerturbation:
     a coarse grid of numbers g in [0,1] by a smooth maximum over the cells v around each pixel u:
     m(u) = smax_v k(|u - v| / sigma) g(v), k(z) = exp(-2 max(0, z - 1/2)^2). The map is the sum of the masks.
 
-    areas: shares of the picture; TorchRay's for VOC; for COCO 0.018, 0.025, 0.05, 0.1.
-    max_iter: steps of gradient ascent, each a forward and a backward pass per area and class.
-    step, sigma: of the grid and of its kernel, in pixels of the network's input.
-    levels: pictures between no blur and a Gaussian of 20 pixels, between which a mask's values interpolate.
-    jitter: every other step sees the picture mirrored.
-    batch: masks per pass, over areas and classes. With the number of areas, a class's map does not depend on the other
-        targets; on a GPU more are faster, and a class's map then follows the others' rounding.
-    progress: called with (steps done, steps to do) after each step; None: a bar on a terminal.
-
-    >>> method = ExtremalPerturbation(classifier, areas=[0.1], max_iter=2)
-    >>> maps = method(image, torch.tensor([0, 2]))  # (2,H,W)
-
     A fully convolutional network is scored by the mean of its map of logits, as TorchRay does.
+
+    Args:
+        areas: shares of the picture; TorchRay's for VOC; for COCO 0.018, 0.025, 0.05, 0.1.
+        max_iter: steps of gradient ascent, each a forward and a backward pass per area and class.
+        step: of the grid, in pixels of the network's input.
+        sigma: of its kernel, alike.
+        levels: pictures between no blur and a Gaussian of 20 pixels, between which a mask's values interpolate.
+        jitter: every other step sees the picture mirrored.
+        batch: masks per pass, over areas and classes. With the number of areas, a class's map does not depend on the
+            other targets; on a GPU more are faster, and a class's map then follows the others' rounding.
+        progress: called with (steps done, steps to do) after each step; None: a bar on a terminal.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -44,13 +44,13 @@ class Compared:
 class FinerCAM(CAM):
     """Zhang et al., Finer-CAM, CVPR 2025: a CAM of y - strength y_d, where d are outputs whose scores are near y.
 
-    strength: gamma of the paper, 1 in the authors' program and in pytorch-grad-cam.
-    similar: how many outputs are compared, those whose score differs least.
-    weights: "probability": they are weighted by their softmax probabilities, normalised over the compared ones (the
-        authors' program and pytorch-grad-cam; the gradient runs through the weights too); "mean": alike.
-    formula and the other settings: as in `baselines.cam.CAM`.
-
-    >>> maps = FinerCAM(classifier, strength=0.6)(image, torch.tensor([0, 2]))  # (2,h,w)
+    Args:
+        formula: as in `baselines.cam.CAM`.
+        strength: gamma of the paper, 1 in the authors' program and in pytorch-grad-cam.
+        similar: how many outputs are compared, those whose score differs least.
+        weights: "probability": they are weighted by their softmax probabilities, normalised over the compared ones (the
+            authors' program and pytorch-grad-cam; the gradient runs through the weights too); "mean": alike.
+        **settings: those of `baselines.cam.CAM`.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -17,10 +17,10 @@ class FullGrad:
     psi(v) = |v|, scaled to [0,1] over the layer as a whole and enlarged bilinearly. Batch norm's bias is what it adds
     to an input of zero: beta - mean gamma / deviation. Biases of linear layers have no place in the picture and are
     left out. x is the normalised picture, f the class's score.
-    align_corners: of the enlargement; true in the authors' program.
     pytorch-grad-cam scales each channel by itself, which lifts channels that hardly count to the level of all others.
 
-    >>> maps = FullGrad(classifier)(image, torch.tensor([0, 2]))  # (2,H,W)
+    Args:
+        align_corners: of the enlargement; true in the authors' program.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -27,18 +27,21 @@ class IGOSPlusPlus:
     variation of the mask, once on its own grid and once on the picture's, there weighted by exp(-(difference of
     neighbouring pixels)^2 / sigma), and averaged. The map is 1 - xy, enlarged to the picture.
 
-    cells: of the masks' shorter side. iterations, steps: 15 and 20 in the authors' function; the command that calls it
-        passes them the other way round.
-    rate: of the first step that the line search tries; it is multiplied by 0.2 until the loss falls enough.
-    noise: deviation of the noise on every picture that the network sees, in the network's units.
-    probability: "softmax" over classes (the authors') or "sigmoid".
-    batch: pictures per pass.
     As in the authors' program, descent follows half the gradient of the four probabilities, and the line search looks
     at the whole of them. Cost: 4 iterations steps forward and backward passes a class, and 4 steps forward passes for
     each loss of the line search, at least two an iteration.
 
-    >>> method = IGOSPlusPlus(classifier, iterations=2, steps=3)
-    >>> maps = method(image, torch.tensor([0, 2]))  # (2,H,W)
+    Args:
+        cells: of the masks' shorter side.
+        iterations: 15 in the authors' function; their command passes it in place of `steps`.
+        steps: of the integrated gradient, 20 in the authors' function.
+        area: weight of the deleted area.
+        variation: weight of BTV.
+        sigma: squared difference of pixels across which the masks may jump, in the network's units.
+        rate: of the first step that the line search tries; it is multiplied by 0.2 until the loss falls enough.
+        noise: deviation of the noise on every picture that the network sees, in the network's units.
+        probability: "softmax" over classes (the authors') or "sigmoid".
+        batch: pictures per pass.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -36,11 +36,12 @@ def fuse(maps: Sequence[Tensor], fusion: str, gamma: float | None) -> Tensor:
 class Layered:
     """The settings of every class activation map.
 
-    layers: names of the layers read; None: those that the model names for the first of `uses` that it knows.
-    relu: the rectification that closes most of the papers' formulas. Off: where a map has no positive value the raw
-        map still tells positions apart. Where it has one, the highest cell is the same with and without it; after the
-        resize the highest pixel may differ, as negative neighbours pull a cell's flank down.
-    fusion: how the maps of several layers become one, see `fuse`.
+    Args:
+        layers: names of the layers read; None: those that the model names for the first of `uses` that it knows.
+        relu: the rectification that closes most of the papers' formulas. Off: where a map has no positive value the raw
+            map still tells positions apart. Where it has one, the highest cell is the same with and without it; after
+            the resize the highest pixel may differ, as negative neighbours pull a cell's flank down.
+        fusion: how the maps of several layers become one, see `fuse`.
     """
 
     uses: tuple[str, ...] = ("cam",)

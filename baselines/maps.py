@@ -28,6 +28,10 @@ class Maps:
     Blind: called with the sample, it needs no network.
     Raises FileNotFoundError if there is no such folder; MissingMap for pairs without a file; ValueError naming the
     file for one that is no such array, or is not finite.
+
+    Args:
+        folder: FOLDER.
+        classes: the names of all classes, in the order of their numbers.
     """
 
     version = 1  # raised when its maps change for equal settings

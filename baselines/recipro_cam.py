@@ -22,12 +22,13 @@ class ReciproCAM(Layered):
 
     What is computed before the layer is computed once a picture; all classes share the passes, and nothing is
     differentiated. Tokens before the patches stay.
-    gaussian: the position's values also lie on its eight neighbours, weighted 1/4, 1/8 and 1/16.
-    probability: "softmax" over classes (the authors') or "sigmoid".
-    batch: positions per pass. The other settings: see `baselines.layered.Layered`.
     ValueError where the layer's output does not decide the network's: then a position is never alone.
 
-    >>> maps = ReciproCAM(classifier, gaussian=True)(image, torch.tensor([0, 2]))  # (2,h,w)
+    Args:
+        gaussian: the position's values also lie on its eight neighbours, weighted 1/4, 1/8 and 1/16.
+        probability: "softmax" over classes (the authors') or "sigmoid".
+        batch: positions per pass.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -17,12 +17,14 @@ class RefineCAM:
 
     map = prod_l N(up(max(0, M_l))): each layer's map M_l is rectified, enlarged bilinearly to the network's input and
     scaled to [0,1] by its lowest and highest value (N).
-    layers: None: the model's "refine" layers, the outputs of its last four stages, as in the authors' program.
-    formula: of M_l, by its name in `baselines.cam`. The default is GradCAM++ in pytorch-grad-cam's variant, which the
-        authors ran; normalise_alpha, epsilon: see `baselines.cam.GradCAMPlusPlus`.
     pytorch-grad-cam 1.5.7 returns the same within 1e-5.
 
-    >>> maps = RefineCAM(classifier, layers=["last", "middle"])(image, torch.tensor([0, 2]))  # (2,H,W)
+    Args:
+        formula: of M_l, by its name in `baselines.cam`. The default is GradCAM++ in pytorch-grad-cam's variant, which
+            the authors ran.
+        layers: None: the model's "refine" layers, the outputs of its last four stages, as in the authors' program.
+        normalise_alpha: see `baselines.cam.GradCAMPlusPlus`.
+        epsilon: see there.
     """
 
     version = 1  # raised when its maps change for equal settings

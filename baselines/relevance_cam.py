@@ -15,12 +15,15 @@ from baselines.taps import full
 class RelevanceCAM(Layered):
     """Lee et al., Relevance-CAM, CVPR 2021: weight of a channel = mean of its relevance; map = weighted activations.
 
-    Output relevance is contrastive (CLRP, Gu et al., ACCV 2018): 1 for the class, -1/N for each other of the N outputs
-    (contrastive: false: 0 for the others). Convolutions and linear layers have the alpha-beta rule with alpha 1, beta 0
-    and without bias; batch norm and activations pass relevance on; average pools and additions split it in proportion
-    to what each part contributed; a max pool sends it to its winner. Where a class stands for several outputs, or an
+    Output relevance is contrastive (CLRP, Gu et al., ACCV 2018): 1 for the class, -1/N for each other of the N outputs.
+    Convolutions and linear layers have the alpha-beta rule with alpha 1, beta 0 and without bias; batch norm and
+    activations pass relevance on; average pools and additions split it in proportion to what each part contributed; a
+    max pool sends it to its winner. Where a class stands for several outputs, or an
     output is a map, the 1 (and each -1/N) is shared as the gradient of `classifier.score` shares it.
-    The other settings: see `baselines.layered.Layered`.
+
+    Args:
+        contrastive: False: the other outputs start with 0.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part

@@ -26,12 +26,14 @@ def enlargement(cells: int, length: int) -> Tensor:
 class RISE(Batched):
     """Petsiuk et al., RISE, BMVC 2018, eq. 6: S = sum_i p(picture * M_i) M_i / (N E[M]).
 
-    masks: N; the authors used 4000 for VGG16 and 8000 for ResNet50.
-    cells: the masks are random binary grids of cells x cells, enlarged bilinearly (`enlargement`) to one cell more than
-        the picture and shifted by a random part of a cell; keep: the probability that a cell is kept.
-    probability: "softmax" over classes, or "sigmoid" for a multi-label network.
-    batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). All classes share
-        the passes, and the batch changes no mask.
+    Args:
+        masks: N; the authors used 4000 for VGG16 and 8000 for ResNet50.
+        cells: the masks are random binary grids of cells x cells, enlarged bilinearly (`enlargement`) to one cell more
+            than the picture and shifted by a random part of a cell.
+        keep: the probability that a cell is kept.
+        probability: "softmax" over classes, or "sigmoid" for a multi-label network.
+        batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). All classes
+            share the passes, and the batch changes no mask.
     """
 
     version = 2  # raised when its rows change for equal settings; 2: ranks and prices belong to the protocol's input

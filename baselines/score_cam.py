@@ -16,15 +16,17 @@ from baselines.refusals import one_of
 class ScoreCAM(Layered, Batched):
     """Wang et al., Score-CAM, CVPR Workshops 2020, as in the authors' published program.
 
-    weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
-        program). "softmax_logits": the softmax over channels of the class's scores (algorithm 1 of the paper, and
-        pytorch-grad-cam).
-    probability: "softmax" over classes, as the authors' program computes it for any network, or "sigmoid", what a
-        multi-label network was trained for.
-    skip_constant: a channel without structure masks nothing and is left out (the authors' program).
-    align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
-    batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). The masks do not
-        depend on the class: all classes share the passes. The other settings: see `baselines.layered.Layered`.
+    Args:
+        weights: "probability": a channel weighs what probability the class has in the picture it masks (the authors'
+            program). "softmax_logits": the softmax over channels of the class's scores (algorithm 1 of the paper, and
+            pytorch-grad-cam).
+        probability: "softmax" over classes, as the authors' program computes it for any network, or "sigmoid", what a
+            multi-label network was trained for.
+        skip_constant: a channel without structure masks nothing and is left out (the authors' program).
+        align_corners: of the masks' bilinear enlargement; pytorch-grad-cam uses true.
+        batch: masked pictures per forward pass; None: by the largest activation (`baselines.batches`). The masks do not
+            depend on the class: all classes share the passes.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -34,19 +34,20 @@ class SESS(Batched):
     window (of the largest in any), put where the window lies and brought to one size; positions take the mean of those
     maps that are above theta there.
 
-    inner: the method that explains a window, as its YAML states it (name, blind, build).
-    scales: shorter sides in pixels; the authors' are 224, 288, ..., 928. None is below `window`.
-    window, step: side of the windows and the way between them, in pixels; null: the side that the network takes, and as
-        far as a window is wide. The last of a row ends at the picture's border.
-    drop: share of the windows that are left out, those where the class is least probable.
-    pool: "mean" or "max" over the windows' maps. theta: maps at or below it take no part in the mean.
-    smooth: a Gaussian of 5 cells closes it, as in the authors' program.
-    probability: "softmax" over classes (the authors') or "sigmoid".
-    batch: windows per forward pass that find out which are dropped; None: by the largest activation.
     Cost: a pass of the inner method a window; with drop, one more forward pass for all windows.
 
-    >>> from functools import partial; from baselines.cam import CAM
-    >>> maps = SESS(classifier, {"build": partial(CAM)}, scales=[224, 448])(image, torch.tensor([0, 2]))
+    Args:
+        inner: the method that explains a window, as its YAML states it (name, blind, build).
+        scales: shorter sides in pixels; the authors' are 224, 288, ..., 928. None is below `window`.
+        window: side of the windows in pixels; None: the side that the network takes.
+        step: the way between windows in pixels; None: as far as a window is wide. The last of a row ends at the
+            picture's border.
+        drop: share of the windows that are left out, those where the class is least probable.
+        pool: "mean" or "max" over the windows' maps.
+        theta: maps at or below it take no part in the mean.
+        smooth: a Gaussian of 5 cells closes it, as in the authors' program.
+        probability: "softmax" over classes (the authors') or "sigmoid".
+        batch: windows per forward pass that find out which are dropped; None: by the largest activation.
     """
 
     version = 1  # raised when its maps change for equal settings

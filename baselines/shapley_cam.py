@@ -18,12 +18,12 @@ class ShapleyCAM(Layered):
     """Cai, CAMs as Shapley Value-based Explainers, 2025 (arXiv 2501.06261): w_c = mean(g_c - (H A)_c / 2).
 
     g and H are gradient and Hessian of the class's utility in the layer's activations A; the map is sum_c w_c A_c.
-    utility: "rest" (residual softmax target class, the paper's): score + log probability; "score": the score alone.
-        Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
-    probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
-    The other settings: see `baselines.layered.Layered`. pytorch-grad-cam leaves the utility to its user.
 
-    >>> maps = ShapleyCAM(classifier)(image, torch.tensor([0, 2]))  # (2,h,w)
+    Args:
+        utility: "rest" (residual softmax target class, the paper's): score + log probability; "score": the score alone.
+            Behind the last layer of a ResNet the score is linear: H is zero, and the map GradCAM's.
+        probability: "softmax" over the outputs, or "sigmoid" for a multi-label network.
+        **settings: those of `baselines.layered.Layered`.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 # What lies beyond the processor's caches is fetched again by every layer, and the C library maps large blocks anew for
-# each, unless it is told to keep them. The README has the measurement.
+# each, unless it is told to keep them. results/tables/gpnncam.md has the measurement.
 ROOM = 28 * 2**20
 LEAST = 4  # however large: a head of many weights (VGG16's) is read once a pass, and once more for its gradient
 MOST = 11  # 20 variations and the picture in two passes

@@ -34,29 +34,44 @@ STEPS = ("generation", "forward", "head gradient", "regression")
 
 
 class GPNNCAM:
-    """maps = GPNNCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
+    """GPNN-CAM as a callable: maps = GPNNCAM(classifier)(image, targets).
 
-    classifier: see `gpnncam.contracts.Classifier`.
-    n, groups: variations, and how many groups (of equal size up to one) are solved independently and averaged.
-    layers: module names deep to shallow; None: the classifier's `layers["gpnncam"]`. depth: only the first `depth`.
-    phase1: "average_gradient", or "ridge": the activations at l1 are regressed on each variation's own GradCAM map.
-    alpha: ridge penalty. fusion: "sigmoid_product" (the authors'), "product" or "sum", see `gpnncam.solve.fuse`.
-    include_self: the picture counts as one more variation of every group.
-    divisor: the picture's own maps are divided by the maximum over the variations' ("variations"), or each by its own
-        maximum ("own", as the authors' program does).
-    source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), a dotted
-        name `module.function` or a callable (see `gpnncam.sources.Source`); a list of these shares n among them.
-    repeated: "refuse" a layer that runs more than once in a forward pass, or read its "last" run.
-    sigma, noise, generator: strength and kind ("grey", "rgb") of the generator's noise, and its further options (see
-        `gpnncam.variations`), which replace those of PLAIN.
-    copy_sigma: deviation of source "noise". smallest_crop: share of the side for source "flip_crop".
-    source_vote: answer with the variations' fused maps, carried back to the picture through their fields and averaged
-        with its own map, which votes once (a variant that is not in the paper); (K,H,W).
-    batch: pictures per forward pass; changes memory and speed only. None: by the largest activation
-        (`gpnncam.batches`).
+    It draws the seed of the variations from torch's global CPU generator, once a call. `seconds` holds the latest
+    call's time by step (STEPS).
 
-    The seed of the variations is drawn from torch's global CPU generator, one draw per call. `seconds` holds the
-    latest call's time by step (STEPS). ValueError for settings that contradict each other.
+    Args:
+        classifier: see `gpnncam.contracts.Classifier`; `gpnncam.wrap` makes one.
+        n: how many variations.
+        groups: how many groups (of equal size up to one) are solved independently and averaged.
+        layers: module names deep to shallow; None: the classifier's `layers["gpnncam"]`.
+        depth: only the first `depth` layers.
+        phase1: "average_gradient", or "ridge": activations at l1 are regressed on each variation's own GradCAM map.
+        alpha: ridge penalty.
+        fusion: "sigmoid_product" (the authors'), "product" or "sum", see `gpnncam.solve.fuse`.
+        include_self: the picture counts as one more variation of every group.
+        divisor: the picture's own maps are divided by the maximum over the variations' ("variations"), or each by
+            its own maximum ("own", as the authors' program does).
+        source: "gpnn", "noise", "flip_crop", "none" (the picture alone; n, groups and include_self are moot), a
+            dotted name `module.function` or a callable (`gpnncam.sources.Source`); a list of these shares n.
+        sigma: strength of the generator's noise, on the scale of [0,1].
+        noise: "grey" or "rgb".
+        generator: further options of `gpnncam.variations`, which replace those of PLAIN.
+        copy_sigma: deviation of source "noise".
+        smallest_crop: share of the side for source "flip_crop".
+        source_vote: answer (K,H,W) with the variations' fused maps, carried back to the picture through their fields
+            and averaged with its own map, which votes once (not in the paper).
+        repeated: "refuse" a layer that runs more than once in a forward pass, or read its "last" run.
+        batch: pictures per forward pass, for speed and memory alone; None: by the largest activation.
+
+    Raises:
+        ValueError: settings contradict each other, or a layer does not exist.
+
+    >>> import torch
+    >>> from torchvision.models import resnet18
+    >>> from gpnncam import GPNNCAM, wrap
+    >>> cam = GPNNCAM(wrap(resnet18(), side=64), n=2)
+    >>> tuple(cam(torch.rand(3, 64, 64), torch.tensor([1, 5])).shape)
+    (2, 8, 8)
     """
 
     # The number is raised when its maps change for equal settings and equal variations.
@@ -117,7 +132,15 @@ class GPNNCAM:
         self.seconds: dict[str, float] = {}
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
-        """(3,H,W), K class indices -> (K,h,w) float32 at the last layer's resolution; larger = more important."""
+        """The heat maps of one picture.
+
+        Args:
+            image: (3,H,W) RGB in [0,1].
+            targets: (K,) numbers of classes.
+
+        Returns:
+            (K,h,w) float32 on the last layer's grid; larger = more important.
+        """
         targets = torch.as_tensor(targets)
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):

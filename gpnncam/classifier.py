@@ -148,6 +148,11 @@ def wrap(
 
     Raises:
         ValueError: the outputs are no logits, a layer does not exist or none can be recognised.
+
+    >>> from torchvision.models import resnet18
+    >>> from gpnncam import wrap
+    >>> wrap(resnet18(num_classes=2), classes=["cat", "dog"], side=64).layers["gpnncam"]
+    ['layer4', 'layer3', 'layer2']
     """
     if not isinstance(network, nn.Module):
         raise ValueError(f"wrap takes a torch.nn.Module, not {type(network).__name__}")

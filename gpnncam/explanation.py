@@ -26,11 +26,16 @@ SHOWN = 800
 class Explanation:
     """The answer about one picture and K classes.
 
-    picture: (H,W,3) uint8, upright; one of more than 800 pixels a side is reduced to that. size: (width, height) of
-    the given one. targets: K numbers of classes. names: K texts. scores: K logits of the network. maps: (K,h,w), as the
-    method returns them. heat: (K,H,W) float32 in [0,1], the maps on the grid of `picture`, each from its lowest to its
-    highest value (a constant one is 0). points: K pairs (x, y), the highest pixel of `heat`, in pixels of the given
-    picture from the top left corner.
+    Attributes:
+        picture: (H,W,3) uint8, upright; one of more than 800 pixels a side is reduced to that.
+        targets: K numbers of classes.
+        names: K texts.
+        scores: K logits of the network.
+        maps: (K,h,w), as the method returns them.
+        heat: (K,H,W) float32 in [0,1], the maps on the grid of `picture`, each from its lowest to its highest value (a
+            constant one is 0).
+        points: K pairs (x, y), the highest pixel of `heat`, in pixels of the given picture from the top left corner.
+        size: (width, height) of the given picture.
     """
 
     picture: np.ndarray
@@ -74,9 +79,28 @@ def explain(
 ) -> Explanation | list[Explanation]:
     """The heat maps of a method, `method(image (3,h,w), targets (K,)) -> (K,h,w)`, about one or several pictures.
 
-    picture: see `gpnncam.pictures.KINDS`; of a batch or list a list of explanations is returned, all about the same
-    targets. targets: an int, a class's name, a list or a tensor of these; None: the `top` classes that the network
-    scores highest. seed: of what the method draws from torch's generator. ValueError says what cannot be meant.
+    Args:
+        method: e.g. `GPNNCAM(classifier)`.
+        classifier: of `wrap`.
+        picture: a file's name, PIL image, array or tensor (`gpnncam.pictures.KINDS`), a batch or a list of them.
+        targets: an int, a class's name, a list or a tensor of these; None: the `top` classes of highest score.
+        top: how many classes, without `targets`.
+        seed: of the numbers that the method draws from torch's generator.
+
+    Returns:
+        An `Explanation`; of a batch or list one for each picture, all about the same targets.
+
+    Raises:
+        ValueError: names a picture, class or number that cannot be meant.
+
+    >>> import numpy as np
+    >>> from torchvision.models import resnet18
+    >>> from gpnncam import MultiscaleCAM, explain, wrap
+    >>> classifier = wrap(resnet18(num_classes=2), classes=["cat", "dog"], side=64)
+    >>> method = MultiscaleCAM(classifier, sides=[64])
+    >>> answer = explain(method, classifier, np.zeros((48, 64, 3), np.uint8), targets="dog")
+    >>> answer.names, answer.heat.shape
+    (['dog'], (1, 48, 64))
     """
     pictures, batch = each(picture)
     explanations = [_one(method, classifier, one, targets, top, seed) for one in pictures]

@@ -5,11 +5,6 @@ is the first query; at every level each 7 x 7 patch of the query is replaced by 
 averaged, and after some iterations the result is enlarged to be the query of the next level. The search is
 PatchMatch started from the coarser level's field, exact on the coarsest levels. A variation that turns out a copy of
 the picture while it is still small starts again from other noise.
-
-    from gpnncam import variations
-    result = variations(image, n=20, seed=0)      # image (3, H, W) in [0, 1]
-    result.pixels                                 # (20, 3, H, W) in [0, 1]
-    result.fields                                 # (20, H - 6, W - 6, 2): row, column of each patch's source patch
 """
 
 from __future__ import annotations
@@ -29,10 +24,12 @@ from gpnncam.pyramid import PATCH
 class Variations(NamedTuple):
     """Variations of one picture.
 
-    pixels: (n, 3, H, W) float32 RGB in [0, 1], multiples of 1/255, on the picture's device.
-    fields: (n, H - 6, W - 6, 2) int32: entry [i, y, x] is the (row, column), from the top left corner of the picture,
-        of the top-left pixel of the source patch that fills the 7 x 7 patch at rows y..y+6, columns x..x+6.
-    seeds: the seed of each variation, which alone reproduces it (`variations(image, seeds=[...])`).
+    Attributes:
+        pixels: (n, 3, H, W) float32 RGB in [0, 1], multiples of 1/255, on the picture's device.
+        fields: (n, H - 6, W - 6, 2) int32: entry [i, y, x] is the (row, column), from the top left corner of the
+            picture, of the top-left pixel of the source patch that fills the 7 x 7 patch at rows y..y+6, columns
+            x..x+6.
+        seeds: the seed of each variation, which alone reproduces it (`variations(image, seeds=[...])`).
     """
 
     pixels: torch.Tensor
@@ -81,28 +78,44 @@ def variations(
     threads: int | None = None,
     device: str | torch.device | None = None,
 ) -> Variations:
-    """n variations of a picture.
+    """Realistic variations of a picture.
 
-    image: (3, H, W) float RGB in [0, 1], both sides at least 7; rounded to 8 bits first.
-    n, seed: how many, and the seed from which one seed per variation is drawn; a larger n only adds variations.
-    seeds: instead of n and seed, each variation's own seed (0 <= seed < 2^63). A variation depends on the picture, the
-        settings and its own seed alone, never on the others, the order or the threads.
-    sigma, noise: standard deviation, on the scale of [0, 1], of the Gaussian noise on the coarsest level, drawn per
-        colour ("rgb") or shared by the three ("grey").
-    alpha, alpha_unit: an alpha of None compares patches by squared distance; a number by GPNN's completeness score
-        D(q, k) / (alpha + min over q' of D(q', k)), values in [0, 1]. D is the mean of the 147 squared differences
-        ("mean_square") or the root of their sum ("euclidean"). The publication's alpha, 0.005, is "euclidean" in the
-        official program; as "mean_square" the same number is 170 times as large, since there it stands for
-        a Euclidean distance of (147 x 0.005)^(1/2) = 0.86.
-    alpha_side: the completeness score holds on levels whose shorter side is at most this many pixels; None: on all.
-        The coarse levels decide what a variation shows; the score costs two searches instead of one. As published:
-        alpha=0.005, alpha_unit="euclidean", alpha_side=None, iterations=(10, 10, 10), sigma=0.75, noise="grey".
-    iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
-    search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
-    cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.
-    threads: at most so many variations at once; torch.get_num_threads() unless given.
-    device: where the search runs: "cpu" or a CUDA device; the picture's own unless given. Both take the same
-        algorithm and noise, but not the same random probes: their variations of one seed differ in detail.
+    As published: alpha=0.005, alpha_unit="euclidean", alpha_side=None, iterations=(10, 10, 10), sigma=0.75,
+    noise="grey".
+
+    Args:
+        image: (3, H, W) float RGB in [0, 1], both sides at least 7; rounded to 8 bits first.
+        n: how many; a larger n only adds variations.
+        seed: one seed per variation is drawn from it.
+        seeds: instead of n and seed, each variation's own seed (0 <= seed < 2^63). A variation depends on the picture,
+            the settings and its own seed alone, never on the others, the order or the threads.
+        sigma: standard deviation, on the scale of [0, 1], of the Gaussian noise on the coarsest level.
+        noise: drawn per colour ("rgb") or shared by the three ("grey").
+        alpha: None compares patches by squared distance; a number by GPNN's completeness score
+            D(q, k) / (alpha + min over q' of D(q', k)), values in [0, 1].
+        alpha_unit: D is the mean of the 147 squared differences ("mean_square") or the root of their sum ("euclidean").
+            The publication's 0.005 is "euclidean" in the official program; as "mean_square" it would stand for a
+            distance of (147 x 0.005)^(1/2) = 0.86, 170 times as large.
+        alpha_side: the completeness score holds on levels whose shorter side is at most this many pixels; None: on all.
+            The coarse levels decide what a variation shows; the score costs two searches instead of one.
+        iterations: at the coarsest level, at levels of up to 41 pixels, above. Fewer where less than 1 % still changes.
+        search: "fast", or "exact" at every level (a yardstick: hundreds of times slower).
+        cache: a folder (or `gpnncam.cache.Cache`) that keeps variations between calls; None, False or "off" for none.
+        threads: at most so many variations at once; torch.get_num_threads() unless given.
+        device: where the search runs, "cpu" or a CUDA device; the picture's own unless given. Both use the same
+            algorithm and noise, but other random probes: their variations of one seed differ in detail.
+
+    Returns:
+        `Variations`: pixels (n, 3, H, W) in [0, 1], the fields of their source patches, and their seeds.
+
+    Raises:
+        ValueError: names the argument that does not fit.
+
+    >>> import torch
+    >>> from gpnncam import variations
+    >>> made = variations(torch.rand(3, 20, 24), n=2, seed=0)
+    >>> tuple(made.pixels.shape), tuple(made.fields.shape)
+    ((2, 3, 20, 24), (2, 14, 18, 2))
     """
     pixels = checked(image)
     settings = Settings(sigma, noise, alpha, iterations, search, alpha_unit, alpha_side)

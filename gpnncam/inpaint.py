@@ -39,13 +39,14 @@ FURTHEST = (-1500, 1500)
 class Fill(NamedTuple):
     """A picture with its removed pixels filled; for masks (n, H, W) pixels and field have n in front, sides is a list.
 
-    pixels: (3, H, W) RGB in [0, 1]. Outside the mask the picture's own values, inside it multiples of 1/255.
-    field: (H - 6, W - 6, 2) int32: entry [y, x] is the (row, column) of the top left pixel of the source patch that
-        fills the 7 x 7 patch at rows y..y+6, columns x..x+6. A whole patch is its own source; (-1, -1) where no patch
-        of the picture is one, since its finest level was not searched.
-    sides: shorter sides, in pixels, of the levels that were searched, coarsest first. A level is left out where too
-        few patches are whole (FEWEST, ENOUGH): below the first one searched the region is a smooth interpolation, above
-        it an enlargement of the level before. Empty where nothing is removed, and where no level was searched.
+    Attributes:
+        pixels: (3, H, W) RGB in [0, 1]. Outside the mask the picture's own values, inside it multiples of 1/255.
+        field: (H - 6, W - 6, 2) int32: entry [y, x] is the (row, column) of the top left pixel of the source patch that
+            fills the 7 x 7 patch at rows y..y+6, columns x..x+6. A whole patch is its own source; (-1, -1) where no
+            patch of the picture is one, since its finest level was not searched.
+        sides: shorter sides, in pixels, of the levels that were searched, coarsest first. A level is left out where too
+            few patches are whole (FEWEST, ENOUGH): below the first one searched the region is a smooth interpolation,
+            above it an enlargement of the level before. Empty where nothing is removed or no level was searched.
     """
 
     pixels: Tensor
@@ -72,13 +73,27 @@ def fill(
 ) -> Fill:
     """Fill a picture's removed region from patches of the rest, coarse to fine.
 
-    image: (3, H, W) float RGB in [0, 1], both sides at least 7. Removed pixels are not read, but must be finite.
-    mask: (H, W) bool, True where removed; or (n, H, W), n regions of the one picture, filled independently.
-    seed: 0 <= seed < 2^63; a fill depends on the remaining pixels, its own mask, the settings and the seed alone.
-    sigma, noise: as in `gpnncam.variations`, for the noise in the region at the first level searched. 3 invents new
-        structures; 0 continues what surrounds the region, and fills of different seeds then hardly differ.
-    threads: at most so many masks at once; torch.get_num_threads() unless given. The search runs on the CPU.
-    Raises ValueError where a mask removes everything, and for arguments that do not fit.
+    Args:
+        image: (3, H, W) float RGB in [0, 1], both sides at least 7. Removed pixels are not read, but must be finite.
+        mask: (H, W) bool, True where removed; or (n, H, W), n regions of the one picture, filled independently.
+        seed: 0 <= seed < 2^63; a fill depends on the remaining pixels, its own mask, the settings and the seed alone.
+        sigma: of the noise in the region at the first level searched. 3 invents new structures; 0 continues what
+            surrounds the region, and fills of different seeds then hardly differ.
+        noise: as in `gpnncam.variations`.
+        threads: at most so many masks at once; torch.get_num_threads() unless given. The search runs on the CPU.
+
+    Returns:
+        `Fill`: pixels (3, H, W), or (n, 3, H, W) of n masks, in [0, 1]; the source patches; the levels searched.
+
+    Raises:
+        ValueError: a mask removes everything, or an argument does not fit.
+
+    >>> import torch
+    >>> from gpnncam import fill
+    >>> hole = torch.zeros(20, 24, dtype=torch.bool)
+    >>> hole[5:9, 5:9] = True
+    >>> tuple(fill(torch.rand(3, 20, 24), hole).pixels.shape)
+    (3, 20, 24)
     """
     pixels, settings = checked(image), Settings(sigma, noise)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:

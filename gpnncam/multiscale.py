@@ -33,21 +33,34 @@ class Copy(NamedTuple):
 
 
 class MultiscaleCAM:
-    """maps = MultiscaleCAM(classifier, ...)(image, targets): (3,H,W) RGB in [0,1] and (K,) class indices -> (K,h,w).
+    """GPNN-CAM's two phases at several sizes, as a callable: maps = MultiscaleCAM(classifier)(image, targets).
 
-    classifier: see `gpnncam.contracts.Classifier`; its network takes pictures of any size, which a pass of the smallest
-        copy's size finds out.
-    sides: shorter sides of the copies in pixels, the longer one in proportion. A given picture that is smaller is
-        enlarged, which adds no detail: give one whose shorter side is the largest of them.
-    mirrored: the sides that are also seen mirrored left to right.
-    score: "probability", the logarithm of the class's share in the softmax over all outputs, whose gradient also says
-        what speaks for the other classes and so against this one; or "logit", the class's own.
-    layers, depth, alpha, fusion, repeated: as in `gpnncam.cam.GPNNCAM`.
-    Cost: a forward pass a copy, each as the square of its side; a gradient of the network's head for each class.
-    Nothing is drawn: equal pictures have equal maps. ValueError for settings that contradict each other.
+    It costs a forward pass a copy, each as the square of its side, and a gradient of the head for each class. It draws
+    no random number: equal pictures have equal maps.
 
-    >>> cam = MultiscaleCAM(classifier, sides=[320, 448, 640])
-    >>> maps = cam(image, torch.tensor([0, 2]))
+    Args:
+        classifier: see `gpnncam.contracts.Classifier`; its network takes pictures of any size, which the constructor
+            tries out.
+        sides: shorter sides of the copies in pixels, the longer one in proportion. It enlarges a smaller picture,
+            which adds no detail: give one whose shorter side is the largest of them.
+        mirrored: the sides that are also read mirrored left to right.
+        layers: as depth, alpha, fusion and repeated in `gpnncam.GPNNCAM`.
+        depth: as there.
+        alpha: as there.
+        fusion: as there.
+        score: "probability", the logarithm of the class's share in the softmax over all outputs, whose gradient also
+            holds what speaks for other classes; or "logit", the class's own.
+        repeated: as there.
+
+    Raises:
+        ValueError: settings contradict each other, or the network takes no pictures of these sides.
+
+    >>> import torch
+    >>> from torchvision.models import resnet18
+    >>> from gpnncam import MultiscaleCAM, wrap
+    >>> cam = MultiscaleCAM(wrap(resnet18(), side=64), sides=[64, 96])
+    >>> tuple(cam(torch.rand(3, 96, 96), torch.tensor([1, 5])).shape)
+    (2, 12, 12)
     """
 
     version = 1  # raised when its maps change for equal settings
@@ -87,7 +100,15 @@ class MultiscaleCAM:
         return max(side for side, _ in self.copies)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
-        """(3,H,W), (K,) int -> (K,h,w) float32 on the finest grid of the last layer; larger = more important."""
+        """The heat maps of one picture.
+
+        Args:
+            image: (3,H,W) RGB in [0,1].
+            targets: (K,) numbers of classes.
+
+        Returns:
+            (K,h,w) float32 on the finest grid of the last layer; larger = more important.
+        """
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):
             image = image.clone() if image.is_inference() else image

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import re
 import sys
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from baselines.taps import activations_and_gradients
 from eval.networks.classifier import Classifier
 from eval.running.build import build_method
 from eval.running.config import load
+from tests import pages
 
 FILES = sorted((Path(__file__).parents[1] / "conf" / "method").glob("*.yaml"))
 METHODS = [path.stem for path in FILES]
@@ -206,9 +206,8 @@ def test_answers(name, spatial, image, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("spatial", [False, True], ids=["scores", "score maps"])
-def test_the_cam_of_the_readme_is_a_method(spatial, image, tmp_path, monkeypatch):
-    readme = (Path(__file__).parents[1] / "baselines" / "README.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^```python\n(.*?)^```$", readme, flags=re.DOTALL | re.MULTILINE)
+def test_the_cam_of_the_how_to_is_a_method(spatial, image, tmp_path, monkeypatch):
+    (code,) = pages.blocks(pages.read("docs/howto/method.md"), "python")
     (tmp_path / "mycam.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mycam", raising=False)

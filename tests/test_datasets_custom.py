@@ -1,4 +1,4 @@
-"""The example of eval/datasets/README.md is a data set: it runs as it stands, and what is wrong is named."""
+"""The example of docs/howto/data.md is a data set: it runs as it stands, and what is wrong is named."""
 
 import re
 from pathlib import Path
@@ -12,12 +12,12 @@ from eval.records.rows import read_rows
 from eval.running.config import EXPECTED, load
 from eval.running.job import evaluate_job
 
-README = Path(__file__).parents[1] / "eval" / "datasets" / "README.md"
+HOWTO = Path(__file__).parents[1] / "docs" / "howto" / "data.md"
 
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    (code,) = re.findall(r"^```python\n# mydata\.py\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = re.findall(r"^```python\n# mydata\.py\n(.*?)^```$", HOWTO.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     (tmp_path / "mydata_example.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     for name in ("a.png", "b.jpg"):

@@ -1,4 +1,4 @@
-"""The README's first examples do what they say, as they are printed."""
+"""The examples of the README and of the how-tos do what they say, as they are printed."""
 
 import json
 import os
@@ -20,20 +20,14 @@ from eval.running.build import build_dataset
 from eval.running.config import load
 from eval.running.settings import validate
 from scripts.explain.__main__ import main as explain
+from tests import pages
+from tests.pages import blocks
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(heading: str, language: str) -> list[str]:
-    """The fenced blocks of a section, in order."""
-    assert f"\n## {heading}\n" in README, f"README.md has no section {heading!r}"
-    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    return re.findall(rf"^```{language}\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+NOTEBOOK, NETWORK = pages.read("docs/howto/notebook.md"), pages.read("docs/howto/network.md")
 
 
-def commands(heading: str) -> list[list[str]]:
-    text = "\n".join(blocks(heading, "bash")).replace("\\\n", " ")
-    return [shlex.split(line) for line in text.splitlines() if line.startswith("python")]
+def commands(text: str) -> list[list[str]]:
+    return [shlex.split(line) for line in pages.lines(text) if line.startswith("python")]
 
 
 @pytest.fixture
@@ -59,8 +53,9 @@ def test_explain_a_picture(photo, monkeypatch, capsys):
     (photo / "classes.txt").write_text("ant\nbee\ncat\n")
     monkeypatch.delitem(sys.modules, "mynetwork", raising=False)  # another test has one of that name
     monkeypatch.syspath_prepend(photo)
-    lines = commands("Explain a picture")
-    assert len(lines) == 5
+    lines = commands(pages.sections(pages.read("README.md"))["Explain a picture"])
+    assert len(lines) == 3
+    lines.append(shlex.split("python -m scripts.explain photo.jpg --model torchvision:convnext_tiny --method gradcam"))
     for python, flag, script, *arguments in lines:
         assert [python, flag, script] == ["python", "-m", "scripts.explain"]
         figure = photo / ("test-000003-explained.png" if "--scene" in arguments else "photo-explained.png")
@@ -84,7 +79,7 @@ def test_from_python_with_the_method_alone(photo):
         (build / name).symlink_to(ROOT / name)
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--target", installed]
     subprocess.run([*pip, build], check=True, capture_output=True)
-    code = blocks("From Python", "python")[0]
+    code = blocks(NOTEBOOK, "python")[0]
     alone = "import importlib.util, gpnncam\nassert importlib.util.find_spec('eval') is None\nprint(gpnncam.__file__)\n"
     environment = os.environ | {"PYTHONPATH": str(installed), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -99,7 +94,7 @@ def test_from_python_with_the_method_alone(photo):
 
 
 def test_a_callable_scored_in_five_lines(capsys):
-    code = blocks("From Python", "python")[1]
+    code = blocks(NOTEBOOK, "python")[2]
     assert len(code.strip().splitlines()) <= 5
     actual: dict = {}
     exec(code, actual)
@@ -120,9 +115,9 @@ def test_your_own_pictures_and_your_own_network(photo, monkeypatch):
         os.link("photo.jpg", f"photos/images/{n}.jpg")
     with open("photos/instances.json", "w") as stream:
         json.dump({"images": images, "annotations": objects, "categories": categories}, stream)
-    text = "\n".join(blocks("Your own pictures, your own network", "bash"))
+    (text,) = [text for text in blocks(NETWORK, "bash") if text.startswith("echo")]
     subprocess.run(["bash", "-ec", text.splitlines()[0]], check=True)
-    lines = commands("Your own pictures, your own network")
+    lines = commands(f"```bash\n{text}```\n")
     assert len(lines) == 3
     for python, script, *settings in lines:
         assert [python, script] == ["python", "run.py"]

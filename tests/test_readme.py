@@ -1,6 +1,8 @@
 """The README from its first line to its last: a fresh copy does what the first screen says, and every command runs.
 
-tests/test_examples.py and tests/test_tutorial.py run the sections that need a photograph or a method."""
+tests/test_examples.py and tests/test_tutorial.py run the sections that need a photograph or a method, and
+tests/test_docs.py parses the commands of every page.
+"""
 
 import importlib
 import os
@@ -12,31 +14,20 @@ import sys
 import tomllib
 
 import pytest
-import yaml
 
 from eval.files.places import ROOT
 from eval.running.config import load_jobs
+from tests import pages
+from tests.pages import blocks, lines
 from tests.synthetic_runs import rows, write_run
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-ELSEWHERE = ("Explain a picture", "From Python", "Your own pictures, your own network", "A new method in ten minutes")
+README = pages.read("README.md")
+TABLE = pages.read("docs/howto/table.md")
+ELSEWHERE = ("Explain a picture", "A new method in ten minutes")
 
 
 def sections() -> dict[str, str]:
-    """The text under each heading; that before the first bears the name ""."""
-    first, *parts = re.split(r"^## ", README, flags=re.MULTILINE)
-    return {"": first} | {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
-
-
-def blocks(text: str, language: str) -> list[str]:
-    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [code for found, code in fenced if found == language]
-
-
-def lines(text: str) -> list[str]:
-    """The commands of its shell blocks, continued lines joined."""
-    shell = "\n".join(blocks(text, "bash")).replace("\\\n", " ")
-    return [line for line in shell.splitlines() if line.strip()]
+    return pages.sections(README)
 
 
 def cells(line: str) -> list[str]:
@@ -70,13 +61,13 @@ def records(tmp_path, monkeypatch):
     """The current folder, in which runs of the README's methods lie where run.py writes them."""
     config = {"dataset": {"build": {"_target_": "eval.datasets.voc.VOC", "root": "gone"}}, "model": {}}
     for number, method in enumerate(("gradcam", "gpnncam")):
-        write_run(tmp_path / "results", method, rows(30, 0.5 + 0.2 * number, number), config=config)
+        write_run(tmp_path / "results", method, rows(30, 0.5 + 0.2 * number, number), "demo", config=config)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_what_reads_rows_does(records, capsys):
-    text = "\n".join(part for name, part in sections().items() if name not in ELSEWHERE)
+    text = TABLE + "\n".join(part for name, part in sections().items() if name not in ELSEWHERE)
     found = [shlex.split(line, comments=True) for line in lines(text) if line.startswith("python -m scripts.")]
     assert {words[2] for words in found} >= {"scripts.table", "scripts.compare", "scripts.report", "scripts.runs"}
     for words in found:
@@ -89,10 +80,8 @@ def test_what_reads_rows_does(records, capsys):
 
 def test_what_python_reads_is_a_frame(records):
     found: dict = {}
-    for name, text in sections().items():
-        if name not in ELSEWHERE:
-            for code in blocks(text, "python"):
-                exec(code, found)
+    for code in blocks(TABLE, "python"):
+        exec(code, found)
     assert list(found["rows"]["method"].unique()) == ["gpnncam", "gradcam"]
 
 
@@ -136,10 +125,3 @@ def test_a_fresh_copy_runs_the_main_job(tmp_path):
         cells(line)[0] for line in done.stdout.splitlines() if "|" in line
     }
     assert [*(tmp_path / "results/pictures").glob("*.png")]
-
-
-def test_pictures_and_files_that_the_readme_names_are_there():
-    for target in re.findall(r"\]\(([^)#]+)", README):
-        if "://" not in target:
-            assert (ROOT / target).exists(), target
-    yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

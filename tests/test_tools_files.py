@@ -244,10 +244,10 @@ def test_other_settings_stay_numbers():
         assert as_text(override) == override
 
 
-def test_the_example_of_the_readme_is_read(tmp_path):
+def test_the_example_of_the_how_to_is_read(tmp_path):
     from pathlib import Path
 
-    text = (Path(__file__).parent.parent / "eval" / "datasets" / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent.parent / "docs" / "howto" / "data.md").read_text(encoding="utf-8")
     example = json.loads(text.partition("```json\n")[2].partition("```")[0])
     for image in example["images"]:
         Image.fromarray(np.zeros((image["height"], image["width"], 3), np.uint8)).save(tmp_path / image["file_name"])

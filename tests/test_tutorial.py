@@ -6,19 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests import pages
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
-HEADING = "## A new method in ten minutes"
-
-
-def blocks(readme: str) -> list[tuple[str, str]]:
-    """(language, code) of the section's fenced blocks, in order; ValueError without that section."""
-    if HEADING not in readme:
-        raise ValueError(f"README.md has no section {HEADING!r}")
-    section = readme.split(HEADING, 1)[1].split("\n## ", 1)[0]
-    return re.findall(r"^```(\w+)\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
+HEADING = "A new method in ten minutes"
 
 
 def checkout(folder: Path) -> Path:
@@ -29,12 +20,8 @@ def checkout(folder: Path) -> Path:
 
 
 def test_the_tutorial(tmp_path):
-    text = README.read_text(encoding="utf-8")
-    if not text:
-        pytest.skip("the README is not written yet")
-    code_blocks = blocks(text)
-    files = [code for language, code in code_blocks if language == "python"]
-    shell = [code for language, code in code_blocks if language == "bash"]
+    section = pages.sections(pages.read("README.md"))[HEADING]
+    files, shell = pages.blocks(section, "python"), pages.blocks(section, "bash")
     assert len(files) == 1
     assert len(shell) == 1
     folder = checkout(tmp_path)
@@ -56,9 +43,3 @@ def test_the_tutorial(tmp_path):
     for label in ("GradCAM", "LayerCAM"):
         line = rf"\| *mine *\| *{label} *\|.*[−+±]\d\.\d+ … [−+±]\d\.\d+"
         assert re.search(line, comparison), f"mine is not compared with {label}"
-
-
-@pytest.mark.parametrize("text", ["# Title\n", "## Another\n```bash\nfalse\n```\n"])
-def test_a_readme_without_the_tutorial_is_an_error(text):
-    with pytest.raises(ValueError, match="no section"):
-        blocks(text)

@@ -109,6 +109,10 @@ def test_the_method_needs_torch_and_its_kernel_library_alone():
 def test_the_wheel_holds_the_method_alone():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["tool"]["setuptools"]["packages"] == ["gpnncam"]
+    assert project["tool"]["setuptools"]["package-data"] == {"gpnncam": ["py.typed"]}, (
+        "its types are for its users, too"
+    )
+    assert (ROOT / "gpnncam/py.typed").is_file()
 
 
 def test_files_stay_small_enough_to_hold_in_mind():

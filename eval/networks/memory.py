@@ -15,7 +15,7 @@ def keep_memory() -> bool:
     """Let this process keep what a forward pass frees for the next one. True where the C library does so.
 
     By default glibc returns activations of some megabytes to the system, which fills their pages with zeros again for
-    the next pass: a tenth of a large network's time, up to a third of a small one's (gpnncam/README.md).
+    the next pass: a tenth of a large network's time, up to a third of a small one's (results/tables/gpnncam.md).
     What is computed stays the same to the bit. False with another C library, or where the environment says something
     of its own (a variable MALLOC_..., or GLIBC_TUNABLES).
     """

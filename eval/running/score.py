@@ -28,12 +28,24 @@ class Collected(Rows):
 
 
 def score(method: Callable | str, *settings: str) -> pd.DataFrame:
-    """The rows of a method, a line per (picture, class), in the columns of eval/records/README.md.
+    """The rows of a method, those of run.py with the same settings; no file is written.
 
-    method: a function(image (3,H,W) RGB in [0,1], targets (K,), classifier) -> maps (K,h,w), a class that is built
-    with classifier=..., or a name of conf/method. settings: as of run.py, e.g. "dataset=pascal", "dataset.root=DIR",
-    "model=vgg16", "limit=20"; the built-in scenes and ResNet50 unless given. The rows are those of run.py with the same
-    settings, but nothing is written. RuntimeError names the first picture that fails, ValueError a wrong setting.
+    Args:
+        method: a function(image (3,H,W) RGB in [0,1], targets (K,), classifier) -> maps (K,h,w), a class that is built
+            with classifier=..., or a name of conf/method.
+        *settings: as of run.py, e.g. "dataset=pascal", "dataset.root=DIR", "model=vgg16", "limit=20"; the built-in
+            scenes and ResNet50 unless given.
+
+    Returns:
+        A frame with a line per (picture, class), in the columns of docs/columns.md.
+
+    Raises:
+        RuntimeError: names the first picture that fails.
+        ValueError: names a wrong setting.
+
+    >>> rows = score("center", "dataset=demo", "dataset.build.count=2")
+    >>> list(rows.columns[:2]), bool(rows["x"].eq(112).all())
+    (['key', 'label'], True)
     """
     named = isinstance(method, str)
     if not named and any(each.lstrip("+").startswith("method") for each in settings):

@@ -28,10 +28,21 @@ ORIGIN = ("run", "dataset", "model", "method", "method_label", "seed")
 def frame_of(place: str | Path, measures: Sequence[str] = ()) -> pd.DataFrame:
     """All rows of a run's folder, or of all runs in a folder of runs ("results/records"), a line per (picture, class).
 
-    Columns: ORIGIN, then those of eval/records/README.md, then one for each of `measures`, as `scripts.table --measure`
-    names them; of a measure that was observed under several settings a column each, "deletion [step=224]". NaN: not
-    observed. Keys of digits stay texts. ValueError or FileNotFoundError says what cannot be read; among several runs
-    none is left out.
+    Args:
+        place: the folder.
+        measures: scores, as `scripts.table --measure` names them; of one that was observed under several settings a
+            column each, "deletion [step=224]". NaN: not observed.
+
+    Returns:
+        A frame: ORIGIN, then the columns of docs/columns.md, then `measures`. Keys of digits stay texts.
+
+    Raises:
+        ValueError: names what cannot be read; among several runs none is left out.
+        FileNotFoundError: the folder holds no run.
+
+    >>> frame_of("nowhere")
+    Traceback (most recent call last):
+    FileNotFoundError: ...
     """
     place = Path(place)
     if (place / "run.json").is_file():
@@ -84,6 +95,11 @@ def compare(
 
     Raises:
         ValueError: names a column or method that is missing.
+
+    >>> hits = [("a", key, key < "5") for key in "0123456789"] + [("b", key, key < "1") for key in "0123456789"]
+    >>> frame = pd.DataFrame(hits, columns=["method", "key", "hit"]).assign(label="cat")
+    >>> compare(frame)[["difference", "n"]].values.tolist()
+    [[0.4, 10.0]]
     """
     if missing := [name for name in ("method", "key", "label") if name not in frame]:
         raise ValueError(f"the frame has no column {missing[0]!r}; pd.concat([a.assign(method='a'), ...]) makes one")

@@ -22,13 +22,13 @@ def explain(
     std: Sequence[float] | None = None,
     names: Sequence[str] | None = None,
 ) -> Explained | list[Explained]:
-    """What `python -m scripts.explain` answers about a photograph; nothing is written until `.save(path)`.
+    """What `python -m scripts.explain` answers about a photograph; `.save(path)` alone writes a file.
 
     Args:
         photo: a picture file, a folder, a PIL image, an array (H,W,3) or tensor (3,H,W), uint8 or float in [0,1], a
             batch or a list of these. Of a folder, a batch and a list a list is returned.
         model: a name in conf/model, torchvision:ARCH, timm:ARCH, or module:callable.
-        methods: names in conf/method, module:function, or callables as README's section on a new method has them.
+        methods: names in conf/method, module:function, or callables (docs/howto/method.md).
         classes: of the network's outputs, by name or number.
         top: without `classes`, how many of those that score highest.
         settings: of run.py, such as "model.checkpoint=weights.pth".
@@ -37,8 +37,17 @@ def explain(
         std: alike.
         names: of its outputs.
 
+    Returns:
+        An `Explained` with names, scores, points and maps, or a list of them.
+
     Raises:
-        ValueError: says what cannot be meant. FileNotFoundError: there is no such picture.
+        ValueError: names an argument that cannot be meant.
+        FileNotFoundError: there is no such picture.
+
+    >>> from scripts.explain.pictures import scene
+    >>> answer = explain(scene(3).image, methods="gradcam", settings=["dataset=demo"])
+    >>> answer.names
+    ['crown']
     """
     from scripts.explain.explained import Explainer
     from scripts.explain.pictures import samples_of

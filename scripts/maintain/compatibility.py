@@ -49,12 +49,15 @@ SHORT = {
     "gpnncam_authors": ("method.build.n=2", "method.build.groups=2"),
     "extremal_perturbation": ("method.build.max_iter=2",),
     "smoothgrad": ("method.build.n=2",),
+    "cameras": ("method.build.sides=[64,96]", "method.build.grid=64"),
+    "sess": ("method.build.scales=[299]",),
+    "igos_pp": ("method.build.iterations=1", "method.build.steps=2"),
 }
 # ScoreCAM passes as many pictures as its layer has channels.
 NARROW = {("scorecam", "inception_v3"): ("method.build.layers=[Conv2d_1a_3x3]",),
           ("scorecam", "maxvit_t"): ("method.build.layers=[stem.1]",),
           ("scorecam", "swin_tiny (timm)"): ("method.build.layers=[layers.0]",)}  # fmt: skip
-WITHOUT = ("custom", "maps")
+WITHOUT = ("custom", "maps", "other_picture")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

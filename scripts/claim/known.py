@@ -34,7 +34,8 @@ def act(arguments: argparse.Namespace) -> None:
     from eval.running.settings import plain
 
     cfg = load(arguments.settings)
-    dataset, found = instantiate(cfg.dataset.build), {}
+    dataset = instantiate(cfg.dataset.build)
+    found: dict[tuple[str, str], known.Pair] = {}
     for index in range(len(dataset)):
         sample = dataset[index]
         path = arguments.originals and arguments.originals / f"{sample.key}.jpg"

@@ -42,7 +42,7 @@ def test_classes_that_are_there_as_crowds_alone_are_counted(tmp_path, capsys, ou
     data = coco(tmp_path, entries, images=THREE, region="masks")
     assert labels(data) == [[0], [], [1]]
     (line,) = data.remarks
-    assert "2 of 3 pictures (p2.png, p3.png) have 1 classes (cat) only as crowds" in line
+    assert "2 of 3 pictures (p2.png, p3.png) have 1 class (cat) only as crowds" in line
     assert "2 pairs are left out" in line
     assert "dataset.crowds=objects" in line
     data = folder(tmp_path, region="masks", crowds="objects")

@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from eval.files.words import several
+
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
 NAMED = 5
 
@@ -122,4 +124,4 @@ def hidden_remark(place: Path, names: Sequence[str]) -> list[str]:
     """A line that counts hidden files which look like data, or none."""
     if not names:
         return []
-    return [f"{len(names):,} hidden file{'s' * (len(names) > 1)} in {place} not read: {first_of(names)}"]
+    return [f"{several(len(names), 'hidden file')} in {place} not read: {first_of(names)}"]

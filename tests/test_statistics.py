@@ -9,7 +9,7 @@ from scipy import stats
 
 from eval.tables.exchange import even, fewest, gaps, rejects, unseen, verdicts
 from eval.tables.resampling import average, kinds, sets
-from eval.tables.statistics import RULE, holm, interval, mcnemar, paired_test, power
+from eval.tables.statistics import RULE, holm, interval, mcnemar, out_of_reach, paired_test, power
 
 
 def signs(count):
@@ -354,3 +354,15 @@ def test_the_rule_has_the_same_words_wherever_it_is_met():
     readme = " ".join((ROOT / "eval/tables/README.md").read_text(encoding="utf-8").split())
     assert RULE in readme
     assert RULE.count(". ") + RULE.count("? ") + RULE.endswith(".") == 3, "three sentences, one of which asks"
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "resamples", "enough"), [(500, 9999, True), (501, 9999, False), (12, 200, False)]
+)
+def test_comparisons_that_no_draw_can_show_are_named_with_what_helps(comparisons, resamples, enough):
+    why = out_of_reach(comparisons, resamples)
+    assert enough == (not why)
+    if why:
+        needed = int(why.rpartition(" ")[2])
+        assert out_of_reach(comparisons, needed) == ""
+        assert out_of_reach(comparisons, needed - 2) != ""

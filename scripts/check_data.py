@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eval.files.places import cores
+from eval.files.words import several
 from scripts.command import Command, command
 
 if TYPE_CHECKING:  # --help needs none of them
@@ -118,8 +119,8 @@ def _shape(image: Image.Image) -> torch.Tensor:
 def lines(report: Report, name: str, limit: int = 20) -> list[str]:
     """The report as text; at most `limit` bad pictures of each kind are named."""
     text = [
-        f"{name}: {report.pictures:,} pictures, {report.objects:,} objects, {report.pairs:,} pairs of {report.classes} "
-        f"classes, {report.difficult:,} of them difficult"
+        f"{name}: {several(report.pictures, 'picture')}, {several(report.objects, 'object')}, "
+        f"{several(report.pairs, 'pair')} of {several(report.classes, 'class')}, {report.difficult:,} of them difficult"
     ]
     for what, n, known in zip(
         ("pictures", "pairs", "difficult pairs"),

@@ -25,7 +25,7 @@ def act(arguments: argparse.Namespace) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     for job in planned:
-        print(f"left out  {job.name}: {job.refused}" if job.refused else f"{job.left:8d} pairs left  {job.name}")
+        print(f"left out  {job.name}: {job.refused}" if job.refused else f"{job.left:8d} left  {job.name}")
     return 1 if problems else 0
 
 

@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.files.words import several
 from scripts.command import Command, command
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def agreed(count: int) -> bool:
     """Ask on the terminal. ValueError where nobody can answer."""
     if not sys.stdin.isatty():
         raise ValueError("nobody can answer here whether to remove them: --yes removes without asking")
-    return input(f"remove {count} run{'s' if count > 1 else ''} and all rows? [y/N] ").strip().lower() in ("y", "yes")
+    return input(f"remove {several(count, 'run')} and all rows? [y/N] ").strip().lower() in ("y", "yes")
 
 
 main = command(Command("scripts.runs", __doc__, add_arguments, act))

@@ -18,42 +18,66 @@ RESAMPLES = 10_000
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument(
-        "--records", type=Path, default=Path("results/records"), metavar="DIR", help="default: %(default)s"
-    )
+    add_runs(parser)
     parser.add_argument(
         "--protocol", metavar="NAME", help="a name in conf/protocol; default: those that runs were started under"
     )
     parser.add_argument("--tolerance", type=float, metavar="PX", help="a hit is less than PX original pixels away")
     parser.add_argument("--average", choices=("pair", "class"), help="mean over pairs, or over classes of their means")
     parser.add_argument("--subset", choices=("all", "diff"), help="default: both")
-    parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
     parser.add_argument(
         "--measure",
         default="hit",
         metavar="NAME",
         help="hit (the pointing game; default), distance, energy, cover5, cover10, cover20, and those of conf/measure",
     )
+    parser.add_argument(
+        "--resamples", type=int, default=RESAMPLES, metavar="B", help="sets of pictures drawn; default: %(default)s"
+    )
+    parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")
+
+
+def add_measures(parser: argparse.ArgumentParser) -> None:
+    """The same for commands about many measures under one protocol."""
+    add_runs(parser)
+    parser.add_argument(
+        "--protocol", default="paper", metavar="NAME", help="a name in conf/protocol; default: %(default)s"
+    )
+    parser.add_argument("--measures", nargs="+", metavar="NAME", help="scores, as in scripts.table --measure")
+    parser.add_argument("--subset", choices=("all", "diff"), default="all", help="default: %(default)s")
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `selected_runs`, and --top-k."""
+    parser.add_argument(
+        "--records", type=Path, default=Path("results/records"), metavar="DIR", help="default: %(default)s"
+    )
     parser.add_argument("--data", "--dataset", nargs="+", dest="data", metavar="NAME", help="only these data sets")
     parser.add_argument("--model", nargs="+", metavar="NAME", help="only these networks")
     parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
     parser.add_argument("--exclude", nargs="+", metavar="NAME", help="without these methods, by name or label")
-    parser.add_argument(
-        "--resamples", type=int, default=RESAMPLES, metavar="B", help="sets of pictures drawn; default: %(default)s"
-    )
     parser.add_argument("--by-seed", action="store_true", help="a line for each seed; else those of one method as one")
-    parser.add_argument("--strict", action="store_true", help="refuse cells that do not stand on all pairs")
+    parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
 
 
 def selection(
     arguments: argparse.Namespace,
 ) -> tuple[list[Run], Changes, Rule | None, tuple[str, ...]]:
-    """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `paired_table`. Prints the name of each
-    run that cannot be read to standard error, and goes on with the others."""
+    """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `paired_table`."""
     from eval.game.protocol import named_protocol
+    from eval.tables.rules import Changes
+
+    runs = _observed(selected_runs(arguments), arguments.measure)
+    changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
+    rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
+    return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
+
+
+def selected_runs(arguments: argparse.Namespace) -> list[Run]:
+    """The runs of the arguments. Prints the name of each that cannot be read to standard error, and goes on with the
+    others. ValueError where none is left."""
     from eval.records.loading import load_runs, pool, readable, tell_apart
     from eval.tables.paired import chosen
-    from eval.tables.rules import Changes
 
     runs, bad = load_runs(arguments.records)
     known("data set", arguments.data, {run.dataset for run in runs}, arguments.records)
@@ -76,10 +100,7 @@ def selection(
         runs = [run for run in runs if run not in without]
     if not runs:
         raise ValueError(f"{arguments.records} holds no run of this selection")
-    runs = _observed(runs, arguments.measure)
-    changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
-    rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
-    return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
+    return runs
 
 
 def known(what: str, asked: list[str] | None, there: set[str], records: Path) -> None:

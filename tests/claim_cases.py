@@ -21,13 +21,14 @@ from scripts.claim import make, verify
 from tests.synthetic_runs import write_run
 
 VOC = {"_target_": "eval.datasets.voc.VOC", "year": 2007, "split": "test"}
+PASCAL = {"name": "pascal", "build": VOC}
 AUTHOR = ["--author", "A. Author", "--looked-at", "nothing"]
 
 
 @contextlib.contextmanager
 def few_known():
     """The project knows the first pictures of VOC2007 test alone: tests of one line need no 7,013."""
-    whole = known.known(VOC).pairs
+    whole = known.known(PASCAL).pairs
     some = {pair: each for pair, each in whole.items() if pair[0] <= "000300"}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(known, "_pairs", lambda _: some)
@@ -40,7 +41,7 @@ def few_known():
 def voc_pairs() -> pd.DataFrame:
     """Of every known pair a row's fields about the data, with a point inside its region and one outside."""
     lines = []
-    for (key, label), pair in sorted(known.known(VOC).pairs.items()):
+    for (key, label), pair in sorted(known.known(PASCAL).pairs.items()):
         width, height = pair.size
         x0, y0, x1, y1 = pair.region.boxes[0].tolist()
         corners = [(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1), (width // 2, height // 2)]

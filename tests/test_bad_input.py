@@ -145,7 +145,7 @@ def test_the_command_line_goes_on_lists_the_picture_at_the_end_and_exits_with_an
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "error: 1 pictures failed and have no row:\n" in done.stderr
+    assert "error: 1 picture failed, without rows:\n" in done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert f"{BAD}.jpg" in last
     assert "pixels" in last

@@ -1,16 +1,20 @@
 """Claims of real runs on the built-in scenes: evaluated anew, and the forgeries that nothing else betrays."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from eval.claims import claim, rerun
+from eval.claims import claim, folder, rerun
 from eval.claims.folder import OF_MACHINES
 from eval.claims.report import Report
 from eval.running.config import load
 from eval.running.job import evaluate_job
+from scripts.claim import verify
+from scripts.leaderboard.__main__ import main as leaderboard
 from tests.claim_cases import copied, faults, lines, made, resealed, verified
 
 METHOD = '''
@@ -177,13 +181,8 @@ def test_code_that_came_with_a_claim_runs_where_it_is_trusted(tmp_path, capsys, 
     assert "runs only with --trust-code" in lines(report, "rerun")[0][1]
     assert "claimed_method" not in sys.modules
     before = list(sys.path)
-    from scripts.claim import verify
-
-    try:
-        assert verify.main([str(place), "--rerun", "2", "--trust-code"]) == 0
-    finally:
-        sys.path[:] = before
-        sys.modules.pop("claimed_method", None)
+    assert verify.main([str(place), "--rerun", "2", "--trust-code"]) == 0
+    assert (sys.path, "claimed_method" in sys.modules) == (before, False), "the next claim may bring another one"
     out = capsys.readouterr().out
     assert f"{place / 'code/claimed_method.py'}, sha256 " in out.splitlines()[0], "said before it runs"
     assert "rerun 2 of 6" in out
@@ -210,3 +209,42 @@ def test_another_machine_makes_the_same_claim(place, tmp_path, monkeypatch):
         assert same == (path.name not in (*OF_MACHINES, "SHA256SUMS")), path.name
     assert "another machine, 64 cores" in (other / "environment.txt").read_text()
     assert str(tmp_path) not in "".join(path.read_text("latin-1") for path in other.iterdir())
+
+
+def site(claims, out, *more) -> list[str]:
+    """The section about maps on the page of each claim."""
+    assert leaderboard([*map(str, claims), "--out", str(out), *more]) == 0
+    pages = [(out / f"{folder.read(each).digest}.html").read_text() for each in claims]
+    return [re.search(r'<section aria-labelledby="h-maps">.*?</section>', page, re.DOTALL)[0] for page in pages]
+
+
+def test_a_page_shows_maps_where_the_pictures_are_at_hand(place, tmp_path, capsys):
+    moved_ = resealed(place, tmp_path, rows=other_point, run=lambda i: i["identity"].update(seed=1))
+    shown, other = site([place, moved_], tmp_path / "site", "--data", "device=cpu")
+    read = claim.load(place)
+    rows = read.run.rows[read.run.rows["key"].isin(rerun.drawn(read, 4))].set_index(["key", "label"])
+    found = re.findall(r'<img src="([^"]+)" alt="([^,]+), ([^:]+): highest point \(([^,]+), ([^)]+)\)', shown)
+    assert [(key, label) for _, key, label, *_ in found] == list(rows.index)
+    for path, key, label, x, y in found:
+        assert (float(x), float(y)) == (rows.loc[(key, label), "x"], rows.loc[(key, label), "y"])
+        with Image.open(tmp_path / "site" / path) as image:
+            assert image.width > image.height > 100
+    assert f"{len(rows)} of {len(rows)} points equal" in shown
+    assert "<img" not in other, "maps of other points than the claim's are none of the claim"
+    assert "points are others" in other
+    without = site([place], tmp_path / "site")[0]
+    assert "built without pictures" in without
+    assert not (tmp_path / "site/maps").exists(), "nothing stays that was not asked for"
+
+
+def other_point(frame):
+    return frame.assign(y=(frame["y"] + 9) % frame["height"])
+
+
+def test_pictures_that_do_not_lie_here_are_no_rerun(place, tmp_path, capsys):
+    elsewhere = resealed(place, tmp_path, rows=lambda f: f.assign(key="x" + f["key"]))
+    report = Report(elsewhere)
+    assert rerun.rerun(claim.load(elsewhere), report, rerun.Wish(2)) == []
+    assert [(line.what, line.text) for line in report.lines] == [
+        ("note", "6 pictures do not lie here; so none is evaluated anew")
+    ]

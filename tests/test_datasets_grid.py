@@ -92,7 +92,7 @@ def test_keys_change_with_what_is_in_a_mosaic(tmp_path, demo):
     with pytest.raises(ValueError, match="does not show 'tent'"):
         grid(["tent", *names[1:4]])
     cells["dog"] = "nowhere"
-    with pytest.raises(ValueError, match="names 1 pictures that the data set lacks, nowhere among them"):
+    with pytest.raises(ValueError, match="names pictures that the data set lacks: 1, nowhere among them"):
         grid(["dog", *names[1:4]])
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ValueError, match="is no list of mosaics"):

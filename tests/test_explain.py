@@ -1,6 +1,7 @@
 """scripts.explain: the points are those of a run, photographs stand upright, and mistakes are one line."""
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from eval.files.places import ROOT
 from eval.networks.class_map import imagenet_classes
 from eval.running.config import load
 from eval.running.job import evaluate_job
@@ -268,3 +270,11 @@ def test_files_of_names_that_cannot_be_read_are_named(tmp_path, data, said):
     with pytest.raises(ValueError, match=said) as raised:
         names_in(tmp_path / "classes")
     assert "classes" in str(raised.value)
+
+
+def test_git_ignores_the_figures():
+    """They lie in the checkout where the command runs there."""
+    done = subprocess.run(["git", "check-ignore", "photo-explained.png"], cwd=ROOT, capture_output=True, check=False)
+    if done.returncode == 128:
+        pytest.skip("no checkout of git")
+    assert done.returncode == 0

@@ -121,7 +121,7 @@ def test_a_picture_that_was_exchanged_is_not_measured_and_what_fails_is_not_coun
     outcome = evaluate_job(load([*settings, "measure=single_deletion", "on_error=skip"]))
     assert [key for key, _ in outcome.unobserved] == ["000002"]
     assert "the picture file is another one than the row was made on" in outcome.complaint
-    assert "failed and have no observation" in outcome.complaint
+    assert "failed, without observations" in outcome.complaint
     assert "have no row" not in outcome.complaint
     assert outcome.failed == []
     run = load_run(outcome.folders[0])

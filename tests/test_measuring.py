@@ -66,6 +66,7 @@ def test_a_measure_is_added_to_finished_rows_and_touches_nothing_else(results, c
     before = content(folder(results))
     outcome = evaluate(results, "measure=[average_drop,custom]", "measure.custom._target_=tests.test_measuring.Mass")
     assert outcome.pairs == 4, "the pairs that the new one has not seen"
+    assert "average_drop, mass: 4 pairs observed" in capsys.readouterr().out, "no measure is called custom"
     after = content(folder(results))
     assert before.items() <= after.items()
     added = {path.parts[1].partition(".")[0] for path in after.keys() - before.keys()}

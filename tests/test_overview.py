@@ -267,10 +267,24 @@ def test_pairs_of_a_class_on_the_page_are_counted_once_for_all_seeds(tmp_path):
 
 def test_methods_with_equal_rows_are_named(tmp_path, capsys):
     content = rows(40, 0.6, 1)
-    for name in ("gradcam", "hirescam", "xgradcam"):
-        write_run(tmp_path, name, content)
+    rounded = [row | {"cover5": row["cover5"] * (1 + 2e-4 * (place == 3))} for place, row in enumerate(content)]
+    for name, its in (("gradcam", content), ("hirescam", rounded), ("xgradcam", content)):
+        write_run(tmp_path, name, its)
+    write_run(tmp_path, "scorecam", [row | {"energy": row["energy"] * 1.002} for row in content])
     write_run(tmp_path, "layercam", [row | {"x": 5.0} for row in content])
     assert table(["--records", str(tmp_path / "records"), "--subset", "all"]) == 0
     text = capsys.readouterr().out
     assert text.count("equal on every pair") == 1
     assert "GRADCAM, HIRESCAM, XGRADCAM (Pascal VOC2007 VGG16 All): equal on every pair" in text
+
+
+def test_the_page_rounds_a_tie_as_the_tables_do(tmp_path):
+    """5 of 16 is 0.312 in Python and 0.313 in JavaScript: the page shows the table's text."""
+    content = [row | {"inside": at < 5, "distance": 9.0 * (at >= 5)} for at, row in enumerate(rows(40, 0.5)[:16])]
+    write_run(tmp_path, "gradcam", content)
+    page = tmp_path / "page.html"
+    assert report(["--records", str(tmp_path / "records"), "--output", str(page), "--gallery", "0"]) == 0
+    method = json.loads(re.search(r'id="data">(.*?)</script>', page.read_text("utf-8"), re.S)[1])["views"][0][
+        "methods"
+    ][0]
+    assert (method["value"], method["text"]) == (0.3125, "0.312")

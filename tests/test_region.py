@@ -91,3 +91,11 @@ def test_digests_are_those_of_rows_that_exist():
     assert Region.from_boxes(corners[:1], (20, 10)).digest == "193b4b241a0a4125"
     assert Region.from_boxes(corners[:1], (10, 20)).digest == "da529e01109c54f2"
     assert Region.from_mask(mask).boxes.shape == (0, 4)
+
+
+def test_the_area_of_a_union_is_that_of_its_pixels():
+    rng = np.random.default_rng(0)
+    for count in (1, 2, 3, 8) * 25:
+        low, size = rng.integers(0, 20, (count, 2)), rng.integers(1, 12, (count, 2))
+        region = Region.from_boxes(np.hstack([low, low + size]), (32, 32))
+        assert region.area == region.mask.sum()

@@ -203,10 +203,18 @@ def test_differences_from_a_reference_follow_the_measure(tmp_path):
     assert "How near is near enough" not in text
     runs = load_runs(tmp_path / "records")[0]
     tell_apart(runs)
-    expected = paired_table(runs, None, Changes(measure="energy"), resamples=100, against="gradcam")
+    subsets = {name: ("all", "diff")[: 1 + (name == "energy")] for name in ("hit", "energy", "pixel_ap", "iou_best")}
+    expected = [
+        sentence(line)
+        for name, parts in subsets.items()
+        for line in paired_table(
+            runs, None, Changes(measure=name), subsets=parts, resamples=100, against="gradcam"
+        ).itertuples()
+    ]
     with Browser(page, tmp_path / "profile", width=390) as opened:
         lines = opened.ask("[...document.querySelectorAll('#compared tbody tr')].map(e => [e.title, e.innerText])")
-        assert sorted(said for said, _ in lines) == sorted(sentence(line) for line in expected.itertuples())
+        assert sorted(said for said, _ in lines) == sorted(expected)
+        assert lines[0][1].split("\t")[1].split()[0] == "energy", "the page's own measure first"
         assert "VOC2007" in lines[0][1], "the data with the most pictures first"
         assert opened.ask("document.getElementById('data-set').value").startswith("Pascal")
         opened.ask("document.getElementById('find').value = 'gpnn DEMO', 0")

@@ -268,7 +268,9 @@ def test_without_a_terminal_progress_is_lines_now_and_then(tmp_path, monkeypatch
             clock[0] += 12
             log.advance(1)
     assert capsys.readouterr().err.splitlines() == [
-        "demo.fake: 3 of 5 pairs in 36 s, 24 s left",
+        "demo.fake: 5 pairs to evaluate",
+        "demo.fake: 1 of 5 pairs in 12 s, 48 s left",
+        "demo.fake: 4 of 5 pairs in 48 s, 12 s left",
         "finished: demo.fake: 5 of 5 pairs in 60 s",
     ]
     assert "5 of 5 pairs" in (tmp_path / "a.log").read_text()
@@ -307,7 +309,7 @@ def test_rows_of_pictures_that_are_not_there_are_refused(tmp_path):
     """Two folders of pictures under one name of data set: their rows would lie in one file."""
     evaluate(tmp_path, Method(), Pictures(4))
     rows, fewer = read_rows(tmp_path), plan(Pictures(3))
-    with pytest.raises(ValueError, match=r"1 pictures of the run's rows, p3 among them.*dataset\.name"):
+    with pytest.raises(ValueError, match=r"1 picture of the run's rows, p3 among them.*dataset\.name"):
         select(fewer, "all", None, None, rows, CLASSES)
     # A picture whose annotation cannot be read today may have been read yesterday.
     damaged = Plan(fewer.entries, [("picture 3", "damaged")])

@@ -147,6 +147,7 @@ def test_a_sweep_tells_its_progress_and_ends_in_the_table(swept):
     table = done.stdout[done.stdout.index("### Protocol paper") :]
     assert "Center" in table
     assert "Random" in table
+    assert "in brackets the rank" in table, "a sweep ends in methods by measures"
     assert len(list(folder.glob("records/demo.center.*/rows.*-of-2.jsonl"))) == 2
 
 

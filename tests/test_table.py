@@ -105,7 +105,7 @@ def test_a_constant_map_is_a_miss_and_a_map_without_positive_mass_has_no_energy(
     assert cell(printed(tmp_path, capsys, "--measure", "energy"), "gradcam").accuracy == pytest.approx(
         np.mean(energy), abs=1e-6
     )
-    assert "1 maps are constant (misses)" in printed(tmp_path, capsys, form="markdown")
+    assert "1 constant map (misses)" in printed(tmp_path, capsys, form="markdown")
 
 
 def test_top_k_takes_the_rank_of_a_blind_method_from_a_run_of_the_network(results, capsys):
@@ -235,7 +235,7 @@ def test_failed_pictures_are_told(results, capsys):
     folder = next(run.folder for run in load_runs(results / "records")[0] if run.method == "gradcam")
     (folder / "failures.jsonl").write_text(json.dumps({"key": "999999", "error": "picture 999999: broken"}) + "\n")
     assert cell(printed(results, capsys, "--protocol", "paper"), "gradcam").failed == 1
-    assert "1 pictures of" in printed(results, capsys, "--protocol", "paper", form="markdown")
+    assert ": 1 picture failed, without rows." in printed(results, capsys, "--protocol", "paper", form="markdown")
 
 
 def test_runs_whose_network_saw_another_input_are_not_scored_by_a_protocol(results, capsys):

@@ -217,9 +217,9 @@ def test_an_unreadable_annotation_leaves_its_cells_incomplete(place, capsys):
     assert len(run.failures) == 1
     capsys.readouterr()
     assert table(["--records", str(place / "r" / "records"), "--resamples", "0"]) == 0
-    assert "† 1 of 1 and 1 unreadable pictures" in capsys.readouterr().out
+    assert "† 1 of 1 and 1 unreadable picture " in capsys.readouterr().out
     assert table(["--records", str(place / "r" / "records"), "--strict"]) == 1
-    assert "1 annotations cannot be read" in capsys.readouterr().err
+    assert "1 annotation cannot be read" in capsys.readouterr().err
 
 
 ROGUES = {
@@ -352,7 +352,7 @@ def test_where_every_picture_within_the_limit_fails_they_are_named_and_none_is_d
     finally:
         sys.path.remove(str(tmp_path))
     said = capsys.readouterr().err
-    assert "2 pictures failed and have no row" in said
+    assert "2 pictures failed, without rows" in said
     assert said.count("must return maps") == 2
 
 

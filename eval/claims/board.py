@@ -5,7 +5,6 @@ A board is one data set, network, protocol with its input, measure with its sett
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from eval.claims.claim import Claim
 from eval.claims.groups import letters, ranks, separation
 from eval.claims.numbers import cells_of
+from eval.claims.rows_file import digest_of
 from eval.tables.cells import Cell
 from eval.tables.layout import named
 
@@ -76,13 +76,8 @@ def _place(claim: Claim, cell: Cell) -> tuple[str, str]:
         rule.top_k,
         cell.subset,
     ]
-    pairs, files = (_digest(cell, names) for names in (("key", "label", "region"), ("key", "picture")))
+    pairs, files = (digest_of(map(cell.chosen.column, names)) for names in (("key", "label", "region"), ("picture",)))
     return json.dumps([network, files], sort_keys=True), json.dumps([*shared, pairs], sort_keys=True)
-
-
-def _digest(cell: Cell, names: Sequence[str]) -> str:
-    lines = zip(*(cell.chosen.column(name).to_numpy().tolist() for name in names), strict=True)
-    return hashlib.sha256("\n".join(map(repr, lines)).encode()).hexdigest()
 
 
 def _board(group: list[tuple[Claim, Cell]], reference: str) -> Board:

@@ -12,7 +12,7 @@ from eval.claims.claim import Claim
 from eval.claims.data import There
 from eval.claims.labels import label_of
 from eval.claims.report import FAILS, MARK, NOTE, Report
-from eval.claims.rows_file import lines_of
+from eval.claims.rows_file import digest_of
 from eval.datasets import known
 
 
@@ -65,24 +65,20 @@ def _whole(read: Claim, report: Report) -> None:
     report.faults("whole", wrong, f"{len(rows):,} pairs of {rows['key'].nunique():,} pictures, as {folder.SUMS} says")
     if said.partial:
         failed = ", ".join(list(info["failures"])[:3])
-        what = f"partial: {len(rows):,} of {data.count(info):,} pairs; pictures failed: {len(info['failures'])}"
-        report.add("whole", MARK, f"{what} ({failed})" if failed else what)
+        report.add("whole", MARK, f"partial: {data.completeness(read.run)[0]}" + (f": {failed}" if failed else ""))
     if said.looked_at == "same" or both:
         report.add("whole", MARK, "pictures were used for choosing settings and for reporting alike")
 
 
 def _count(read: Claim) -> list[str]:
     """Whether the rows are as many as run.json says pairs there are, or claim.yaml says that they are not."""
-    info, rows, partial = read.run.info, read.run.rows, read.said.partial
-    count, hard, there, known_ = len(rows), int(rows["difficult"].sum()), info["pairs"], data.count(info)
-    if count > there["all"] or hard > there["diff"]:
-        return [f"it has more rows than there are pairs: {count:,} of {there['all']:,}"]
-    whole = not info["unreadable"] and (count == known_ or count == hard == there["diff"])
-    if whole != partial:
+    rows, there = read.run.rows, read.run.info["pairs"]
+    if len(rows) > there["all"] or rows["difficult"].sum() > there["diff"]:
+        return [f"it has more rows than there are pairs: {len(rows):,} of {there['all']:,}"]
+    holds, whole = data.completeness(read.run)
+    if whole != read.said.partial:
         return []
-    failed = f"{len(info['failures'])} pictures failed" if info["failures"] else "no picture failed"
-    says = "partial" if partial else "complete"
-    return [f"it holds {count:,} of {known_:,} pairs ({failed}), and claim.yaml says that it is {says}"]
+    return [f"it holds {holds}, and claim.yaml says that it is {'partial' if read.said.partial else 'complete'}"]
 
 
 def _code(read: Claim) -> list[str]:
@@ -123,18 +119,18 @@ def _data(read: Claim, report: Report, there: Callable[[Claim], There | None] | 
         what = f"weights {model.get('weights')}"
         wrong = [] if model.get("weights") == usual else [f"{what} are not those of {model['name']}, {usual}"]
         report.faults("data", wrong, f"{what} are those of {model['name']}")
-    found = there(read) if there else data.shipped(read.who["dataset"]["build"])
+    found = there(read) if there else data.shipped(read.who["dataset"])
     if found is None:
         report.add("data", NOTE, f"nothing is known of {read.run.dataset} here: --data dataset.root=DIR compares it")
         return
-    if not found.pairs and (read.said.partial or len(rows) < info["pairs"]["all"]):
-        text = f"only a digest of all {found.count:,} pairs is known, and the claim holds {len(rows):,}"
+    wrong, (count, how) = data.disagreements(rows, found, info, read.said.partial), data.compared(rows, found)
+    if wrong or count:
+        report.faults("data", wrong, f"{count:,} pairs are those of {found.words} ({how})")
+    if count < len(rows):
+        text = (
+            f"{len(rows) - count:,} pairs: only a digest of all {found.count:,} is known, which says nothing of a part"
+        )
         report.add("data", NOTE, text)
-        return
-    wrong = data.disagreements(rows, found, info, read.said.partial)
-    files = sum(pair.picture is not None for pair in found.pairs.values())
-    how = f"regions and sizes of all, picture files of {files:,}" if found.pairs else "by their digest"
-    report.faults("data", wrong, f"{len(rows):,} pairs are those of {found.words} ({how})")
 
 
 def twice(claims: Sequence[Claim]) -> list[tuple[str, str]]:
@@ -154,5 +150,4 @@ def twice(claims: Sequence[Claim]) -> list[tuple[str, str]]:
 
 
 def _points(read: Claim) -> str:
-    lines = lines_of(read.run.rows, "key", "label", "region", "x", "y")
-    return sha256("\n".join(map(repr, lines)).encode()).hexdigest()
+    return digest_of(read.run.rows[name] for name in ("key", "label", "region", "x", "y"))

@@ -46,12 +46,15 @@ def load(place: Path) -> Claim:
     content = folder.read(place)
     said = statement.read(content.files["claim.yaml"])
     info = read_info(content.files["run.json"], place / "run.json")
-    frame, observations = rows_file.unpacked(
-        content.files["rows.parquet"], content.files["times.parquet"], info["measures"]
-    )
+    return Claim(content, said, run_of(place, info, content.files["rows.parquet"], content.files["times.parquet"]))
+
+
+def run_of(place: Path, info: dict, rows: bytes, times: bytes) -> Run:
+    """The rows of a claim as a run."""
+    frame, observations = rows_file.unpacked(rows, times, info["measures"])
     run = Run(place, info)
     vars(run).update(part=Batch.of(frame).parts()[0], observations=observations, failures=info["failures"])
-    return Claim(content, said, run)
+    return run
 
 
 def read_info(text: bytes, path: Path) -> dict:

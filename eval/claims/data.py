@@ -10,7 +10,9 @@ import pandas as pd
 
 from eval.claims.rows_file import lines_of
 from eval.datasets import known
-from eval.datasets.known import Pair
+from eval.datasets.known import Known, Pair
+from eval.files.words import several
+from eval.records.loading import Run
 
 FEW = 3  # of the pairs at fault are named
 SLACK = 1e-6
@@ -18,31 +20,34 @@ SLACK = 1e-6
 
 @dataclass(frozen=True)
 class There:
-    """The pairs that there are, and in which words. pictures: whether every picture file was read. whole: False where
-    nobody knows more than a digest of all pairs."""
+    """The pairs that there are, and in which words. others: the set of which nobody here knows more than digests;
+    pairs are then those of its pictures that lie here."""
 
     words: str
     pairs: dict[tuple[str, str], Pair]
     count: int
-    digest: str = ""
+    others: Known | None = None
 
 
-def shipped(build: dict) -> There | None:
-    """What the project knows of a data set without having it."""
-    found = known.known(build)
-    return There(f"known pairs of {found.name}", found.pairs, found.count, found.digest) if found else None
+def shipped(dataset: dict) -> There | None:
+    """What the project knows of a data set, by its identity, without having it."""
+    found = known.known(dataset)
+    if found is None:
+        return None
+    return There(f"known pairs of {found.name}", found.pairs, found.count, None if found.pairs else found)
 
 
-def here(dataset: Any, build: dict) -> There:
+def here(read: Any, dataset: dict) -> There:
     """The pairs of a data set that lies here; those of pictures that do not are the project's, where it knows them."""
     found: dict[tuple[str, str], Pair] = {}
-    for index in range(len(dataset)):
-        sample = dataset[index]
-        found |= known.pairs_of(sample, dataset.classes, sample.file_digest)
-    beside = known.known(build)
+    for index in range(len(read)):
+        sample = read[index]
+        found |= known.pairs_of(sample, read.classes, sample.file_digest)
+    beside = shipped(dataset)
     pairs = (beside.pairs if beside else {}) | found
-    words = f"the data that lie here, {len(found):,} pairs"
-    return There(words, pairs, len(pairs))
+    others = beside.others if beside else None
+    words = f"the data that lie here, {len(found):,} pairs" + (f", and of {others.name}" if others else "")
+    return There(words, pairs, others.count if others else len(pairs), others)
 
 
 def asked(pairs: Iterable[tuple[str, str]], info: dict) -> set[tuple[str, str]]:
@@ -56,32 +61,61 @@ def asked(pairs: Iterable[tuple[str, str]], info: dict) -> set[tuple[str, str]]:
 
 def count(info: dict) -> int:
     """How many pairs a run should have: those that run.json says, or more that the project knows of."""
-    there = shipped(info["identity"]["dataset"]["build"])
-    return max(info["pairs"]["all"], len(asked(there.pairs, info)) if there and there.pairs else 0)
+    there, model = shipped(info["identity"]["dataset"]), info["identity"]["model"]
+    if there is None or (there.others and model and not all(model.get("outputs") or [True])):
+        return info["pairs"]["all"]  # how many pairs the network is asked about is known of listed pairs alone
+    return max(info["pairs"]["all"], there.count if there.others else len(asked(there.pairs, info)))
+
+
+def completeness(run: Run) -> tuple[str, bool]:
+    """(how many pairs a run holds, in words; whether these are all, or all difficult ones)."""
+    info, all_, hard = run.info, len(run.rows), int(run.rows["difficult"].sum())
+    there = count(info)
+    whole = not info["unreadable"] and (all_ == there or all_ == hard == info["pairs"]["diff"])
+    failed = f"{several(len(run.failures), 'picture')} failed" if run.failures else "no picture failed"
+    unread = f", {several(info['unreadable'], 'annotation')} could not be read" if info["unreadable"] else ""
+    return f"{all_:,} of {there:,} pairs ({failed}{unread})", whole
 
 
 def disagreements(rows: pd.DataFrame, there: There, info: dict, partial: bool = False) -> list[str]:
     """What rows and data disagree about, a sentence a kind of fault. info: run.json. partial: pairs may be missing."""
-    if not there.pairs:
-        ours = known.digest(lines_of(rows, "key", "label", "width", "height", "difficult", "region"))
-        same = ours == there.digest
-        return (
-            []
-            if same
-            else [f"the {len(rows):,} rows are not about {there.words}: {there.count:,} pairs, {there.digest}"]
-        )
     faults: dict[str, list[str]] = {}
-    blind = info["identity"]["method"].get("blind", False)
-    for line in rows.astype(object).itertuples(index=False):
-        pair = there.pairs.get((line.key, line.label))
-        for what in ["is no pair of it"] if pair is None else _faults(line, pair, blind):
+    blind, others = info["identity"]["method"].get("blind", False), there.others
+    names = ("key", "label", "width", "height", "difficult", "region")
+    texts = known.texts(lines_of(rows, *names)) if others else [""] * len(rows)
+    for line, text in zip(rows.astype(object).itertuples(index=False), texts, strict=True):
+        wrong: Iterable[str] = ()
+        if (pair := there.pairs.get((line.key, line.label))) is not None:
+            wrong = _faults(line, pair, blind)
+        elif others is None:
+            wrong = ["is no pair of it"]
+        elif others.marks is not None and known.mark(text) not in others.marks:
+            wrong = ["is no pair of it, or has another size, region or difficult subset"]
+        for what in wrong:
             faults.setdefault(what.partition(":")[0], []).append(f"{line.key} {line.label}{what.partition(':')[2]}")
     hard = bool(rows["difficult"].all()) and info["pairs"]["all"] > len(rows)
     wanted = {pair for pair in asked(there.pairs, info) if not hard or there.pairs[pair].difficult}
     lost = wanted - set(lines_of(rows, "key", "label"))
-    if lost and not partial:
+    if lost and not partial and not others:
         faults[f"has no row, of {len(wanted):,} pairs"] = [" ".join(pair) for pair in sorted(lost)]
-    return [f"{len(who):,} {'pair' if len(who) == 1 else 'pairs'}: {what}: {_few(who)}" for what, who in faults.items()]
+    said = [f"{several(len(who), 'pair')}: {what}: {_few(who)}" for what, who in faults.items()]
+    if others and len(rows) >= others.count and known.digest(texts) != others.digest:
+        said.append(
+            f"the {len(rows):,} rows are not about all {others.count:,} pairs of {others.name}, {others.digest}"
+        )
+    return said
+
+
+def compared(rows: pd.DataFrame, there: There) -> tuple[int, str]:
+    """(how many of the rows' pairs `disagreements` can tell from others, by what)."""
+    files = sum(pair.picture is not None for pair in there.pairs.values())
+    listed = sum(pair in there.pairs for pair in lines_of(rows, "key", "label")) if there.others else len(rows)
+    how = f"regions and sizes of all, picture files of {files:,}"
+    if there.others is None or listed == len(rows):
+        return len(rows), how
+    if there.others.marks is None and len(rows) < there.others.count:
+        return listed, how
+    return len(rows), f"{len(rows) - listed:,} by digests: no hits, distances and picture files of these"
 
 
 def _faults(line: Any, pair: Pair, blind: bool = False) -> Iterator[str]:
@@ -111,12 +145,12 @@ def inconsistencies(rows: pd.DataFrame) -> list[str]:
     near = rows["inside"] != (rows["distance"] == 0)
     large = rows["difficult"] & (rows["area"] > 0.25 + SLACK)
     order = (rows["cover5"] > rows["cover10"] + SLACK) | (rows["cover10"] > rows["cover20"] + SLACK)
-    several = rows.groupby("key")[["width", "height", "picture"]].nunique(dropna=False).max(axis=1) > 1
+    pictures = rows[["key", "width", "height", "picture"]].drop_duplicates()["key"]
     faults = {
         "says inside and a distance that contradict each other": near,
         "is difficult and too large for it": large,
         "covers less with more of the map": order,
-        "has a picture that other rows of it describe otherwise": rows["key"].map(several),
+        "has a picture that other rows of it describe otherwise": rows["key"].isin(pictures[pictures.duplicated()]),
     }
     return [
         f"{int(at.sum()):,} rows: {what}: {_few([' '.join(p) for p in rows.loc[at, ['key', 'label']].to_numpy()])}"

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from eval.claims import data, folder, labels, numbers, rows_file
-from eval.claims.claim import built_in
+from eval.claims.claim import built_in, run_of
 from eval.claims.statement import Statement
 from eval.files.places import CONF
 from eval.records.loading import Run, load_run
@@ -34,20 +34,16 @@ def make(place: Path, out: Path, said: Statement, sources: Sequence[Path] = ()) 
     modules, which are copied. ValueError for an incomplete run, unless said.partial.
     """
     run = load_run(place)
-    if (missing := incomplete(run)) and not said.partial:
-        raise ValueError(f"{place}: {missing}; finish the run, or say so: --partial")
-    said = replace(said, partial=bool(missing))
+    holds, whole = data.completeness(run)
+    if not whole and not said.partial:
+        raise ValueError(f"{place}: it holds {holds}; finish the run, or say so: --partial")
+    said = replace(said, partial=not whole)
     rows, times, measures = rows_file.packed(run)
     info = canonical(run, measures)
     code, files = _code(info["identity"], said, sources)
     said = replace(said, label=labels.label_of(info), code=code[0], code_value=code[1])
     # From the rows in their canonical order, as whoever verifies has them.
-    ordered = Run(place, info)
-    frame, observations = rows_file.unpacked(rows, times, measures)
-    from eval.records.batch import Batch
-
-    vars(ordered).update(part=Batch.of(frame).parts()[0], observations=observations, failures=info["failures"])
-    said = replace(said, scores=numbers.stated(numbers.cells_of(ordered)))
+    said = replace(said, scores=numbers.stated(numbers.cells_of(run_of(place, info, rows, times))))
     content = {
         "claim.yaml": said.bytes,
         "rows.parquet": rows,
@@ -56,16 +52,6 @@ def make(place: Path, out: Path, said: Statement, sources: Sequence[Path] = ()) 
         "environment.txt": environment(run).encode(),
     }
     return folder.write(out, info, content | files)
-
-
-def incomplete(run: Run) -> str:
-    """What a run lacks, in words; "" for one that holds all pairs, or all difficult ones."""
-    count, there, known = len(run.rows), run.info["pairs"], data.count(run.info)
-    whole = count == known or (count == there["diff"] and bool(run.rows["difficult"].all()))
-    if whole and not run.info["unreadable"]:
-        return ""
-    unread = f", {run.info['unreadable']} annotations could not be read" if run.info["unreadable"] else ""
-    return f"it holds {count:,} of {known:,} pairs ({len(run.failures)} pictures failed{unread})"
 
 
 def canonical(run: Run, measures: list[dict]) -> dict:

@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -52,7 +53,7 @@ def foreign(read: Claim) -> list[str]:
     """What in a claim's config leads out of this suite: callables, modules, files and addresses."""
     config = [read.run.info["config"].get(part) for part in ("dataset", "model", "method")]
     known = claim.of_this_suite() | set(map(str, _leaves(_conf())))
-    brought = {name.partition("/")[0].removesuffix(".py") for name in read.folder.code}
+    brought = _brought(read)
     found = set(claim.targets(config)) - claim.of_this_suite()
     for value in set(map(str, _leaves(config))) - known:
         top = value.partition(".")[0]
@@ -60,6 +61,10 @@ def foreign(read: Claim) -> list[str]:
         if code or re.search(r"[/\\:~$]", value):
             found.add(value)
     return sorted(found)
+
+
+def _brought(read: Claim) -> set[str]:
+    return {name.partition("/")[0].removesuffix(".py") for name in read.folder.code}
 
 
 def _leaves(settings: Any) -> list:
@@ -106,56 +111,63 @@ def config_of(read: Claim, overrides: Sequence[str]) -> DictConfig:
     cfg.dataset.subset, cfg.seed = "all", read.who["seed"]
     if seen := read.who["input"]:
         cfg.protocol.input = OmegaConf.create(seen)
-    places = _places()
+    from eval.running.identity import PLACES
+
     if OmegaConf.is_dict(cfg.model) and cfg.model.get("head") not in (None, *heads()):
         raise ValueError("run.json says where model.head lies; that is for whoever runs it to say")
     for part in ("dataset", "model", "method"):
         if OmegaConf.is_dict(cfg[part]) and OmegaConf.is_dict(cfg[part].get("build")):
-            for place in places.get(cfg[part].build.get("_target_"), ()):
+            for place in PLACES.get(cfg[part].build.get("_target_"), ()):
                 if OmegaConf.select(cfg[part].build, place) is not None:
                     raise ValueError(f"run.json says where {part}.{place} lies; that is for whoever runs it to say")
     for override in overrides:
         name, equals, value = override.partition("=")
         part, _, inner = name.partition(".")
-        if not equals or part not in ("dataset", "model", "method", "device", "workers"):
+        if not equals or part not in ("dataset", "model", "method", "device"):
             raise ValueError(
                 f"--data takes dataset.root=DIR, model.checkpoint=FILE, device=cpu and the like, not {override!r}"
             )
         OmegaConf.update(cfg, name, value, force_add=True)
-        if inner and inner in places.get(OmegaConf.select(cfg, f"{part}.build._target_") or "", ()):
+        if inner and inner in PLACES.get(OmegaConf.select(cfg, f"{part}.build._target_") or "", ()):
             OmegaConf.update(cfg, f"{part}.build.{inner}", value, force_add=True)
     return cfg
 
 
-def _places() -> dict[str, tuple[str, ...]]:
-    from eval.running.identity import PLACES
-
-    return PLACES
-
-
 def there(read: Claim, overrides: Sequence[str]) -> There | None:
     """The claim's data set as it lies here; what the project knows of it where it does not lie here."""
-    build = read.who["dataset"]["build"]
+    about = read.who["dataset"]
+    build = about["build"]
     built_in = set(claim.targets(read.who["dataset"])) <= claim.of_this_suite() and not foreign(read)
     if not built_in or not (overrides or str(build.get("_target_")).startswith("eval.datasets.demo.")):
-        return data.shipped(build)
-    return data.here(instantiate(config_of(read, overrides).dataset.build), build)
+        return data.shipped(about)
+    return data.here(instantiate(config_of(read, overrides).dataset.build), about)
 
 
-def rerun(read: Claim, report: Report, wish: Wish, say: Any = print) -> None:
-    """Step 4: the drawn pictures evaluated anew; adds its lines to the report."""
+def rerun(
+    read: Claim, report: Report, wish: Wish, say: Any = print, figures: Path | None = None
+) -> list[tuple[Path, str]]:
+    """Step 4: the drawn pictures evaluated anew; adds its lines to the report.
+
+    figures: a folder for a figure of each pair, where all points are the claim's; (file, what it shows) of them.
+    """
     if refused := trusted(read, wish, say):
         report.add("rerun", NOTE, refused[0])
-        return
-    if read.folder.code:
-        sys.path.append(str(read.folder.place / CODE))  # last: it takes the place of no other module
+        return []
+    place = str(read.folder.place / CODE)
+    sys.path.append(place)  # last: it takes the place of no other module
     try:
-        _evaluate(read, report, wish)
+        return _evaluate(read, report, wish, figures)
     except (ValueError, OSError, LookupError, RuntimeError, ImportError) as error:
         report.add("rerun", FAILS, f"it cannot be evaluated anew: {error}")
+        return []
+    finally:  # the next claim may bring modules of the same names
+        sys.path.remove(place)
+        for module in set(sys.modules):
+            if module.partition(".")[0] in _brought(read):
+                del sys.modules[module]
 
 
-def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
+def _evaluate(read: Claim, report: Report, wish: Wish, figures: Path | None) -> list[tuple[Path, str]]:
     from eval.running import job
     from eval.running.runner import Evaluation
     from eval.running.score import Collected
@@ -170,7 +182,10 @@ def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
     rows, at_hand = read.run.rows, {sample.key for _, sample, _ in ready.planned.entries}
     keys = set(drawn(read, wish.pictures, at_hand))
     if away := set(rows["key"]) - at_hand:
-        report.add("rerun", NOTE, f"{len(away):,} pictures do not lie here; others were drawn")
+        others = "others were drawn" if keys else "so none is evaluated anew"
+        report.add("rerun", NOTE, f"{len(away):,} pictures do not lie here; {others}")
+    if not keys:
+        return []
     claimed = {(line.key, line.label): line for line in rows[rows["key"].isin(keys)].itertuples(index=False)}
     entries = []
     for index, sample, present in ready.planned.entries:
@@ -190,6 +205,19 @@ def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
         ).run(entries)
     _compare_points(claimed, made.rows, report, wish.tolerance)
     report.rerun, report.of = len(keys), rows["key"].nunique()
+    if figures is None or not report.passed("rerun"):
+        return []
+    from eval.running.showcase import Shown, showcase
+
+    drawn_: list[tuple[Path, str]] = []
+    shown = {read.said.label: Shown.of(ready.method, cfg.method, rules)}
+    for sample, pair in [(sample, pair) for _, sample, todo in entries for pair in todo]:
+        line = claimed[sample.key, dataset.classes[pair.label]]
+        path = figures / f"{len(drawn_)}.jpg"
+        showcase([(sample, pair)], shown, seeing, rules, dataset.classes, cfg.seed, path)
+        where = f"highest point ({line.x:g}, {line.y:g}), {'inside' if line.inside else 'outside'}"
+        drawn_.append((path, f"{sample.key}, {line.label}: {where}"))
+    return drawn_
 
 
 def _compare_identities(claimed: dict, ours: dict, report: Report) -> None:

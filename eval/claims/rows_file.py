@@ -6,8 +6,9 @@ column a measure, null where a pair was not observed. times.parquet has what dif
 
 from __future__ import annotations
 
+import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,12 @@ def unpacked(rows: bytes, times: bytes, measures: list[dict]) -> tuple[pd.DataFr
 def lines_of(frame: pd.DataFrame, *names: str) -> Iterator[tuple]:
     """The lines of some columns, as plain values."""
     return zip(*(frame[name].to_numpy().tolist() for name in names), strict=True)
+
+
+def digest_of(columns: Iterable[pd.Series]) -> str:
+    """Of what columns hold, in their order."""
+    texts = ("\n".join(map(str, column.to_numpy().tolist())) for column in columns)  # no text of a claim breaks a line
+    return hashlib.sha256("\n\n".join(texts).encode()).hexdigest()
 
 
 def _read(data: bytes, name: str, schema: pa.Schema, structs: list[str]) -> pa.Table:

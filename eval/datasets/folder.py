@@ -9,6 +9,7 @@ from eval.datasets import names, voc
 from eval.datasets.coco import Coco, checked_region
 from eval.datasets.pictures import Picture, checked_reading, picture_remarks
 from eval.files.parsed import shown
+from eval.files.words import several
 from eval.game.sample import Sample
 
 REMEDY = (
@@ -116,7 +117,7 @@ class VOCFolder:
             if isinstance(annotation, voc.Annotation)
             for number in annotation.empty(self.first)
         ]
-        left = f"{len(empty):,} object{'s' * (len(empty) > 1)} with an empty box left out: {names.first_of(empty)}"
+        left = f"{several(len(empty), 'object')} with an empty box left out: {names.first_of(empty)}"
         pictures = [Picture(self.root, name, None, **self.reading) for name in self.names if name]
         return self.hidden + [left] * bool(empty) + picture_remarks(pictures)
 

@@ -86,7 +86,7 @@ class Grid:
                 break
         if lost := named - samples.keys():
             raise ValueError(
-                f"{path} names {len(lost)} pictures that the data set lacks, {min(lost)} among them; {REMEDY}"
+                f"{path} names pictures that the data set lacks: {len(lost)}, {min(lost)} among them; {REMEDY}"
             )
         self.mosaics = [self._checked(cells, samples, path) for cells in mosaics]
 

@@ -172,7 +172,7 @@ def picture_remarks(pictures: Sequence[Picture]) -> list[str]:
         meant = next((1 << bits) - 1 for bits in (10, 12, 14) if top < 1 << bits)
         looked = f"{len(deep[::step]):,} looked at of {len(deep):,}"
         lines.append(
-            f"{len(highest):,} pictures of 16 bits ({looked}) have no value above {top:,} of {WHITE:,} ({name}): they "
+            f"{len(highest):,} of 16 bits ({looked}) without a value above {top:,} of {WHITE:,} ({name}): they "
             f"are read as dark as that; if white is another value there, set it: dataset.white={meant}"
         )
     return lines

@@ -8,6 +8,7 @@ from eval.datasets import boxes, names
 from eval.datasets.instances import Objects
 from eval.datasets.masks import extent, lengths
 from eval.files.parsed import shown
+from eval.files.words import several
 
 # Share of a box's width and height by which a region may cover another area than stated. Of 939 objects of COCO the
 # rasterised outlines differ by up to 0.43; an outline without its last row and column differs by 1.
@@ -40,7 +41,7 @@ def empty_remark(images: Images, objects: Objects, classes: tuple[str, ...]) -> 
     ]
     if not empty:
         return []
-    what = "1 object has an empty box and is" if len(empty) == 1 else f"{len(empty):,} objects have empty boxes and are"
+    what = several(len(empty), "object has an empty box and is", "objects have empty boxes and are")
     return [f"{what} left out: {names.first_of(empty)}"]
 
 
@@ -57,9 +58,10 @@ def crowd_remark(images: Images, objects: Objects, classes: tuple[str, ...]) -> 
     kinds = [classes[label] for label in sorted(set().union(*alone.values()))]
     pairs = sum(map(len, alone.values()))
     return [
-        f"{len(alone):,} of {len(images):,} pictures ({names.first_of(list(alone))}) have {len(kinds)} classes "
-        f"({names.first_of(kinds)}) only as crowds (iscrowd 1), which make no pair: {pairs:,} pairs are left out; if a "
-        "tool wrote masks of single objects as crowds, set dataset.crowds=objects"
+        f"{len(alone):,} of {len(images):,} pictures ({names.first_of(list(alone))}) have "
+        f"{several(len(kinds), 'class')} ({names.first_of(kinds)}) only as crowds (iscrowd 1), which make no pair: "
+        f"{several(pairs, 'pair is', 'pairs are')} left out; "
+        "if a tool wrote masks of single objects as crowds, set dataset.crowds=objects"
     ]
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from eval.files.words import several
+
 # TIFF's tags.
 SUBFILE, BITS, PHOTOMETRIC, SAMPLES, PLANAR, EXTRA, FORMAT = 254, 258, 262, 277, 284, 338, 339
 COLOURS = {2: 3, 5: 4, 6: 3, 8: 3}  # samples of a pixel by photometric interpretation; of others 1
@@ -26,7 +28,7 @@ def choose_frame(image: Image.Image, frame: int | None, path: Path) -> None:
     if frame is None and len(frames) > 1:
         raise ValueError(f"{path} holds {len(frames)} pictures, and one is meant; {MULTI}")
     if frame is not None and frame > len(frames):
-        raise ValueError(f"{path} holds {len(frames)} picture{'s' * (len(frames) > 1)}, no number {frame}")
+        raise ValueError(f"{path} holds {several(len(frames), 'picture')}, no number {frame}")
     if frames:
         image.seek(frames[(frame or 1) - 1])
 

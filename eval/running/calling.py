@@ -96,9 +96,7 @@ class Caller:
                     if count == 1:
                         return [error]
                     # A call with each picture alone shows which one failed.
-                    return [
-                        self(*([each] for each in one))[0] for one in zip(images[:count], targets, seeds, strict=False)
-                    ]
+                    return [self([images[i]], [targets[i]], [seeds[i]])[0] for i in range(count)]
                 if not self._shrink(count):
                     return [RuntimeError(f"out of GPU memory even with one picture at a time: {error}")]
             # Outside of the `except`, whose error holds the frames of the failed call and their memory.

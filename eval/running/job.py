@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from eval.files.words import several
 from eval.game.smoothing import Smoothing
 from eval.networks.classifier import Classifier
 from eval.records import runs
@@ -17,7 +18,7 @@ from eval.records.schema import check
 from eval.running import build
 from eval.running.calling import Method
 from eval.running.identity import identity, network_identity, outputs_of_maps
-from eval.running.log import Log
+from eval.running.log import Log, say
 from eval.running.measuring import Built, Measuring, build_measures, requests_of, unobserved
 from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
@@ -49,7 +50,8 @@ class Outcome:
     def complaint(self) -> str | None:
         """What the run's last line says of the pictures that failed; None where none did."""
         parts = [
-            f"{len(failed)} pictures failed and have no {what}:" + "".join(f"\n  {message}" for _, message in failed)
+            f"{several(len(failed), 'picture')} failed, without {what}s:"
+            + "".join(f"\n  {message}" for _, message in failed)
             for failed, what in ((self.failed, "row"), (self.unobserved, "observation"))
             if failed
         ]
@@ -80,7 +82,7 @@ def evaluate_job(cfg: DictConfig) -> Outcome:
         outcome.folders.append(folder)
         outcome.failed += failed
         outcome.pairs += count
-        done = f"{count} pairs evaluated" if count or failed else "nothing left to do"
+        done = several(count, "pair") + " evaluated" if count or failed else "nothing left to do"
         print(f"{method.name}: {done}; rows in {folder}")
         if measures:
             observed, failed = _observe(cfg, dataset, ready, method, seeing, measures)
@@ -173,7 +175,7 @@ def _observe(
     rows = {(row["key"], row["label"]): row for row in read_rows(ready.folder)}
     names = ", ".join(each.measure.name for each in measures.values())  # what a user calls his own, not "custom"
     if all(row["cover5"] is None for row in rows.values()):
-        print(f"{settings.name}: it answers with points, and {names} need{'s' * (len(measures) == 1)} maps")
+        print(f"{settings.name}: it answers with points, and {names} {'needs' if len(measures) == 1 else 'need'} maps")
         return 0, []
     if cfg.measure_top_k is not None:
         if any(row["rank"] is None for row in rows.values()):
@@ -202,7 +204,7 @@ def _observe(
             shard=shard,
             log=Log(log, f"{title} {names}", unobserved(requests, entries, dataset.classes, rows)),
         ).run(requests, entries, network, device)
-    print(f"{settings.name}: {names}: {f'{count} pairs observed' if count else 'nothing left to observe'}")
+    print(f"{settings.name}: {names}: {several(count, 'pair') + ' observed' if count else 'nothing left to observe'}")
     return count, failed
 
 
@@ -223,6 +225,7 @@ def prepare_dataset(cfg: DictConfig) -> tuple[Any, Plan]:
     """(data set, Plan) of the config; the jobs of a sweep share them."""
 
     def make() -> tuple[Any, Plan]:
+        say(f"{cfg.dataset.name}: reading the data set")
         dataset = build.build_dataset(cfg)
         for note in (*getattr(dataset, "notes", ()), *getattr(dataset, "remarks", ())):
             print(f"{cfg.dataset.name}: {note}")
@@ -237,6 +240,7 @@ def prepare_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
                 plain(cfg.model.get("layouts")), cfg.model.get("head"), cfg.model.get("outputs")]  # fmt: skip
 
     def make() -> Classifier:
+        say(f"{cfg.model.name}: building the network")
         classifier = build.build_classifier(cfg, classes)
         for note in classifier.notes:
             print(f"{cfg.model.name}: {note}")

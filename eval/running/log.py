@@ -9,7 +9,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-EVERY = 30.0  # seconds between two lines of progress
+from eval.files.words import several
+
+FIRST, EVERY = 5.0, 30.0  # seconds to the first line of progress, and between two
+
+
+def say(what: str) -> None:
+    """Now, on standard error: a line about what the user waits for."""
+    print(f"{what} ...", file=sys.stderr, flush=True)
 
 
 class Log:
@@ -28,7 +35,10 @@ class Log:
     def __enter__(self) -> "Log":
         self._started = self._shown = time.monotonic()
         self._bar = tqdm(total=self.total, desc=self.title, unit="pair", disable=None, dynamic_ncols=True)
-        self.note(f"{self.title}: {self.total} pairs to evaluate")
+        # The first picture waits for libraries, and for kernels that are compiled once.
+        self.note(
+            f"{self.title}: {several(self.total, 'pair')} to evaluate", terminal=bool(self._bar.disable and self.title)
+        )
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -41,13 +51,13 @@ class Log:
         self.done += pairs
         self._bar.update(pairs)
         now = time.monotonic()
-        if now - self._shown >= EVERY:
+        if now - self._shown >= (EVERY if self._shown > self._started else FIRST):
             self._shown = now
             self.note(self._progress(), terminal=bool(self._bar.disable))
 
     def _progress(self) -> str:
         seconds = time.monotonic() - self._started
-        text = f"{self.title}: {self.done} of {self.total} pairs in {_duration(seconds)}"
+        text = f"{self.title}: {self.done:,} of {several(self.total, 'pair')} in {_duration(seconds)}"
         if 0 < self.done < self.total:
             text += f", {_duration(seconds / self.done * (self.total - self.done))} left"
         return text

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from eval.files.words import several
 from eval.game.sample import Pair, Sample, pairs
 
 # Picture files that are read again whenever rows are reused: enough to find another folder of pictures under the same
@@ -64,7 +65,7 @@ def plan(dataset: Any, on_error: str = "stop") -> Plan:
         if present:
             entries.append((index, sample, present))
     if not entries:
-        why = f"; {len(failed)} annotations cannot be read, the first: {failed[0][1]}" if failed else ""
+        why = f"; {several(len(failed), 'annotation')} cannot be read, the first: {failed[0][1]}" if failed else ""
         raise ValueError(f"the data set is empty: no pair in {len(dataset)} pictures{why}")
     order = sorted(seen, key=lambda key: hashlib.sha256(key.encode()).digest())
     return Plan(entries, failed, ranks={key: rank for rank, key in enumerate(order)})
@@ -151,12 +152,12 @@ def _check_pairs(planned: Plan, done: Iterable[tuple[str, str]], classes: Sequen
     gone = {key for key, _ in strange} - present
     if gone and not planned.failed:
         raise ValueError(
-            f"{len(gone)} pictures of the run's rows, {min(gone)} among them, are not in this data set; {BESIDE}"
+            f"not in this data set: {several(len(gone), 'picture')} of the run's rows, {min(gone)} among them; {BESIDE}"
         )
     if left := [pair for pair in strange if pair[0] in present]:
         raise ValueError(
-            f"{len(left)} pairs of the run's rows, picture {left[0][0]} with class {left[0][1]} among them, are not in "
-            f"the annotations any more; {BESIDE}"
+            f"not in the annotations any more: {several(len(left), 'pair')} of the run's rows, {left[0][0]} with "
+            f"class {left[0][1]} among them; {BESIDE}"
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from eval.files.words import several
 from eval.running.config import EXPECTED, instantiate
 from eval.running.job import prepare, prepare_classifier, prepare_dataset, remaining
 from eval.running.measuring import build_measures, requests_of, unobserved
@@ -31,7 +32,7 @@ def preflight(configs: list[tuple[str, DictConfig]]) -> tuple[list[Job], list[st
                 problems.setdefault(message, []).append(name)
     listed = []
     for message, names in problems.items():
-        more = f" and {len(names) - 1} more jobs" if len(names) > 1 else ""
+        more = f" and {several(len(names) - 1, 'more job')}" if len(names) > 1 else ""
         listed.append(f"{message} ({names[0]}{more})" if names[0] else message)
     return _without_repeats([jobs[number] for number in sorted(jobs)]), listed
 

@@ -9,6 +9,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from eval.files.words import several
 from eval.records.rows import write_json
 
 
@@ -57,7 +58,8 @@ class Progress:
         total = sum(job.left for job in self.jobs)
         out = f", {refused} left out" if refused else ""
         same = f", {shared} whose rows another one writes" if shared else ""
-        return f"sweep of {len(self.jobs)} jobs, {idle} of them already complete{same}{out}: {total} pairs to evaluate"
+        jobs, pairs = several(len(self.jobs), "job"), several(total, "pair")
+        return f"sweep of {jobs}, {idle} of them already complete{same}{out}: {pairs} to evaluate"
 
     def news(self) -> list[str]:
         """A line for every job that ended since the last call."""

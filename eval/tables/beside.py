@@ -5,8 +5,10 @@ import pandas as pd
 
 from eval.tables.cells import Cell
 from eval.tables.counted import alike
-from eval.tables.exchange import even
 from eval.tables.resampling import average
+
+OBSERVED = ("x", "y", "energy", "cover5", "cover10", "cover20")
+ROUNDED = 5e-4  # of a value: a map's float32 sums in another order move the few pixels at a cover's edge
 
 
 def common(column: list[Cell]) -> list[dict]:
@@ -28,23 +30,19 @@ def _same(one: Cell, other: Cell) -> bool:
 
 
 def equals(column: list[Cell]) -> list[dict]:
-    """For each cell of a column the labels of the others whose rows are equal ("equals"): the same points and values on
-    the same pairs, as methods of equal maps have them."""
-    groups: dict[tuple, list[Cell]] = {}
-    for cell in column:
-        if cell.n and np.isfinite(cell.accuracy) and cell.run.model is not None and not cell.run.seeds:
-            groups.setdefault((cell.n, float(even(cell.accuracy))), []).append(cell)
-    found: dict[int, list[str]] = {}
-    for group in groups.values():
-        for cell in group if len(group) > 1 else ():
-            found[id(cell)] = [other.run.label for other in group if other is not cell and _equal(cell, other)]
+    """For each cell of a column the labels of the others whose rows are equal ("equals"): the same points, and values
+    that are off by the last digits of a map's sums alone, on the same pairs, as methods of equal maps have them."""
+    seeing = [
+        cell for cell in column if np.isfinite(cell.accuracy) and cell.run.model is not None and not cell.run.seeds
+    ]
+    found = {
+        id(cell): [other.run.label for other in seeing if other is not cell and _equal(cell, other)] for cell in seeing
+    }
     return [{"equals": ", ".join(sorted(found.get(id(cell), [])))} for cell in column]
 
 
 def _equal(one: Cell, other: Cell) -> bool:
-    if not _same(one, other) or not np.array_equal(even(one.values), even(other.values)):
+    if not np.isclose(one.accuracy, other.accuracy, ROUNDED) or one.n != other.n or not _same(one, other):
         return False
-    return all(
-        np.allclose(one.chosen.column(name), other.chosen.column(name), rtol=1e-6, atol=1e-9, equal_nan=True)
-        for name in ("x", "y", "energy", "cover5", "cover10", "cover20")
-    )
+    columns = [(cell.values, *(cell.chosen.column(name) for name in OBSERVED)) for cell in (one, other)]
+    return all(np.allclose(a, b, ROUNDED, 1e-6, equal_nan=True) for a, b in zip(*columns, strict=True))

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from eval.files.markdown import markdown_table
+from eval.files.words import several
 from eval.records.loading import load_runs, pool, readable, tell_apart
 from eval.tables.formats import decimal, decimals, signed
 from eval.tables.layout import named
@@ -34,7 +35,7 @@ def comparison_markdown(frame: pd.DataFrame, everything: bool = False) -> str:
         lines += [_decisive(line) + (_further(line) if everything else []) for line in part.itertuples()]
         blocks += [f"### Protocol {protocol}: {rule}", "", markdown_table(lines), ""]
         blocks += [*(f"- {text}" for text in sentences(part)), ""]
-    blocks += [f"{RULE} Holm: corrected for {len(frame)} comparisons."]
+    blocks += [f"{RULE} Holm: corrected for {several(len(frame), 'comparison')}."]
     return "\n".join(blocks) + "\n"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eval.files.markdown import markdown_table
+from eval.files.words import several
 from eval.game.protocol import Input
 from eval.records.loading import Run
 from eval.tables.cells import Scope, by_rule, selected
@@ -177,7 +178,7 @@ def effects_markdown(frame: pd.DataFrame) -> str:
         blocks += ["", "In a cell: the value, its difference to the reference on the pairs that both have, and the "
                    "difference's 95 % interval; passes are of 224 x 224 pixels, a picture.", ""]  # fmt: skip
         blocks += [f"{DAGGER} incomplete: not on all pairs of the network.", ""] * (not of_data["complete"].all())
-    return "\n".join([*blocks, f"{RULE} Holm: corrected for {len(frame)} comparisons."]) + "\n"
+    return "\n".join([*blocks, f"{RULE} Holm: corrected for {several(len(frame), 'comparison')}."]) + "\n"
 
 
 def _pairs(line: Any) -> str:  # a row of a frame

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from eval.files.markdown import markdown_table
+from eval.files.words import several
 from eval.tables.layout import Line, Sheet, named, sheets
 from eval.tables.scores import SCORES
 from eval.tables.statistics import RULE
@@ -76,7 +77,7 @@ def share(cell: Line) -> str:
     rows = f"{int(cell['rows'] - cell['unranked']):,} of {int(cell['pairs']):,}"
     if pd.notna(cell["top_k"]):
         rows = f"{int(cell['n']):,}, from {rows} rows"
-    return rows + (f" and {int(cell['unreadable']):,} unreadable pictures" if cell["unreadable"] else "")
+    return rows + (f" and {several(int(cell['unreadable']), 'unreadable picture')}" if cell["unreadable"] else "")
 
 
 def notes(sheet: Sheet) -> list[str]:
@@ -93,8 +94,8 @@ def notes(sheet: Sheet) -> list[str]:
         for (_, where), cell in sheet.cells.items() if cell["equals"] and cell["label"] < cell["equals"]
     ]  # fmt: skip
     lines += [
-        f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: {int(cell['without']):,} pairs have no such "
-        "value and are left out."
+        f"{' '.join(filter(None, (cell['label'], *map(named, where))))}: left out without such a value: "
+        f"{several(int(cell['without']), 'pair')}."
         for (_, where), cell in sheet.cells.items() if cell["without"]
     ]  # fmt: skip
     lines += [
@@ -117,14 +118,16 @@ def notes(sheet: Sheet) -> list[str]:
                 who = " ".join(filter(None, (cell["label"], *map(named, where))))
                 lines.append(f"{who} {verdict}: {decimal(cell['accuracy'], 2)}, and below {limit:g} passes.")
     failed = {cell["run"]: int(cell["failed"]) for cell in sheet.cells.values() if cell["failed"]}
-    lines += [f"{count} pictures of {run} failed and have no row." for run, count in failed.items()]
+    lines += [f"{run}: {several(count, 'picture')} failed, without rows." for run, count in failed.items()]
     constant = {
         (cell["label"], named(cell["dataset"]), named(cell["model"])): int(cell["constant"])
         for cell in sheet.cells.values()
         if cell["constant"] and cell["subset"] == "all"
     }
     means = " (misses)" if sheet.measure == "hit" else ""
-    lines += [f"{' '.join(filter(None, who))}: {count} maps are constant{means}." for who, count in constant.items()]
+    lines += [
+        f"{' '.join(filter(None, who))}: {several(count, 'constant map')}{means}." for who, count in constant.items()
+    ]
     references = {
         (cell["reference"], cell["reference_protocol"]) for cell in sheet.cells.values() if pd.notna(cell["published"])
     }
@@ -226,7 +229,7 @@ def _latex_sheet(sheet: Sheet, digits: int) -> str:
         "\\toprule",
         " & ".join(["", *top]) + " \\\\",
         "".join(rules),
-        " & ".join(["", *(f"{_tex(named(column[2]))} ({sheet.pairs(column)} pairs)" for column in sheet.columns)])
+        " & ".join(["", *(f"{_tex(named(column[2]))} (n = {sheet.pairs(column)})" for column in sheet.columns)])
         + " \\\\",
         "\\midrule",
     ]

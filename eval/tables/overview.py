@@ -169,16 +169,11 @@ def _value(column: Column, method: str, digits: int) -> str:
     value, rank = column.values[method], column.ranks[method]
     if pd.isna(value):
         return "–"
-    text = decimal(value, decimals_of(column.score, digits))
+    text = decimal(value, decimals(column.score.name, digits))
     text = f"**{text}**" if rank == column.ranks.min() else text
     text += f" {ALIKE}" if method in column.alike else ""
     text += f" {DAGGER}" if method in column.incomplete else ""
     return f"{text} ({rank:g})" if pd.notna(rank) else text
-
-
-def decimals_of(score: Score, digits: int) -> int:
-    """`digits` of a share, one of pixels."""
-    return decimals(score.name, digits)
 
 
 def print_overview(folders: Sequence[Path], protocol: Protocol, subset: str = "all") -> None:

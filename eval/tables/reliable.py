@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eval.files.markdown import markdown_table
+from eval.files.words import several
 from eval.tables.orders import STANDS
 from eval.tables.reliability import CONTROLS, Board
 
@@ -135,5 +136,5 @@ def about(made: Sequence[Board]) -> list[str]:
         f"halves agree: rank correlation of two disjoint halves of the pictures. pictures until {STANDS}: how many a "
         "half needs for that correlation; > where some data set has too few, then by Spearman and Brown's formula.",
         "spread / detectable: differences between best and worst method that can be shown with 80 % power.",
-        *([f"Up to {lost} pairs are left out, which not all methods have a value of."] if lost else []),
+        *([f"Up to {several(lost, 'pair')} left out, which not all methods have a value of."] if lost else []),
     ]

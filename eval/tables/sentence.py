@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from eval.files.words import several
 from eval.tables.formats import decimal, decimals, signed
 from eval.tables.layout import named
 from eval.tables.scores import SCORES
@@ -42,8 +43,8 @@ def sentence(line: Any) -> str:
     score, digits = SCORES[line.measure], decimals(line.measure, 4)
     where = " ".join(filter(None, map(named, (line.dataset, line.model, line.subset))))
     where = f"{where}: " if where else ""
-    pairs = f"{line.n:,} pairs" + ("" if line.complete else f" ({line.left_out:,} or more are missing)")
-    on = f"on {pairs} of {line.pictures:,} picture{'s' * (line.pictures != 1)}"
+    pairs = several(line.n, "pair") + ("" if line.complete else f" ({line.left_out:,} or more are missing)")
+    on = f"on {pairs} of {several(line.pictures, 'picture')}"
     reach = max(abs(line.low), abs(line.high))
     if not line.differing:
         within = f"a difference within ±{decimal(reach, digits)} is left open" if reach == reach else "that bounds none"

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from eval.files.words import several
 from eval.game.protocol import Protocol
 from eval.records.loading import load_run, pool, tell_apart
 from eval.tables.beside import common, equals
@@ -127,11 +128,11 @@ def refuse_incomplete(frame: pd.DataFrame) -> None:
     if len(bad):
         listed = "".join(
             f"\n  {line.dataset} {line.subset} {line.model} {line.method} ({line.protocol}): "
-            f"{line.rows - line.unranked} of {line.pairs}, {line.failed} pictures failed, "
-            f"{line.unreadable} annotations cannot be read"
+            f"{line.rows - line.unranked} of {line.pairs}, {several(line.failed, 'picture')} failed, "
+            f"{several(line.unreadable, 'annotation')} cannot be read"
             for line in bad.itertuples()
         )
-        raise ValueError(f"{len(bad)} cells are incomplete:{listed}")
+        raise ValueError(f"{several(len(bad), 'cell is', 'cells are')} incomplete:{listed}")
 
 
 def print_runs(folders: Sequence[Path], protocol: Protocol, measures: Sequence[str] = ("hit",)) -> None:

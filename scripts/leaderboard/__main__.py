@@ -6,11 +6,13 @@ that is not whole is left out and named.
 
   python -m scripts.leaderboard results/claims/* --out site
   python -m scripts.leaderboard results/claims/* --out site --reference gradcam --title "Pointing game, VOC2007"
+  python -m scripts.leaderboard results/claims/* --out site --data dataset.root=DIR     and maps of a few pictures
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from pathlib import Path
 
@@ -24,12 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reference", default="gradcam", metavar="METHOD", help="differences are to it; default: gradcam"
     )
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="NAME=VALUE",
+        help="as of scripts.claim verify: a few pictures of each claim are evaluated anew and shown with their maps",
+    )  # fmt: skip
+    parser.add_argument("--trust-code", action="store_true", help="of claims whose code is none of this suite, too")
 
 
 def act(arguments: argparse.Namespace) -> int:
-    from scripts.leaderboard.site import build
+    from scripts.leaderboard.site import build, drawn
 
-    pages, left_out = build(arguments.claims, arguments.out, arguments.title, arguments.reference)
+    maps = functools.partial(drawn, overrides=tuple(arguments.data), trust=arguments.trust_code)
+    pages, left_out = build(arguments.claims, arguments.out, arguments.title, arguments.reference, maps)
     for line in left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from eval.claims import folder
+from eval.claims import data, folder
 from eval.claims.board import Board, Entry, boards
 from eval.claims.checking import check, twice
 from eval.claims.claim import Claim
@@ -20,15 +21,19 @@ from eval.claims.statement import CODE, LOOKED_AT
 from eval.claims.verdicts import verdicts
 from eval.records.provenance import checkout
 from eval.tables.formats import decimals, signed
+from eval.tables.layout import named
 
 FOLDER = Path(__file__).parent
 STYLE = (FOLDER.parent / "report" / "page.css", FOLDER / "board.css")
-FILES = "claims"
+FILES, MAPS = "claims", "maps"
+PICTURES = 4  # of each claim are shown
 
 
-def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tuple[int, list[str]]:
-    """Write the site; (how many claims it shows, which are left out and why). ValueError without a claim that is
-    whole."""
+def build(
+    places: Sequence[Path], out: Path, title: str, reference: str, maps: Callable[[Claim, Path], dict]
+) -> tuple[int, list[str]]:
+    """Write the site; (how many claims it shows, which are left out and why). maps: `drawn` with its options.
+    ValueError without a claim that is whole."""
     shown: list[tuple[Claim, Report]] = []
     left_out = []
     for place in places:
@@ -44,9 +49,6 @@ def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tupl
             left_out.append(f"{place}: the verdict of {known[0]['by']} is that it does not hold")
         else:
             shown.append((claim, report))
-    marks: dict[str, list[str]] = {claim.name: [] for claim, _ in shown}
-    for claim, report in shown:
-        marks[claim.name] += [line.text for line in report.lines if line.what == MARK]
     doubles = twice([claim for claim, _ in shown])
     left_out += [text for what, text in doubles if what != MARK]
     again = {text.partition(" ")[0] for what, text in doubles if what != MARK}
@@ -55,7 +57,6 @@ def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tupl
         raise ValueError(
             "no claim is whole, so there is nothing to show:" + "".join(f"\n  {line}" for line in left_out)
         )
-    known_boards = boards(kept, reference)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
@@ -66,15 +67,17 @@ def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tupl
         "made": checkout() | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         "title": title,
     }
-    lines = {claim.name: about(claim) | {"marks": marks[claim.name]} for claim in kept}
+    lines = {claim.name: about(claim, report) for claim, report in shown}
+    tables = [table(board, lines) for board in boards(kept, reference)]
     out.mkdir(parents=True, exist_ok=True)
     index = environment.get_template("index.html.jinja").render(
-        boards=[table(board, lines) for board in known_boards], claims=len(kept), left_out=left_out, **common
+        boards=tables, claims=len(kept), left_out=left_out, **common
     )
     (out / "index.html").write_text(index, encoding="utf-8")
     page = environment.get_template("claim.html.jinja")
+    shutil.rmtree(out / MAPS, ignore_errors=True)  # pictures of an earlier call, which asked for them
     for claim in kept:
-        text = page.render(claim=lines[claim.name], detail=detail(claim, known_boards), **common)
+        text = page.render(claim=lines[claim.name], detail=detail(claim, tables) | maps(claim, out), **common)
         (out / f"{claim.name}.html").write_text(text, encoding="utf-8")
         for name, content in claim.folder.files.items():
             (out / FILES / claim.name / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,25 +85,31 @@ def build(places: Sequence[Path], out: Path, title: str, reference: str) -> tupl
     return len(kept), left_out
 
 
-def about(claim: Claim) -> dict[str, Any]:
-    """What every page says of a claim."""
-    said, known = claim.said, verdicts(claim)
-    best = known[0] if known else None
-    badge = best["verdict"] if best else "not checked by others"
-    kind = badge.split(" ")[0] if best else "none"
+def drawn(claim: Claim, out: Path, overrides: tuple[str, ...], trust: bool) -> dict[str, Any]:
+    """The figures of a few pictures that a hash of the rows draws, evaluated anew, and what came out of it."""
+    if not overrides:
+        return {"figures": [], "anew": []}
+    from eval.claims import rerun
+
+    report = Report(claim.folder.place)
+    figures = rerun.rerun(claim, report, rerun.Wish(PICTURES, overrides, trust), figures=out / MAPS / claim.name)
     return {
+        "figures": [(path.relative_to(out).as_posix(), text) for path, text in figures],
+        "anew": [line.text for line in report.lines],
+    }
+
+
+def about(claim: Claim, report: Report) -> dict[str, Any]:
+    """What every page says of a claim."""
+    names, known = ("label", "author", "paper", "url", "looked_at", "tried", "stated"), verdicts(claim)
+    badge, by = (known[0]["verdict"], known[0]["by"]) if known else ("not checked by others", "")
+    return {name: getattr(claim.said, name) for name in names} | {
         "name": claim.name,
-        "label": said.label,
-        "author": said.author,
-        "paper": said.paper,
-        "url": said.url,
-        "looked_at": said.looked_at,
-        "tried": said.tried,
         "badge": badge,
-        "by": best["by"] if best else "",
-        "kind": "fully" if kind == "fully" else kind,
-        "partial": said.partial,
-        "stated": said.stated,
+        "by": by,
+        "kind": badge.partition(" ")[0],
+        "verdicts": known,
+        "marks": [line.text for line in report.lines if line.what == MARK],
     }
 
 
@@ -136,33 +145,23 @@ def _row(entry: Entry, line: dict, digits: int, low: float, span: float) -> dict
     }
 
 
-def detail(claim: Claim, known_boards: Sequence[Board]) -> dict[str, Any]:
+def detail(claim: Claim, tables: Sequence[dict]) -> dict[str, Any]:
     """What a claim's own page says."""
     info, said = claim.run.info, claim.said
-    numbers = []
-    for board in known_boards:
-        for entry in board.entries:
-            if entry.claim is claim:
-                digits = decimals(entry.cell.rule.measure, 4)
-                numbers.append({"board": board, "places": entry.places, "groups": entry.groups, "n": entry.cell.n,
-                                "value": f"{entry.cell.accuracy:.{digits}f}",
-                                "interval": f"{entry.cell.low:.{digits}f} … {entry.cell.high:.{digits}f}"})  # fmt: skip
     made = info["provenance"]
     return {
-        "numbers": numbers,
+        "numbers": [
+            row | {"board": each["board"]} for each in tables for row in each["rows"] if row["name"] == claim.name
+        ],
+        "info": info,
         "text": said.text,
         "code": f"{CODE[said.code]} {said.code_value}".strip(),
         "looked_at": LOOKED_AT[said.looked_at] + (f": {said.looked_at_what}" if said.looked_at_what else ""),
-        "dataset": info["dataset"],
-        "model": info["model"] or "none: it reads no network",
-        "rows": len(claim.run.rows),
-        "pairs": info["pairs"]["all"],
-        "failures": info["failures"],
+        "dataset": named(info["dataset"]),
+        "holds": data.completeness(claim.run)[0],
         "constant": int(claim.run.rows["constant"].sum()),
         "commit": (made.get("commit") or "not from a checkout")[:10] + (" with changes" if made.get("dirty") else ""),
         "versions": ", ".join(f"{name} {version}" for name, version in (made.get("versions") or {}).items() if version),
-        "verdicts": verdicts(claim),
         "files": [name for name in sorted(claim.folder.files) if not name.startswith(f"{folder.VERDICTS}/")],
-        "identity": json.dumps(info["identity"], indent=1, ensure_ascii=False),
-        "config": json.dumps(info["config"], indent=1, ensure_ascii=False),
+        **{name: json.dumps(info[name], indent=1, ensure_ascii=False) for name in ("identity", "config")},
     }

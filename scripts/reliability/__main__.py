@@ -21,20 +21,11 @@ import sys
 from pathlib import Path
 
 from scripts.command import Command, command
+from scripts.selection import add_measures, selected_runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--records", type=Path, default=Path("results/records"), metavar="DIR", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--protocol", default="paper", metavar="NAME", help="a name in conf/protocol; default: %(default)s"
-    )
-    parser.add_argument("--measures", nargs="+", metavar="NAME", help="scores, as in scripts.table --measure")
-    parser.add_argument("--method", nargs="+", metavar="NAME", help="only these methods, by name or label")
-    parser.add_argument("--exclude", nargs="+", metavar="NAME", help="without these methods")
-    parser.add_argument("--subset", choices=("all", "diff"), default="all", help="default: %(default)s")
-    parser.add_argument("--top-k", type=int, metavar="K", help="only pairs whose class is in the network's top K")
+    add_measures(parser)
     parser.add_argument(
         "--resamples",
         type=int,
@@ -49,25 +40,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(arguments: argparse.Namespace) -> None:
     from eval.game.protocol import named_protocol
-    from eval.records.loading import load_runs, pool, readable, tell_apart
     from eval.tables.formats import csv_text
-    from eval.tables.paired import chosen
     from eval.tables.reliability import boards, known_measures, reliability
     from eval.tables.reliable import reliability_markdown
     from eval.tables.scores import learn_scores
 
     if arguments.splits < 2 or arguments.resamples < 2:
         raise ValueError("--splits and --resamples must be at least 2: what varies is to be seen")
-    runs, bad = load_runs(arguments.records)
-    runs = pool(readable(runs, bad))
-    for each in bad:
-        print(f"left out: {each.folder.name}: {each.why}", file=sys.stderr)
-    tell_apart(runs)
-    if arguments.method:
-        runs = [run for group in chosen(runs, arguments.method) for run in group]
-    if arguments.exclude:
-        without = {run for group in chosen(runs, arguments.exclude) for run in group}
-        runs = [run for run in runs if run not in without]
+    runs = selected_runs(arguments)
     names = arguments.measures or known_measures(runs)
     for name in names:
         learn_scores(name, runs)

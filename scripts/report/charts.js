@@ -115,6 +115,7 @@ function yAxis(root, y, values, left, right, text) {
   }
 }
 
+const short = (seconds) => String(+seconds.toPrecision(2));
 const percent = (value) => `${+(value * 100).toFixed(1)} %`;
 const described = (methods, text) => methods.map((m) => `${m.label} ${text(m)}`).join(", ");
 
@@ -192,7 +193,7 @@ function scatterChart(holder, view, methods, look, width) {
   const seconds = methods.map((m) => Math.log10(Math.max(m.seconds, 1e-6)));
   const from = Math.floor(Math.min(...seconds)), to = Math.max(from + 1, Math.ceil(Math.max(...seconds) + 0.2));
   const x = scale(from, to, left + 12, right - 12), y = scale(steps[0], steps[steps.length - 1], bottom, top);
-  const root = frame(holder, width, height, `Cost against result: ${described(methods, (m) => `${m.seconds} s, ${text(m.value)}`)}`);
+  const root = frame(holder, width, height, `Cost against result: ${described(methods, (m) => `${short(m.seconds)} s, ${text(m.value)}`)}`);
   yAxis(root, y, steps, left, right, text);
   const every = Math.ceil((to - from) / Math.max(2, Math.floor((right - left) / 60)));
   for (let k = from; k <= to; k += every) {
@@ -227,7 +228,7 @@ function scatterChart(holder, view, methods, look, width) {
     const [at, up] = p.spot ? [p.x + p.spot[0], p.y + p.spot[1]] : [right + 17, p.at];
     group.append(svg("text", { x: at, y: up, class: "name strong" }, texts[m.name]));
     const more = `${m.forwards} forward passes${m.memory === null ? "" : `, peak ${m.memory} MB`}`;
-    group.append(svg("title", {}, `${m.label}: ${text(m.value)}, ${m.seconds} s per picture, ${more}`));
+    group.append(svg("title", {}, `${m.label}: ${text(m.value)}, ${short(m.seconds)} s per picture, ${more}`));
     root.append(group);
   }
 }
@@ -274,10 +275,10 @@ function costTable(table, view, methods) {
     row.append(...texts.map((text, i) => cell(i ? tag : "th", text)));
     return row;
   };
-  const value = (m) => (view.unit === "px" ? inUnit(view)(m.value) : m.value.toFixed(3));
+  const value = (m) => (view.unit === "px" ? `${m.text} px` : m.text);
   const count = (number) => (number === null ? "–" : number.toLocaleString("en"));
   const head = document.createElement("thead"), body = document.createElement("tbody");
   head.append(line("th", ["Per picture", "result", "seconds", "forward passes", "peak memory, MB"]));
-  for (const m of methods) body.append(line("td", [m.label, value(m), String(+m.seconds.toPrecision(2)), count(m.forwards), count(m.memory)]));
+  for (const m of methods) body.append(line("td", [m.label, value(m), short(m.seconds), count(m.forwards), count(m.memory)]));
   table.replaceChildren(head, body);
 }

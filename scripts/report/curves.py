@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from eval.tables.cells import Cell
+from eval.tables.formats import decimal, decimals
 from eval.tables.layout import named, place
 from eval.tables.resampling import kinds
 from eval.tables.rules import Rule
@@ -62,7 +63,8 @@ def _method(cell: Cell, rows: pd.DataFrame) -> dict:
         "value": _plain(cell.accuracy),
         "low": _plain(cell.low),
         "high": _plain(cell.high),
-        "seconds": float(f"{cell.seconds:.4g}"),
+        "text": decimal(cell.accuracy, decimals(cell.rule.measure, 3)),  # as in the tables: JavaScript rounds ties up
+        "seconds": cell.seconds,
         "forwards": round(cell.forwards, 1),
         "memory": None if np.isnan(cell.memory_mb) else round(cell.memory_mb),
         "path": path(cell),

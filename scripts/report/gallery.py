@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from tqdm import tqdm
 
+from eval.files.words import several
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.protocol import Protocol
 from eval.game.smoothing import Smoothing
@@ -88,7 +89,7 @@ class Gallery:
                             "x": float(point["x"]),
                             "y": float(point["y"]),
                             "hit": bool(cell.rule.values(row)[0]) if cell.rule.measure == "hit" else None,
-                            "distance": round(float(point["distance"]), 1),
+                            "distance": float(point["distance"]),
                             "image": name if name in self.images else None,
                         }
                     )
@@ -144,7 +145,7 @@ class Gallery:
                 self.images[self._name(run, key, label)] = encoded(_small(overlay(image, full.values)))
             if moved:
                 self._note(
-                    f"{run.folder.name}: {moved} heat maps have their highest point elsewhere than the recorded row "
+                    f"{run.folder.name}: {several(moved, 'heat map')} with another highest point than the row's "
                     "(kept in half precision, or computed again on other hardware or versions); points are the rows'."
                 )
 
@@ -158,7 +159,7 @@ class Gallery:
             else:
                 missing.append((key, label))
         if missing and not self.recompute:
-            self._note(f"{run.folder.name}: {len(missing)} heat maps were not kept (save_maps=true keeps them).")
+            self._note(f"{run.folder.name}: {several(len(missing), 'heat map')} not kept (save_maps=true keeps them).")
         elif missing:
             try:
                 yield from _computed(run, missing, samples)

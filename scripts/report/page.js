@@ -7,6 +7,7 @@
   const look = styles(order);
   const labels = Object.fromEntries(data.views.flatMap((view) => view.methods.map((m) => [m.name, m.label])));
   const off = new Set();
+  const several = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
   if (!data.views.length) return;
 
   function fill(select, pairs, keep) {
@@ -62,7 +63,7 @@
   function charts() {
     const now = view();
     const methods = now.methods.filter((m) => !off.has(m.name));
-    get("rule").textContent = `${now.data}, protocol ${now.protocol}: ${now.rule}. ${now.pairs.toLocaleString("en")} pairs.`;
+    get("rule").textContent = `${now.data}, protocol ${now.protocol}: ${now.rule}. ${several(now.pairs, "pair")}.`;
     if (!methods.length) return;
     const room = (id) => Math.max(280, Math.round(get(id).clientWidth));
     if (get("curve")) (now.along ? pathChart : curveChart)(get("curve"), now, methods, look, room("curve"));
@@ -98,7 +99,7 @@
       }
       const mark = document.createElement("span");
       mark.className = answer.hit === false ? "no" : "yes";
-      mark.textContent = answer.hit === null ? `${answer.distance} px` : answer.hit ? "✓ hit" : `✗ ${answer.distance ? `${Math.round(answer.distance)} px off` : "miss"}`;
+      mark.textContent = answer.hit === null ? `${+answer.distance.toFixed(1)} px` : answer.hit ? "✓ hit" : `✗ ${answer.distance ? `${Math.round(answer.distance)} px off` : "miss"}`;
       caption.append(mark);
     }
     frame.append(image, over);
@@ -120,7 +121,7 @@
     const answer = (item, name) => item.answers.find((a) => a.method === name);
     const fits = here.filter((i) => (!hits || answer(i, hits)?.hit === true) && (!misses || answer(i, misses)?.hit === false));
     get("filter").hidden = !here.length;
-    get("shown").textContent = `${fits.length} of ${here.length} pairs`;
+    get("shown").textContent = `${fits.length} of ${several(here.length, "pair")}`;
     get("pictures").replaceChildren(...fits.map((item) => {
       const article = document.createElement("article");
       article.className = "item";

@@ -2,7 +2,7 @@
 
 import argparse
 import json
-import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,15 +10,18 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from eval.files.words import several
+from eval.game.protocol import Protocol
 from eval.records.loading import Run
 from eval.records.provenance import checkout
+from eval.running.log import say
 from eval.tables.cells import Cell, table_cells
 from eval.tables.formats import ALIKE, DAGGER, csv_text, decimal, decimals, latex, signed
 from eval.tables.html_table import html_tables
 from eval.tables.layout import named
-from eval.tables.overview import MEASURES, arrow, decimals_of, overviews
+from eval.tables.overview import MEASURES, arrow, overviews
 from eval.tables.paired import paired_table
-from eval.tables.rules import Changes, Rule
+from eval.tables.rules import Changes
 from eval.tables.scores import SCORES
 from eval.tables.sentence import p_value, sentence
 from eval.tables.table import refuse_incomplete, table_frame
@@ -32,9 +35,9 @@ SCRIPTS = ("charts.js", "tables.js", "page.js")
 
 def page(arguments: argparse.Namespace) -> str:
     """The page as text. ValueError if the arguments select no rows."""
-    _say("reading rows")
+    say("report: reading rows")
     runs, changes, rule, subsets = selection(arguments)
-    _say(f"table of {len(runs)} runs")
+    say(f"report: table of {several(len(runs), 'run')}")
     cells = table_cells(runs, changes, rule, subsets, arguments.resamples)
     if not cells:
         raise ValueError(f"{arguments.records} holds no rows for this selection")
@@ -43,14 +46,16 @@ def page(arguments: argparse.Namespace) -> str:
     frame = frame.sort_values("protocol", kind="stable").reset_index(drop=True)
     if arguments.strict:
         refuse_incomplete(frame)
-    _say("curves")
+    say("report: curves")
     data = {"views": views(cells), "items": [], "images": {}, "tables": copies(frame)}
     notes = []
-    _say("every measure, and differences")
-    measured = measures_of(cells, subsets[0], arguments.resamples)
-    compared = differences(runs, changes, rule, subsets, arguments)
+    say("report: every measure, and differences")
+    names = measures_of(cells)
+    measured = values_of(names, cells, subsets[0], arguments.resamples)
+    names = [arguments.measure, *(name for name in names if name != arguments.measure)]
+    compared = differences(names, runs, changes, rule and rule.protocol, subsets, arguments)
     if arguments.gallery > 0:
-        _say("pictures")
+        say("report: pictures")
         data["items"], data["images"], notes = pictures(cells, arguments.gallery, not arguments.no_recompute)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
@@ -58,6 +63,7 @@ def page(arguments: argparse.Namespace) -> str:
     return environment.get_template("page.html.jinja").render(
         title=arguments.title or TITLES.get(arguments.measure, f"Image attribution by {arguments.measure}"),
         measured=measured,
+        several=several,
         compared=compared,
         made=checkout() | {"date": datetime.now(UTC).strftime("%d %B %Y")},
         measure=SCORES[arguments.measure].what,
@@ -75,20 +81,20 @@ def page(arguments: argparse.Namespace) -> str:
     )
 
 
-def _say(what: str) -> None:
-    print(f"report: {what} ...", file=sys.stderr, flush=True)
-
-
-def measures_of(cells: list[Cell], subset: str, resamples: int) -> list[dict]:
-    """A table for each protocol, data set and network: methods by every measure that their rows hold. Each value with
-    its rank; sort: what a column is sorted by."""
-    tables, observed = [], [each for run in {cell.run for cell in cells} for each in run.observations]
+def measures_of(cells: list[Cell]) -> list[str]:
+    """Names of the scores that the rows of the cells hold, in the order in which pages have them."""
+    observed = [each for run in {cell.run for cell in cells} for each in run.observations]
     for target in sorted({each.part["build"]["_target_"] for each in observed}):
         SCORES.learn(target)  # those alone: to import every measure takes a while
     there = {each.name for each in observed}
-    names = [name for name in SCORES if name in MEASURES or SCORES.measures.get(name) in there]
-    names.sort(key=lambda name: MEASURES.index(name) if name in MEASURES else len(MEASURES))
-    names = [name for name in names if SCORES.measures.get(name) in (None, *there)]
+    names = [name for name in SCORES if SCORES.measures.get(name, None if name in MEASURES else "") in (None, *there)]
+    return sorted(names, key=lambda name: MEASURES.index(name) if name in MEASURES else len(MEASURES))
+
+
+def values_of(names: list[str], cells: list[Cell], subset: str, resamples: int) -> list[dict]:
+    """A table for each protocol, data set and network: methods by measures. Each value with its rank; sort: what a
+    column is sorted by."""
+    tables = []
     for protocol in {cell.rule.protocol.label: cell.rule.protocol for cell in cells}.values():
         runs = list(dict.fromkeys(cell.run for cell in cells if cell.rule.protocol == protocol))
         for one in overviews(runs, protocol, subset, names, resamples):
@@ -98,7 +104,7 @@ def measures_of(cells: list[Cell], subset: str, resamples: int) -> list[dict]:
                 for column in one.columns:
                     value, rank = column.values[method], column.ranks[method]
                     known, alike = pd.notna(value), method in column.alike
-                    text = decimal(value, decimals_of(column.score, 3)) if known else "–"
+                    text = decimal(value, decimals(column.score.name, 3)) if known else "–"
                     text += f" {ALIKE}" * alike + f" {DAGGER}" * (method in column.incomplete)
                     values.append({"text": text, "sort": float(value) if known else None, "best": rank == 1,
                                    "rank": f"{rank:g}" if pd.notna(rank) else ""})  # fmt: skip
@@ -112,23 +118,28 @@ def measures_of(cells: list[Cell], subset: str, resamples: int) -> list[dict]:
 
 
 def differences(
-    runs: list[Run], changes: Changes, rule: Rule | None, subsets: tuple[str, ...], arguments: argparse.Namespace
-) -> list[dict]:
-    """A line for each method against the reference, with its sentence; none where the reference has no rows, or where
-    intervals and tests are left out (--resamples 0)."""
-    names = {run.info["method"] for run in runs}
-    against = arguments.against or ("gradcam" if "gradcam" in names else None)
+    names: list[str], runs: list[Run], changes: Changes, protocol: Protocol | None, subsets: tuple[str, ...],
+    arguments: argparse.Namespace,
+) -> list[dict]:  # fmt: skip
+    """A line for each method against the reference by each measure, the first one by every subset, the others by the
+    first; none where the reference has no rows, or where intervals and tests are left out (--resamples 0)."""
+    there = {run.info["method"] for run in runs}
+    against = arguments.against or ("gradcam" if "gradcam" in there else None)
     if against is None or len(runs) < 2 or not arguments.resamples:
         return []
     lines = []
-    for line in paired_table(runs, None, changes, rule, subsets, arguments.resamples, against).itertuples():
-        digits = decimals(line.measure, 4)
-        bounds = "–" if pd.isna(line.low) else f"{signed(line.low, digits)} … {signed(line.high, digits)}"
-        where = " ".join(filter(None, map(named, (line.dataset, line.model, line.subset))))
-        lines.append({"where": f"{where}, {line.protocol}", "method": line.label_a, "reference": line.label_b,
-                      "difference": signed(line.difference, digits), "sort": line.difference, "bounds": bounds,
-                      "p": p_value(line.exchange_holm), "p_sort": line.exchange_holm, "pairs": f"{line.n:,}",
-                      "n": line.n, "shown": line.shown, "sentence": sentence(line)})  # fmt: skip
+    for name in names:
+        by = replace(changes, measure=name)
+        rule, parts = by.applied(protocol) if protocol else None, subsets if name == names[0] else subsets[:1]
+        for line in paired_table(runs, None, by, rule, parts, arguments.resamples, against).itertuples():
+            digits = decimals(line.measure, 4)
+            bounds = "–" if pd.isna(line.low) else f"{signed(line.low, digits)} … {signed(line.high, digits)}"
+            where = " ".join(filter(None, map(named, (line.dataset, line.model, line.subset))))
+            lines.append({"where": f"{where}, {line.protocol}", "method": line.label_a, "reference": line.label_b,
+                          "measure": f"{name} {arrow(SCORES[name])}", "difference": signed(line.difference, digits),
+                          "sort": line.difference, "bounds": bounds, "p": p_value(line.exchange_holm),
+                          "p_sort": line.exchange_holm, "pairs": f"{line.n:,}", "n": line.n, "shown": line.shown,
+                          "sentence": sentence(line)})  # fmt: skip
     return sorted(lines, key=lambda line: -line["n"])
 
 

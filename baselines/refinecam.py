@@ -20,7 +20,7 @@ class RefineCAM:
     layers: None: the model's "refine" layers, the outputs of its last four stages, as in the authors' program.
     formula: of M_l, by its name in `baselines.cam`. The default is GradCAM++ in pytorch-grad-cam's variant, which the
         authors ran; normalise_alpha, epsilon: see `baselines.cam.GradCAMPlusPlus`.
-    pytorch-grad-cam 1.5.7 returns the same within 1e-5.
+    pytorch-grad-cam returns the same (results/tables/peers.md).
 
     >>> maps = RefineCAM(classifier, layers=["last", "middle"])(image, torch.tensor([0, 2]))  # (2,H,W)
     """

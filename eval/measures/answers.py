@@ -1,7 +1,8 @@
 """What the network says about many pictures: batches that fill the processor, probabilities in double precision."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -11,30 +12,29 @@ from eval.networks.classifier import Classifier
 KINDS = ("softmax", "sigmoid")
 
 
-def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int) -> Tensor:
+ON_A_CARD = 16
+
+
+def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | None) -> Tensor:
     """Pictures (3,h,w) RGB of one size, as an iterable that need never hold all of them -> outputs (N,C) or (N,C,i,j)
-    float64 on the CPU; `batch` pictures a forward pass."""
-    if batch < 1:
+    float64 on the CPU.
+
+    batch: pictures a forward pass. None, on a CPU: the first one passes alone, and the largest activation says how many
+    follow at once (`gpnncam.batches`), so that equal calls have equal passes.
+    """
+    if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
-    answers = []
+    measured = batch is None and classifier.device.type == "cpu"
+    stream, answers, count = iter(pictures), [], 1 if measured else batch or ON_A_CARD
     with torch.no_grad():
-        for group in _groups(pictures, batch):
-            answers.append(classifier.network(classifier.normalise(torch.stack(group))).double().cpu())
+        while group := list(islice(stream, count)):
+            pixels = classifier.normalise(torch.stack(group))
+            answers.append((classifier.passes(pixels) if measured else classifier.network(pixels)).double().cpu())
+            count = classifier.passes.at_once(pixels) if measured else count
     answer = torch.cat(answers)
     if not torch.isfinite(answer).all():
         raise ValueError("the network's output for a changed picture is not finite")
     return answer
-
-
-def _groups(pictures: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    group: list[Tensor] = []
-    for picture in pictures:
-        group.append(picture)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def logit(output: Tensor, chosen: Sequence[int]) -> Tensor:

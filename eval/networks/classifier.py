@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from eval.files.places import near
 from eval.networks.described import described
+from gpnncam.batches import Passes
 from gpnncam.examine import adapt, examine, frozen
 from gpnncam.inputs import normalised, statistic
 from gpnncam.layers import layers_by_rule
@@ -44,7 +45,8 @@ class Classifier:
     layers: module names by use: "cam" (GradCAM family), "gpnncam" (deep to shallow), "relevance".
     side: of a square picture that the network takes. layouts: as `gpnncam.layouts.declared` reads them.
     classes: names of the data set's classes; class i is what targets index. notes: what a run says about its network.
-    outputs: for each class the network outputs that stand for it; None: output i is class i.
+    outputs: for each class the network outputs that stand for it; None: output i is class i. passes: the network, which
+    remembers how many pictures pass at once.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Classifier:
         except RuntimeError:  # not on a scripted module
             self.network = network = Script(network)
             network.register_forward_pre_hook(self._receive)
+        self.passes = Passes(network)
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
         # The price of a method is the pictures and pixels that pass the network, also when a library calls it.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -12,25 +12,17 @@ from eval.networks.classifier import Classifier
 KINDS = ("softmax", "sigmoid")
 
 
-ON_A_CARD = 16
-
-
 def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | None) -> Tensor:
     """Pictures (3,h,w) RGB of one size, as an iterable that need never hold all of them -> outputs (N,C) or (N,C,i,j)
-    float64 on the CPU.
-
-    batch: pictures a forward pass. None, on a CPU: the first one passes alone, and the largest activation says how many
-    follow at once (`gpnncam.batches`), so that equal calls have equal passes.
-    """
+    float64 on the CPU; `batch` pictures a forward pass, None: as many as `Classifier.at_once` says."""
     if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
-    measured = batch is None and classifier.device.type == "cpu"
-    stream, answers, count = iter(pictures), [], 1 if measured else batch or ON_A_CARD
+    answers, stream = [], iter(pictures)
+    first = next(stream)
+    count, stream = batch or classifier.at_once(first), chain([first], stream)
     with torch.no_grad():
         while group := list(islice(stream, count)):
-            pixels = classifier.normalise(torch.stack(group))
-            answers.append((classifier.passes(pixels) if measured else classifier.network(pixels)).double().cpu())
-            count = classifier.passes.at_once(pixels) if measured else count
+            answers.append(classifier.network(classifier.normalise(torch.stack(group))).double().cpu())
     answer = torch.cat(answers)
     if not torch.isfinite(answer).all():
         raise ValueError("the network's output for a changed picture is not finite")

@@ -45,8 +45,7 @@ class Classifier:
     layers: module names by use: "cam" (GradCAM family), "gpnncam" (deep to shallow), "relevance".
     side: of a square picture that the network takes. layouts: as `gpnncam.layouts.declared` reads them.
     classes: names of the data set's classes; class i is what targets index. notes: what a run says about its network.
-    outputs: for each class the network outputs that stand for it; None: output i is class i. passes: the network, which
-    remembers how many pictures pass at once.
+    outputs: for each class the network outputs that stand for it; None: output i is class i.
     """
 
     def __init__(
@@ -86,7 +85,14 @@ class Classifier:
         except RuntimeError:  # not on a scripted module
             self.network = network = Script(network)
             network.register_forward_pre_hook(self._receive)
-        self.passes = Passes(network)
+        self._passes = Passes(network)
+
+    def at_once(self, picture: Tensor) -> int:
+        """How many pictures like (3,h,w) pass together, by the largest activation; finding it out is no picture's."""
+        seen = self.images_seen, self.area_seen, self.input_size
+        count = self._passes.at_once(self.normalise(picture))
+        self.images_seen, self.area_seen, self.input_size = seen
+        return count
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
         # The price of a method is the pictures and pixels that pass the network, also when a library calls it.

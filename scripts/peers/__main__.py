@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import statistics
 import sys
 import time
 import warnings
@@ -35,7 +34,7 @@ HEAD = """# Statements about other programs
 
 `python -m scripts.peers --out results/tables/peers.md`, {date}, one thread. Differences are the largest ones, the share
 is of the other program's largest value, "stated" is what the share is at most, or at least where programs differ. The
-speed is the other program's processor time over ours, medians of calls that take turns; below 1 ours is slower.
+speed is the other program's processor time over ours, the least of calls that take turns; below 1 ours is slower.
 
 """
 
@@ -43,7 +42,7 @@ speed is the other program's processor time over ours, medians of calls that tak
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peer", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=" ".join(PEERS))
     parser.add_argument("--only", nargs="+", metavar="WORD", help="statements with a word of these")
-    parser.add_argument("--repeat", type=int, default=3, help="calls of each side; default: %(default)s")
+    parser.add_argument("--repeat", type=int, default=2, help="calls of each side; default: %(default)s")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there too")
 
 
@@ -91,14 +90,15 @@ def beside(row: Row, repeat: int) -> tuple[list[str], bool]:
     share = difference / (float(np.abs(theirs).max()) or 1.0)
     holds = share <= row.within if row.within > 0 else share >= -row.within
     stated = f"{'≤' if row.within > 0 else '≥'} {abs(row.within):.0e}{'' if holds else ' **does not hold**'}"
-    own, other = (statistics.median(each) for each in taken)
+    own, other = map(min, taken)
     speed = f"{other / own:.2f} ({other:.2g} / {own:.2g} s)" if row.within > 0 and row.batches != "–" else "–"
     return [f"{difference:.0e}", f"{share:.0e}", stated, row.batches, speed], holds
 
 
 def timed(call: Callable[[], Any], seconds: list[float]) -> Any:
     """What the call returns; its processor time joins `seconds`."""
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
+    quiet = io.StringIO()  # progress bars and remarks
+    with warnings.catch_warnings(), contextlib.redirect_stderr(quiet), contextlib.redirect_stdout(quiet):
         warnings.simplefilter("ignore")
         start = time.process_time()
         answer = call()

@@ -1,7 +1,7 @@
 """What this suite says about other programs' measures and statistics: a function for each of the programs."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from types import MethodType
 from typing import Any
@@ -77,7 +77,7 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
 
     for noise, which, within in ((0, "no ties", 1e-5), (0, "ties", -0.001), (0.01, "no ties", -0.001)):
         yield Row(f"road noise={noise}, a map of {which}: its curves", partial(curves, noise, which),
-                  partial(changes, noise, which), within, "16, 1")  # fmt: skip
+                  partial(changes, noise, which), within, f"{scene.batch}, 1")  # fmt: skip
     ours, cam = partial(measure("adcc").observe, [tied]), cams["ties"][None]
     bright = lambda pixels, targets: np.stack([unit(each.mean(0).numpy()) for each in pixels])  # noqa: E731
     yield Row("adcc: complexity is ARCC's", lambda: ours()[0]["complexity"], lambda: arcc.Complexity()(cam)[0], 1e-6)
@@ -97,7 +97,8 @@ def captum(scene: Scene) -> Iterator[Row]:
     heat = torch.tensor(on_input(case).values).float().expand_as(scene.pixels)
     yield Row("infidelity, normalize=True, the same squares", lambda: value(ours, case), lambda: metrics.infidelity(
         lambda pixels: scene.network(pixels).detach(), lambda pixels: (squares / 3, torch.where(squares, 0.0, pixels)),
-        scene.pixels, heat, n_perturb_samples=64, target=TARGETS[0], normalize=True), 1e-4, "16, 64")  # fmt: skip
+        scene.pixels, heat, n_perturb_samples=64, target=TARGETS[0], normalize=True), 1e-4,
+        f"{scene.batch}, 64")  # fmt: skip
     sensitivity, again = measure("max_sensitivity"), scene.case(method(scene.image, TARGETS)[0], method=method)
     explain = lambda images: torch.from_numpy(np.concatenate([method(each, TARGETS) for each in images[0]]))  # noqa: E731
     yield Row("max_sensitivity, the same noise", lambda: value(sensitivity, again), lambda: metrics.sensitivity_max(
@@ -122,25 +123,29 @@ def torchcam(scene: Scene) -> Iterator[Row]:
 
     ties, softmax = np.round(scene.grid), partial(torch.softmax, dim=-1)
 
-    def theirs(name: str, grid: np.ndarray = ties, kind: str = "DeletionInsertionMetric", **settings: Any) -> float:
+    def theirs(grid: np.ndarray = ties, kind: str = "DeletionInsertionMetric", **settings: Any) -> list[float]:
         metric = getattr(metrics, kind)(Given(grid), **settings)
         with torch.no_grad():
             metric.update(scene.pixels, TARGETS[0])
-        return metric.summary()[name]
+        return list(metric.summary().values())
 
-    alike = {"logits_fn": softmax, "steps": 28, "batch_size": 16}
+    def ours(*words: str) -> list[float]:
+        return [value(measure(each), scene.case(ties)) for each in words]
+
+    alike = partial(theirs, logits_fn=softmax, steps=28, batch_size=16)
     soft = scene.classifier.normalise(blurred(scene.image, scene.classifier))
-    for name, baseline in (("deletion", None), ("insertion", soft)):
-        own = partial(value, measure(name), scene.case(ties))
-        yield Row(f"{name}, our steps, picture and probability", own,
-                  partial(theirs, f"{name}_auc", baseline=baseline, **alike), 1e-6, "16, 16 (two curves)")  # fmt: skip
-        yield Row(f"{name}, its defaults", own, partial(theirs, f"{name}_auc"), -0.01)
+    both = ("deletion", "insertion substrate=mean")
+    yield Row(f"{' and '.join(both)}, our steps and probability", partial(ours, *both), alike, 1e-6,
+              f"{scene.batch}, 16")  # fmt: skip
+    yield Row("insertion, the same and our blurred picture", partial(ours, "insertion"),
+              lambda: alike(baseline=soft)[1:], 1e-6)  # fmt: skip
+    yield Row("deletion and insertion, its defaults", partial(ours, "deletion", "insertion"), theirs, -0.01)
     flat = np.ones((9, 9))
     yield Row("deletion of a constant map: none here, one there",
               lambda: measure("deletion").observe([scene.case(flat)])[0]["curve"] is None,
-              lambda: np.isfinite(theirs("deletion_auc", flat)), 1e-9)  # fmt: skip
-    yield Row("average_drop", partial(value, measure("average_drop"), scene.case(ties)),
-              partial(theirs, "avg_drop", kind="ClassificationMetric", logits_fn=softmax), -0.01)  # fmt: skip
+              lambda: np.isfinite(theirs(flat)[0]), 1e-9)  # fmt: skip
+    yield Row("average_drop", partial(ours, "average_drop"),
+              lambda: theirs(kind="ClassificationMetric", logits_fn=softmax)[:1], -0.01)  # fmt: skip
 
 
 def quantus(scene: Scene) -> Iterator[Row]:
@@ -151,7 +156,9 @@ def quantus(scene: Scene) -> Iterator[Row]:
     plain, y = {"disable_warnings": True, "normalise": False, "abs": False}, np.array(TARGETS[:1])
     image = scene.image.mean(0, keepdim=True).expand(3, -1, -1)
     case, deletion = scene.case(scene.untied, image=image, classifier=scene.even), measure("deletion")
-    x, network = scene.even.normalise(image)[:, :1].numpy(), nn.Sequential(Three(), demo.vgg16()).eval()
+    three = nn.Conv2d(1, 3, 1, bias=False).requires_grad_(False)
+    nn.init.ones_(three.weight)
+    x, network = scene.even.normalise(image)[:, :1].numpy(), nn.Sequential(three, demo.vgg16()).eval()
 
     def theirs(name: str, heat: np.ndarray = scene.untied, **settings: Any) -> Any:
         return getattr(peer, name)(**plain | settings)(network, x.copy(), y, heat[None, None].copy(), device="cpu")[0]
@@ -159,10 +166,15 @@ def quantus(scene: Scene) -> Iterator[Row]:
     flipped = partial(theirs, "PixelFlipping", features_in_step=1792)
     curve = lambda: deletion.observe([case])[0]["curve"][1:]  # noqa: E731
     yield Row("deletion, perturb_baseline=0.0, no ties: the curve without its first point", curve,
-              partial(flipped, perturb_baseline=0.0), 1e-6, "16, 1")  # fmt: skip
+              partial(flipped, perturb_baseline=0.0), 1e-6, f"{scene.batch}, 1")  # fmt: skip
     yield Row("deletion, its default baseline: the curve", curve, flipped, -0.01)
-    yield Row("deletion: its area needs np.trapz, which numpy 2.4 has not", lambda: hasattr(np, "trapz"),
-              lambda: returns(partial(flipped, return_auc_per_sample=True)), 1e-9)  # fmt: skip
+
+    def ends() -> bool:
+        with suppress(AttributeError):
+            return flipped(return_auc_per_sample=True) is None
+        return True
+
+    yield Row("deletion: its area ends where numpy has no trapz", lambda: not hasattr(np, "trapz"), ends, 1e-9)
     pixels, gone = filled(scene)
     yield Row(FILL, lambda: linear_imputation(pixels, gone),
               lambda: noisy_linear_imputation(np.moveaxis(pixels, 2, 0), np.flatnonzero(gone), 0).transpose(1, 2, 0),
@@ -202,27 +214,10 @@ def quantus(scene: Scene) -> Iterator[Row]:
               lambda: [each for each, in called("MPRT", forgetful, **ranked).values()], 1e-5, "1, 1")  # fmt: skip
 
 
-class Three(nn.Module):
-    """Pictures (B,1,H,W) as (B,3,H,W)."""
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """All channels alike."""
-        return pixels.expand(-1, 3, -1, -1)
-
-
 def forget(module: Any) -> None:
     """In place of a layer's own redrawing."""
     for name, values in module.drawn.items():
         getattr(module, name).data.copy_(values)
-
-
-def returns(call: Callable[[], Any]) -> bool:
-    """Whether no attribute is missing."""
-    try:
-        call()
-    except AttributeError:
-        return False
-    return True
 
 
 def scikit_learn(scene: Scene) -> Iterator[Row]:

@@ -141,4 +141,4 @@ def torchray(scene: Scene) -> Iterator[Row]:
         name = words.split()[0]
         call = getattr(import_module(f"torchray.attribution.{name.removeprefix('contrastive_')}"), name)
         call = partial(call, scene.network, scene.copies, TARGETS, **settings)
-        yield Row(words, scene.maps(words), lambda call=call: call().detach()[:, 0], 3e-4, "1, 2")
+        yield Row(words, scene.maps(words), lambda call=call: call().detach()[:, 0], 1e-5, "1, 2")

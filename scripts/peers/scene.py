@@ -36,7 +36,7 @@ class Row(NamedTuple):
 class Scene:
     """What this suite gets: classifier, image (3,H,W), pixels (1,3,H,W) normalised, copies (2,3,H,W) of them. network:
     the same one, not frozen, as a user of another program has it. even: a classifier whose channels are normalised
-    alike. grid: a map (14,14); untied: one (H,W) without equal values."""
+    alike. batch: pictures a pass of measures. grid: a map (14,14); untied: one (H,W) without equal values."""
 
     def __init__(self) -> None:
         settings = load(["model=vgg16", "method=gradcam"])
@@ -47,6 +47,7 @@ class Scene:
         self.image = Input().pixels(self.sample.image)
         self.pixels = self.classifier.normalise(self.image)
         self.copies = self.pixels.expand(len(TARGETS), -1, -1, -1)
+        self.batch = self.classifier.at_once(self.image)
         self.side = self.image.shape[-1], self.image.shape[-2]
         draw = np.random.default_rng(0)
         self.grid = draw.normal(size=(14, 14))

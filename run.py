@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from eval.tables.terminal import any_terminal
 from scripts.command import guarded, imports
-from scripts.settings_page import settings_page
+from scripts.maintain.settings_page import settings_page
 
 
 def main(argv: Sequence[str] | None = None) -> int:

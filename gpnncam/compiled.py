@@ -1,6 +1,6 @@
 """Variations on the CPU: one per thread, by the compiled search of `gpnncam.patchmatch`.
 
-Measured figures: `python -m scripts.benchmark gpnn`.
+Measured figures: `python -m scripts.maintain.benchmark gpnn`.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def _one(
         chosen = sorted(range(len(logits)), key=lambda index: -logits[index])[:top]
     else:
         chosen = classifier.indices(targets)
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []):
         torch.manual_seed(seed)
         maps = torch.as_tensor(method(given, torch.tensor(chosen))).detach().cpu()
     if maps.dim() != 3 or len(maps) != len(chosen) or not torch.isfinite(maps).all():

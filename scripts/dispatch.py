@@ -10,16 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-def run(package: str, argv: Sequence[str]) -> int:
-    """Run the sub-command argv[0] of `package`, a package under scripts; the exit status.
+def commands(package: str = "") -> dict[str, str]:
+    """Name and purpose (the docstring's first line) of each command in scripts/PACKAGE, sub-packages among them.
 
-    A sub-command is a module that defines `main`, made by `scripts.command`; its docstring's first line is its help.
+    A command is a module that defines `main`, made by `scripts.command`, or a package with a `__main__`.
     """
-    known = {}
-    for path in sorted((Path(__file__).parent / package).glob("[!_]*.py")):
+    folder = Path(__file__).parent.joinpath(*package.split("."))
+    found = {}
+    for path in sorted((*folder.glob("[!_]*.py"), *folder.glob("*/__main__.py"))):
         text = path.read_text(encoding="utf-8")
-        if re.search("^main = command", text, re.MULTILINE):
-            known[path.stem] = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+        if path.name == "__main__.py" or re.search("^main = command", text, re.MULTILINE):
+            name = path.parent.name if path.name == "__main__.py" else path.stem
+            found[name] = (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0]
+    return found
+
+
+def run(package: str, argv: Sequence[str]) -> int:
+    """Run the sub-command argv[0] of `package`, a package under scripts; the exit status."""
+    known = commands(package)
     if not argv or argv[0] in ("-h", "--help"):
         print(f"usage: python -m scripts.{package} NAME [options]\n")
         print(*(f"  {name:<14} {purpose}" for name, purpose in known.items()), sep="\n")

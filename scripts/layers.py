@@ -66,8 +66,7 @@ def classifier_of(cfg: DictConfig) -> Classifier:
     from omegaconf import OmegaConf, open_dict
 
     from eval.running.build import build_network
-    from eval.running.identity import network_settings
-    from eval.running.settings import WANTED, unset
+    from eval.running.settings import WANTED, network_settings, unset
 
     settings = network_settings(cfg)
     if OmegaConf.is_missing(settings.build, "_target_"):

@@ -60,6 +60,7 @@ def act(arguments: argparse.Namespace) -> None:
 def sections(runs: list[Run], arguments: argparse.Namespace) -> Iterator[str]:
     """The page's parts in Markdown."""
     from eval.tables.effects import effects, effects_markdown
+    from eval.tables.statistics import RULE
 
     subsets = ("all", "diff") if any(run.rows["difficult"].any() for run in runs) else ("all",)
     for name in arguments.protocol:
@@ -73,8 +74,8 @@ def sections(runs: list[Run], arguments: argparse.Namespace) -> Iterator[str]:
                 yield f"## Against {against}: {text}"
                 *lines, corrected = [line for line in effects_markdown(frame).splitlines() if line]
                 yield "\n".join(line for line in lines if line.startswith("|"))
-                yield corrected
-                notes |= dict.fromkeys(line for line in lines if line[0] not in "|#")
+                yield corrected.removeprefix(RULE).strip()
+                notes |= dict.fromkeys([*(line for line in lines if line[0] not in "|#"), RULE])
     yield from ("## What the tables say", *notes)
 
 

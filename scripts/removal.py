@@ -81,16 +81,15 @@ def observe(cfg: Any, top_k: int, say: Any = print) -> pd.DataFrame:
     import pandas as pd
     from tqdm import tqdm
 
-    from eval.game.protocol import Protocol
     from eval.measures.answers import outputs, probabilities
     from eval.running.calling import seed_for
-    from eval.running.identity import plain
     from eval.running.job import prepare_classifier, prepare_dataset
+    from eval.running.settings import protocol_of
 
     dataset, planned = prepare_dataset(cfg)
     classifier = prepare_classifier(cfg, dataset.classes)
     entries = [each for each in planned.scorable(classifier.outputs).entries if not cfg.limit or each[0] < cfg.limit]
-    shown, large, unseen, lines = Protocol.from_settings(plain(cfg.protocol)).input, 0, 0, []
+    shown, large, unseen, lines = protocol_of(cfg).input, 0, 0, []
     for _, sample, pairs in tqdm(entries, desc="pictures", disable=None):
         image, seed = shown.pixels(sample.image).to(classifier.device), seed_for(cfg.seed, sample.key)
         answer = outputs(classifier, [image], 1)

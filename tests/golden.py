@@ -29,7 +29,7 @@ from eval.records.schema import SCHEMA
 from eval.running.build import build_method
 from eval.running.calling import call
 from eval.running.config import load
-from eval.running.identity import plain
+from eval.running.settings import plain
 from eval.running.source_code import code_of
 from gpnncam import fill, sources, variations
 from gpnncam.cam import GPNNCAM

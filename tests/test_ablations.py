@@ -6,10 +6,9 @@ import sys
 import pytest
 
 from eval.files.places import ROOT
-from eval.game.protocol import Protocol
 from eval.running.build import build_method
 from eval.running.config import load
-from eval.running.identity import plain
+from eval.running.settings import plain, protocol_of
 from gpnncam.cam import GPNNCAM
 from tests.small_network import classifier
 from tests.sweeps import load_sweep
@@ -34,7 +33,7 @@ def test_variants_of_the_input_and_of_ensembles_build_under_labels_of_their_own(
     model.layers["cam"] = ["2"]
     for cfg in jobs:
         build_method(cfg.method, model, ())
-    labels = {Protocol.from_settings(plain(cfg.protocol)).label for cfg in jobs}
+    labels = {protocol_of(cfg).label for cfg in jobs}
     inputs = {tuple(plain(cfg.protocol.input).items()) for cfg in jobs}
     assert len(labels) == len(inputs) == {"ensemble": 1, "input": 12, "layers_input": 4}[name]
     assert "paper" in labels, "the usual input is one of them"

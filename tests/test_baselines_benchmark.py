@@ -1,11 +1,11 @@
-"""What `python -m scripts.benchmark methods` records, and the table made of it."""
+"""What `python -m scripts.maintain.benchmark methods` records, and the table made of it."""
 
 import argparse
 import json
 
 import pytest
 
-from scripts.benchmark.methods import markdown, measure, seeing
+from scripts.maintain.benchmark.methods import markdown, measure, seeing
 
 
 @pytest.fixture(scope="module")

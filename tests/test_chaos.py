@@ -14,7 +14,7 @@ from eval.game.region import Region
 from eval.measures.builtin import cases_of
 from eval.records.rows import Rows
 from eval.running import runner
-from scripts.chaos import chaos, proofs
+from scripts.maintain.chaos import chaos, proofs
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from eval.datasets.voc import VOC
 from scripts import check_data
-from scripts.benchmark import data as benchmark
+from scripts.maintain.benchmark import data as benchmark
 from tests.voc_devkit import random_annotations, write
 
 

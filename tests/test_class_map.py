@@ -10,7 +10,7 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES as NAMES
 from eval.datasets.voc import CLASSES as VOC
 from eval.networks.class_map import FOLDER, imagenet_classes, outputs
 from eval.networks.classifier import Classifier
-from scripts import make_class_maps
+from scripts.maintain import make_class_maps
 
 KIT = Path(__file__).parents[2] / "shared" / "data" / "real"
 WORDNET = Path("/usr/share/wordnet")

@@ -10,6 +10,8 @@ import pytest
 
 from eval.files.places import ROOT
 from scripts import dispatch
+from scripts.__main__ import GROUPS
+from scripts.__main__ import main as overview
 
 COMMANDS = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__"): path
@@ -48,7 +50,7 @@ def test_help_says_what_it_is_for_with_an_example(name, capsys):
         main(["--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
-    command = "python -m " + re.sub(r"^(scripts\.(?:benchmark|claim|figure))\.", r"\1 ", name)
+    command = "python -m " + re.sub(r"^(scripts\.(?:maintain\.benchmark|claim|figure))\.", r"\1 ", name)
     usage, _, rest = text.partition("\n\n")
     assert f"usage: {command} " in re.sub(r"\s+", " ", usage) + " "
     assert command in rest
@@ -64,7 +66,7 @@ def test_no_script_has_a_parser_of_its_own():
     assert alone == ["scripts/command.py"]
 
 
-@pytest.mark.parametrize("package", ["benchmark", "claim", "figure"])
+@pytest.mark.parametrize("package", ["maintain.benchmark", "claim", "figure"])
 def test_a_package_lists_its_commands(package, capsys):
     assert dispatch.run(package, ["--help"]) == 0
     text = capsys.readouterr().out
@@ -72,3 +74,12 @@ def test_a_package_lists_its_commands(package, capsys):
     assert named == {name.rpartition(".")[2] for name in COMMANDS if name.startswith(f"scripts.{package}.")}
     assert dispatch.run(package, ["nothing"]) == 2
     assert "it has: " + ", ".join(sorted(named)) in capsys.readouterr().err
+
+
+def test_every_command_is_listed_once_by_what_it_is_for(capsys):
+    overview()
+    text = capsys.readouterr().out
+    assert sorted(name for names in GROUPS.values() for name in names) == sorted(dispatch.commands())
+    for name, purpose in dispatch.commands().items():
+        assert len(re.findall(rf"^  scripts\.{name} +{re.escape(purpose)}$", text, re.MULTILINE)) == 1
+    assert all(f"scripts.maintain.{name}" in text for name in dispatch.commands("maintain"))

@@ -15,7 +15,7 @@ from eval.files.places import ROOT
 from eval.game.sample import pairs
 from eval.running.config import load
 from eval.running.job import evaluate_job
-from scripts.make_grid import candidates, draw
+from scripts.maintain.make_grid import candidates, draw
 from scripts.table import main as table
 
 
@@ -97,7 +97,7 @@ def test_keys_change_with_what_is_in_a_mosaic(tmp_path, demo):
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(ValueError, match="is no list of mosaics"):
         Grid(str(tmp_path / "list.json"), demo)
-    with pytest.raises(FileNotFoundError, match=r"scripts.make_grid makes such a list"):
+    with pytest.raises(FileNotFoundError, match=r"scripts.maintain.make_grid makes such a list"):
         Grid("nowhere.json", demo)
 
 

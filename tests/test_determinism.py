@@ -10,7 +10,7 @@ from eval.networks.classifier import Classifier
 from eval.running import runner
 from eval.running.build import build_method
 from eval.running.config import load
-from scripts import determinism
+from scripts.maintain import determinism
 from tests.bad_input import TINY, tiny
 
 COMMON = ["dataset=demo", *TINY, "compare=false", "workers=0", "device=cpu", "limit=8"]

@@ -15,6 +15,7 @@ from eval.running.build import build_method
 from eval.running.calling import call
 from eval.running.config import load
 from eval.running.measuring import build_measures
+from eval.running.settings import plain
 from eval.running.source_code import libraries_of
 from tests.golden import CHEAP, Blind, classifier, picture
 from tests.small_network import network
@@ -79,7 +80,7 @@ def test_files_of_methods_and_measures_count_by_content_and_words_do_not(tmp_pat
 
     def parts():
         ours = who("method=finercam")
-        settings = identity.plain(load(measured).measure.custom) | {"noise": "own.pt"}
+        settings = plain(load(measured).measure.custom) | {"noise": "own.pt"}
         return (
             ours,
             who(*own),
@@ -155,7 +156,7 @@ def test_the_libraries_that_a_method_names_are_those_whose_code_runs(name, tmp_p
         assert name == "maps"
     finally:
         sys.setprofile(None)
-    named = libraries_of(identity.plain(settings.build))
+    named = libraries_of(plain(settings.build))
     assert set(named) == {PACKAGES[each] for each in ran & PACKAGES.keys()}
 
 

@@ -54,7 +54,7 @@ def test_a_user_s_own_settings_of_the_allocator_stand():
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_what_it_saves_is_measured(capsys):
-    from scripts.benchmark.passes import main
+    from scripts.maintain.benchmark.passes import main
 
     assert main(["--network", "mobilenet_v2", "--side", "64", "--pictures", "1", "3", "--repeat", "1"]) == 0
     returned, kept, head, _, *rows = capsys.readouterr().out.splitlines()

@@ -60,6 +60,8 @@ def test_every_part_counts_its_own_pairs(written, capsys):
         )
     assert "† " in parts["pascal, protocol paper (the highest point is inside): % of pairs hit [95 % interval]"]
     near = 100 * ((ours["distance"] < 15) & ~ours["constant"]).mean()
+    assert page.count("exchange test") == 1  # the rule of all tables is said once
+    assert page.count("Holm: corrected for") == len(parts) - 3
     assert f"{near:.1f} [" in parts["pascal, protocol authors (less than 15 px away): % of pairs hit [95 % interval]"]
 
 

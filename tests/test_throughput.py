@@ -2,7 +2,7 @@
 
 import argparse
 
-from scripts.benchmark import throughput
+from scripts.maintain.benchmark import throughput
 
 
 def test_a_method_is_measured_through_the_whole_loop():

@@ -8,10 +8,10 @@ from safetensors import safe_open
 from eval.datasets import demo
 from eval.datasets.demo import Demo
 from eval.networks import demo as networks
-from scripts.train_demo import pictures, training
-from scripts.train_demo.__main__ import main
-from scripts.train_demo.batches import crop_batches, normalised, scene_batches, window_truth
-from scripts.train_demo.training import Stage
+from scripts.maintain.train_demo import pictures, training
+from scripts.maintain.train_demo.__main__ import main
+from scripts.maintain.train_demo.batches import crop_batches, normalised, scene_batches, window_truth
+from scripts.maintain.train_demo.training import Stage
 
 
 @pytest.fixture(scope="module")

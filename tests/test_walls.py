@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import imports as imports_script
+from scripts.maintain import imports as imports_script
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("gpnncam", "baselines", "eval", "scripts", "run", "tests")

@@ -156,12 +156,10 @@ def rerun(read: Claim, report: Report, wish: Wish, say: Any = print) -> None:
 
 
 def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
-    from eval.game.protocol import Protocol
     from eval.running import job
-    from eval.running.identity import plain
     from eval.running.runner import Evaluation
     from eval.running.score import Collected
-    from eval.running.settings import validate
+    from eval.running.settings import plain, protocol_of, validate
 
     cfg = config_of(read, wish.overrides)
     validate(cfg)
@@ -178,7 +176,7 @@ def _evaluate(read: Claim, report: Report, wish: Wish) -> None:
     for index, sample, present in ready.planned.entries:
         todo = [pair for pair in present if (sample.key, dataset.classes[pair.label]) in claimed]
         entries += [(index, sample, todo)] if todo else []
-    rules, made = Protocol.from_settings(plain(cfg.protocol)), Collected()
+    rules, made = protocol_of(cfg), Collected()
     with job.trusted_network():
         Evaluation(
             ready.method,

@@ -18,7 +18,7 @@ from eval.files.parsed import once
 from eval.files.places import ROOT
 from eval.game.sample import Sample
 
-REMEDY = "python -m scripts.make_grid makes such a list"
+REMEDY = "python -m scripts.maintain.make_grid makes such a list"
 
 
 class Pictures(Protocol):
@@ -58,7 +58,7 @@ class Mosaic:
 class Grid:
     """The mosaics of a list, as a sized, indexable data set.
 
-    list: a JSON file of `scripts.make_grid`, a relative path is one of this checkout. pictures: the data set whose
+    list: a JSON file of `scripts.maintain.make_grid`, relative to this checkout. pictures: the data set whose
     pictures the list names by key. A key of a mosaic holds a digest of what is in it, so rows of another list never
     pass for its own. ValueError names a list that is none, a picture or class that they lack, or a class that is
     twice in a mosaic.

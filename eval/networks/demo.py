@@ -2,7 +2,7 @@
 
 Modules are named as in torchvision, so `features.29` or `layer3` mean the same layers as in the networks of the paper.
 Input: (B,3,224,224) RGB, normalised by MEAN and STD. Output: (B,20) logits of a multi-label classifier. The committed
-weights (half precision) come from `python -m scripts.train_demo`; their metadata tell how, and how good they are.
+weights (half precision) come from `python -m scripts.maintain.train_demo`; metadata tell how good they are.
 """
 
 from pathlib import Path

@@ -78,5 +78,6 @@ def _hardware(device: str) -> str:
     import torch
 
     if torch.device(device).type == "cuda":
-        return torch.cuda.get_device_name(torch.device(device))
+        tf32 = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+        return f"{torch.cuda.get_device_name(torch.device(device))}, {'TF32' if tf32 else 'float32'}"
     return f"{platform.machine()}, {cores()} cores, {torch.get_num_threads()} threads"

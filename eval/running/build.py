@@ -14,13 +14,21 @@ from eval.networks.described import described
 from eval.networks.head import fits, with_head
 from eval.networks.memory import keep_memory
 from eval.running.config import callable_of, instantiate
-from eval.running.identity import network_settings, plain
-from eval.running.settings import device_of
+from eval.running.settings import device_of, network_settings, plain
 
 
 def build_dataset(cfg: DictConfig) -> Any:
     """The data set of the config; FileNotFoundError says what is missing and how to get it."""
     return instantiate(cfg.dataset.build)
+
+
+def plain_float32() -> None:
+    """A card computes in float32 as a processor does, by the same algorithm in every run.
+
+    By default torch lets convolutions round their inputs to TF32's ten bits of mantissa, which moves points.
+    """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
 
 
 def build_classifier(cfg: DictConfig, classes: Sequence[str]) -> Classifier:
@@ -36,6 +44,8 @@ def build_network(cfg: DictConfig, classes: Sequence[str] | None) -> Classifier:
     names = classes or ()
     if torch.device(device).type == "cpu":
         keep_memory()
+    else:
+        plain_float32()
     try:
         network = instantiate(settings.build, **_asked(settings.build._target_, names))
         if not isinstance(network, torch.nn.Module):

@@ -56,6 +56,11 @@ def call(method: Callable, image: Any, targets: Tensor, seed: int) -> Any:
             raise RuntimeError(f"the method ended the program (sys.exit({error.code!r}))") from error
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether a card had no room: torch's own error, or that of a library of NVIDIA's that asked for its work space."""
+    return isinstance(error, torch.OutOfMemoryError) or "_STATUS_ALLOC_FAILED" in str(error)
+
+
 def _own(image: Any) -> Any:
     return image.clone() if isinstance(image, Tensor) else image
 
@@ -86,14 +91,16 @@ class Caller:
                 if count == 1:
                     return [call(self.method, images[0], targets[0], seeds[0])]
                 return self._many(images[:count], targets[:count], seeds[:count])
-            except torch.OutOfMemoryError as error:
+            except Exception as error:
+                if not out_of_memory(error):
+                    if count == 1:
+                        return [error]
+                    # A call with each picture alone shows which one failed.
+                    return [
+                        self(*([each] for each in one))[0] for one in zip(images[:count], targets, seeds, strict=False)
+                    ]
                 if not self._shrink(count):
                     return [RuntimeError(f"out of GPU memory even with one picture at a time: {error}")]
-            except Exception as error:
-                if count == 1:
-                    return [error]
-                # A call with each picture alone shows which one failed.
-                return [self._alone(*one) for one in zip(images[:count], targets, seeds, strict=False)]
             # Outside of the `except`, whose error holds the frames of the failed call and their memory.
             if torch.cuda.is_initialized():
                 torch.cuda.empty_cache()
@@ -104,12 +111,6 @@ class Caller:
         if len(answers) != len(images):
             raise ValueError(f"many() returned {len(answers)} answers about {len(images)} pictures")
         return list(answers)
-
-    def _alone(self, image: Any, targets: Tensor, seed: int) -> Any:
-        try:
-            return call(self.method, image, targets, seed)
-        except Exception as error:
-            return error
 
     def _shrink(self, count: int) -> bool:
         if count > 1:

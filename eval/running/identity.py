@@ -7,15 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from eval.files.download import sha256
-from eval.game.protocol import Protocol
 from eval.measures.measure import Measure
 from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
 from eval.records import runs
 from eval.records.provenance import weights_digest
+from eval.running.settings import network_settings, plain, protocol_of
 from eval.running.source_code import OURS, attribute_of, code_of, libraries_of, names_code, version_of
 
 # Arguments of this suite's own callables that change no row: where data lie (their content is compared whenever rows
@@ -46,7 +46,7 @@ def identity(
 
     settings: the method's config. method: the built callable. classifier: None for a method that reads no network.
     """
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     notes: list[str] = []
     dataset = {"name": str(cfg.dataset.name)} | _part(plain(cfg.dataset.build), "dataset.build", notes)
     # Labels are indices into it: the same outputs of the network stand for other classes in another order.
@@ -68,7 +68,7 @@ def identity(
 def network_identity(cfg: DictConfig, classifier: Classifier) -> tuple[dict, list[str]]:
     """What decides the observations of a method that reads no network, beside its run: its measures' network."""
     notes: list[str] = []
-    seen = asdict(Protocol.from_settings(plain(cfg.protocol)).input)
+    seen = asdict(protocol_of(cfg).input)
     return _network(cfg, classifier, {}, notes) | {"input": seen, "device": classifier.device.type}, notes
 
 
@@ -104,24 +104,6 @@ def _network(cfg: DictConfig, classifier: Classifier, layers: dict[str, list[str
     if not classifier.network.state_dict():
         notes.append("the network shows no weights (its state_dict is empty), so a change of them is not seen")
     return part
-
-
-def plain(settings: Any) -> Any:
-    """A config node as plain values, interpolations resolved."""
-    return OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
-
-
-def network_settings(cfg: DictConfig) -> DictConfig:
-    """The model's settings for this data set: `model=vgg16` means another network on Pascal than on ImageNet."""
-    model = cfg.model
-    if "variants" not in model:
-        return model
-    if model.variant not in model.variants:
-        raise ValueError(
-            f"model={model.name} has no network for {model.variant}; it has {', '.join(model.variants)} "
-            "(model=custom takes any network)"
-        )
-    return model.variants[model.variant]
 
 
 def _part(build: dict, path: str, notes: list[str], files: bool = False) -> dict:

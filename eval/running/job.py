@@ -9,7 +9,6 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from eval.game.protocol import Protocol
 from eval.game.smoothing import Smoothing
 from eval.networks.classifier import Classifier
 from eval.records import runs
@@ -17,12 +16,21 @@ from eval.records.rows import Rows, read_rows
 from eval.records.schema import check
 from eval.running import build
 from eval.running.calling import Method
-from eval.running.identity import identity, network_identity, network_settings, outputs_of_maps, plain
+from eval.running.identity import identity, network_identity, outputs_of_maps
 from eval.running.log import Log
 from eval.running.measuring import Built, Measuring, build_measures, requests_of, unobserved
 from eval.running.plan import Plan, plan, select, within
 from eval.running.runner import Evaluation
-from eval.running.settings import SUBSETS, device_of, shard_of, validate, workers_of
+from eval.running.settings import (
+    SUBSETS,
+    device_of,
+    network_settings,
+    plain,
+    protocol_of,
+    shard_of,
+    validate,
+    workers_of,
+)
 from eval.running.unmapped import unmapped
 
 
@@ -112,7 +120,7 @@ def _evaluate(
     cfg: DictConfig, dataset: Any, ready: Prepared, settings: DictConfig, classifier: Classifier | None
 ) -> tuple[Path, int, list[tuple[str, str]]]:
     """Bring one method's run up to date: (its folder, pairs evaluated now, pictures that failed)."""
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     counts = {subset: ready.planned.count(subset) for subset in SUBSETS}
     # A point that needs no pixels costs less than the disk's answer, which would be most of a run's time.
     sync = "half" if cfg.sync == "auto" and settings.blind else cfg.sync
@@ -177,7 +185,7 @@ def _observe(
     entries = within(ready.planned.scorable(classifier.outputs), cfg.dataset.subset, cfg.limit, shard, cfg.draw)
     title = ready.folder.name.rpartition(".")[0]
     log = Path(cfg.results) / "logs" / f"{ready.folder.name}{'' if shard is None else f'.{shard[0]}-of-{shard[1]}'}.log"
-    unit = Protocol.from_settings(plain(cfg.protocol)).input
+    unit = protocol_of(cfg).input
     with trusted_network():
         count, failed = Measuring(
             ready.method,

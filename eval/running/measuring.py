@@ -13,7 +13,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from eval.game.pointing import points_or_maps
-from eval.game.protocol import Input, Protocol
+from eval.game.protocol import Input
 from eval.game.sample import Pair, Sample
 from eval.game.smoothing import NONE, Smoothing
 from eval.measures.builtin import cases_of
@@ -25,9 +25,10 @@ from eval.running.calling import Caller, seed_for
 from eval.running.config import instantiate
 from eval.running.failures import Failures
 from eval.running.guard import Guard
-from eval.running.identity import measure_identity, plain
+from eval.running.identity import measure_identity
 from eval.running.log import Log
 from eval.running.runner import Entry, Price
+from eval.running.settings import plain, protocol_of
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Built:
 def build_measures(cfg: DictConfig) -> dict[str, Built]:
     """The measures of the config's `measure` by name; what cannot be known about one is printed."""
     built = {}
-    usual = Protocol.from_settings(plain(cfg.protocol)).input
+    usual = protocol_of(cfg).input
     for name, given in (cfg.get("measure") or {}).items():
         settings = _own(given)
         shown = usual.of_method(plain(given.get("input")))

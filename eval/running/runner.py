@@ -194,7 +194,7 @@ class Price:
     def stop(self, pictures: int) -> None:
         """The price of `pictures` pictures; those that were called together share it evenly."""
         if self.cuda:
-            _synchronize()
+            _synchronize(self.cuda)
         self.seconds = (time.perf_counter() - self.started) / pictures
         self.forwards = (self.classifier.area_seen - self.seen) / self.area / pictures if self.classifier else 0
         # A process's peak on a CPU includes what ran in it before, so no row holds it.
@@ -210,9 +210,9 @@ class Price:
         }
 
 
-def _synchronize() -> None:
+def _synchronize(device: torch.device) -> None:
     try:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     except RuntimeError as error:
         # After such an error every call fails: skipping would go through all pictures.
         raise RuntimeError(f"the GPU has failed and this process cannot use it any more: {error}") from error

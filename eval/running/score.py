@@ -5,17 +5,15 @@ from collections.abc import Callable, Iterable
 
 import pandas as pd
 
-from eval.game.protocol import Protocol
 from eval.game.smoothing import NONE
 from eval.records.loading import frame
 from eval.records.rows import Rows
 from eval.running.build import bound, build_method
 from eval.running.config import load
-from eval.running.identity import plain
 from eval.running.job import prepare_classifier, prepare_dataset, smoothing_of, trusted_network
 from eval.running.plan import select
 from eval.running.runner import Evaluation
-from eval.running.settings import shard_of, validate
+from eval.running.settings import plain, protocol_of, shard_of, validate
 
 
 class Collected(Rows):
@@ -55,7 +53,7 @@ def score(method: Callable | str, *settings: str) -> pd.DataFrame:
         built = bound(functools.partial(method), {"classifier": classifier}, "score()")
     if classifier is not None:
         planned = planned.scorable(classifier.outputs)
-    rows, shown = Collected(), Protocol.from_settings(plain(cfg.protocol)).input
+    rows, shown = Collected(), protocol_of(cfg).input
     pixels = shown.of_method(plain(cfg.method.get("input"))) if named else shown
     smoothing = smoothing_of(cfg.method) if named else NONE
     todo = select(planned, cfg.dataset.subset, cfg.limit, shard_of(cfg.shard), [], dataset.classes, cfg.draw)

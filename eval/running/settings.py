@@ -1,4 +1,4 @@
-"""Checks of the plain settings of a run, before any work."""
+"""The settings of a run as values, and their checks before any work."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -8,9 +8,33 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from eval.files.journal import SYNCS
 from eval.files.places import cores
+from eval.game.protocol import Protocol
 from eval.records.runs import LONGEST
 
 SUBSETS = ("all", "diff")
+
+
+def plain(settings: Any) -> Any:
+    """A config node as plain values, interpolations resolved."""
+    return OmegaConf.to_container(settings, resolve=True) if OmegaConf.is_config(settings) else settings
+
+
+def network_settings(cfg: DictConfig) -> DictConfig:
+    """The model's settings for this data set: `model=vgg16` means another network on Pascal than on ImageNet."""
+    model = cfg.model
+    if "variants" not in model:
+        return model
+    if model.variant not in model.variants:
+        raise ValueError(
+            f"model={model.name} has no network for {model.variant}; it has {', '.join(model.variants)} "
+            "(model=custom takes any network)"
+        )
+    return model.variants[model.variant]
+
+
+def protocol_of(cfg: DictConfig) -> Protocol:
+    """The protocol that a run's config states."""
+    return Protocol.from_settings(plain(cfg.protocol))
 
 
 def device_of(name: str) -> str:
@@ -42,7 +66,7 @@ def shard_of(text: str | None) -> tuple[int, int] | None:
 def workers_of(given: int | None, device: str) -> int:
     """Processes that decode ahead: `given`, or, if None, what keeps `device` busy.
 
-    A network on the CPU needs one at most. A process delivers about 140 pictures/s (`scripts.benchmark data`), a large
+    A network on the CPU needs one at most. One delivers 140/s (`scripts.maintain.benchmark data`), a large
     card takes about 400/s by the fastest methods: four, as far as there are cores beside the one that feeds the card.
     """
     if given is not None:

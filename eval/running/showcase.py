@@ -15,9 +15,9 @@ from eval.game.smoothing import NONE, Smoothing
 from eval.networks.classifier import Classifier
 from eval.running.calling import call, seed_for
 from eval.running.drawing import Cell, Row, draw
-from eval.running.identity import plain
 from eval.running.job import smoothing_of
 from eval.running.plan import Plan
+from eval.running.settings import plain
 
 
 def choose(planned: Plan, count: int, limit: int | None = None) -> list[tuple[Sample, Pair]]:

@@ -8,9 +8,9 @@ from omegaconf import DictConfig
 
 from eval.game.protocol import Protocol
 from eval.running.build import build_method
-from eval.running.identity import plain
 from eval.running.job import Outcome, methods_of, prepare_classifier, prepare_dataset
 from eval.running.measuring import scores_of
+from eval.running.settings import protocol_of
 from eval.tables.table import print_runs
 
 PICTURES = 4
@@ -25,7 +25,7 @@ MARKS = "the frame is the class's box, the ring the map's highest point"
 def summarise(cfg: DictConfig, outcome: Outcome) -> None:
     """Print the table of the outcome's runs and, for a method with maps, where its picture is. The picture is drawn
     once a run and again when rows were added."""
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     print()
     print_runs(outcome.folders, protocol, _shown(cfg))
     print(f"\n{WORDS}")
@@ -42,7 +42,7 @@ def print_sweep(folders: Sequence[Path], configs: Sequence[DictConfig]) -> None:
     """Print the table of a sweep's runs under each of its jobs' protocols."""
     printed: list[Protocol] = []
     for cfg in configs:
-        protocol = Protocol.from_settings(plain(cfg.protocol))
+        protocol = protocol_of(cfg)
         if folders and protocol not in printed:
             printed.append(protocol)
             print()

@@ -5,6 +5,7 @@ memory, its node gone) is named, and the others are still waited for. Waiting fo
 on clusters without accounting, where submitit itself would wait for a dead job for ever.
 """
 
+import itertools
 import os
 import subprocess
 import time
@@ -115,9 +116,13 @@ def _queued() -> set[str] | None:
     return set(answer.stdout.split())
 
 
-def _gpus() -> list[int]:
-    """The GPUs this process may use, by the numbers that CUDA_VISIBLE_DEVICES takes."""
+def _gpus() -> list[str]:
+    """The GPUs this process may use, as CUDA_VISIBLE_DEVICES names them: numbers, UUIDs (GPU-...) or slices (MIG-...).
+
+    As for CUDA itself, what stands behind an invalid number (-1) does not count.
+    """
     listed = os.environ.get("CUDA_VISIBLE_DEVICES")
     if listed is None:
-        return list(range(torch.cuda.device_count()))
-    return [int(number) for number in listed.split(",") if number.strip().isdecimal()]
+        return [str(number) for number in range(torch.cuda.device_count())]
+    names = [name.strip() for name in listed.split(",")]
+    return list(itertools.takewhile(lambda name: name.isdecimal() or name.startswith(("GPU-", "MIG-")), names))

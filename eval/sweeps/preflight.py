@@ -7,11 +7,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from eval.running.config import EXPECTED, instantiate
-from eval.running.identity import network_settings, plain
 from eval.running.job import prepare, prepare_classifier, prepare_dataset, remaining
 from eval.running.measuring import build_measures, requests_of, unobserved
 from eval.running.plan import within
-from eval.running.settings import shard_of, validate
+from eval.running.settings import network_settings, plain, shard_of, validate
 from eval.sweeps.progress import Job
 
 

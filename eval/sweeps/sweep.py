@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 
 from eval.files.journal import make_folder
 from eval.running.config import EXPECTED, load
-from eval.running.identity import plain
 from eval.running.job import Outcome, evaluate_job
+from eval.running.settings import plain, protocol_of
 from eval.running.summary import print_sweep
 from eval.sweeps.preflight import preflight
 from eval.sweeps.progress import Progress, note
@@ -96,11 +96,10 @@ def _log_folder(results: Path) -> Path:
 
 
 def _overview(cfg: DictConfig, folders: list[Path]) -> None:
-    from eval.game.protocol import Protocol
     from eval.tables.overview import print_overview
 
     print()
-    print_overview(folders, Protocol.from_settings(plain(cfg.protocol)))
+    print_overview(folders, protocol_of(cfg))
 
 
 def _print_comparison(records: Path, against: str) -> None:

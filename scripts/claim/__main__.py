@@ -1,4 +1,4 @@
-"""Claims: `python -m scripts.claim NAME --help`."""
+"""Makes, checks and shows claims, numbers that others can verify: `python -m scripts.claim NAME ...`."""
 
 import sys
 

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from eval.files.places import near
 from eval.game.pointing import points_or_maps, upscale
-from eval.game.protocol import Protocol
 from eval.game.sample import Sample
 from eval.game.smoothing import NONE
 from eval.measures.answers import probabilities
@@ -25,9 +24,8 @@ from eval.running.calling import call, seed_for
 from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw, figure_of
 from eval.running.hints import hint
-from eval.running.identity import plain
 from eval.running.job import smoothing_of
-from eval.running.settings import require
+from eval.running.settings import plain, protocol_of, require
 from scripts.explain.network import classifier_of, meaning, settings_of
 
 # Pixels of the longer side in the figure; of a larger photograph the highest point is read on this grid too, as a map
@@ -175,7 +173,7 @@ class Explainer:
         """The answers about a picture. classes: by name or number; None: the `top` ones that score highest. say: called
         with a line about each class, and each answer when it is there."""
         image, classifier = sample.image, self.classifier
-        seen = Protocol.from_settings(plain(self.cfg.protocol)).input
+        seen = protocol_of(self.cfg).input
         pixels = seen.pixels(image).to(classifier.device)
         with torch.no_grad():
             output = classifier.network(classifier.normalise(pixels))
@@ -223,7 +221,7 @@ def answers_of(
     blind = method.config is not None and bool(method.config.blind)
     smoothing = NONE if method.config is None else smoothing_of(method.config)
     try:
-        built, shown_to = method.built(classifier), Protocol.from_settings(plain(cfg.protocol)).input
+        built, shown_to = method.built(classifier), protocol_of(cfg).input
         if method.config is not None:
             shown_to = shown_to.of_method(plain(method.config.get("input")))
         given = sample if blind else shown_to.pixels(sample.image).to(classifier.device)

@@ -1,4 +1,4 @@
-"""Pictures for people: `python -m scripts.figure NAME ...`."""
+"""Draws figures of methods, variations, perturbation curves and features: `python -m scripts.figure NAME ...`."""
 
 import sys
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import torch
 
     from eval.networks.classifier import Classifier
+    from eval.running.settings import protocol_of
 
 # The paper's blue and red; squares and dots keep them apart without colour.
 PICTURE, VARIATIONS = "#0072B2", "#D0021B"
@@ -40,11 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(arguments: argparse.Namespace) -> None:
-    from eval.game.protocol import Protocol
     from eval.running.build import build_classifier, build_dataset
     from eval.running.calling import seed_for
     from eval.running.config import load
-    from eval.running.identity import plain
     from eval.running.plan import plan
     from gpnncam import sources
 
@@ -58,7 +57,7 @@ def act(arguments: argparse.Namespace) -> None:
     if key not in known:
         raise ValueError(f"the data set has no picture {key!r}; one is {next(iter(known))}")
     layer = arguments.layer or classifier.layers["gpnncam"][0]
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     image = protocol.input.pixels(known[key].image).to(classifier.device)
     source = {
         "gpnn": lambda: sources.gpnn(sigma=arguments.sigma, noise=arguments.noise),

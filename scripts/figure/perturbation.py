@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from eval.measures.measure import Case
+    from eval.running.settings import protocol_of
 
     Line = tuple[str, list[float], list[float], list[np.ndarray]]  # title, shares, probabilities, pictures (h,w,3)
 
@@ -40,12 +41,10 @@ def act(arguments: argparse.Namespace) -> None:
     import torch
 
     from eval.game.pointing import points_or_maps
-    from eval.game.protocol import Protocol
     from eval.measures.builtin import cases_of
     from eval.running.build import build_classifier, build_dataset, build_method
     from eval.running.calling import call, seed_for
     from eval.running.config import load
-    from eval.running.identity import plain
     from eval.running.measuring import build_measures
     from eval.running.plan import plan
     from eval.running.showcase import choose
@@ -63,7 +62,7 @@ def act(arguments: argparse.Namespace) -> None:
     planned = plan(dataset).scorable(classifier.outputs)
     names = [arguments.picture] if arguments.picture else None
     sample, pair = named_pairs(planned, names, dataset.classes)[0] if names else choose(planned, 1, cfg.limit)[0]
-    image = Protocol.from_settings(plain(cfg.protocol)).input.pixels(sample.image).to(classifier.device)
+    image = protocol_of(cfg).input.pixels(sample.image).to(classifier.device)
     seed = seed_for(cfg.seed, sample.key)
     answer = points_or_maps(call(method, image, torch.tensor([pair.label]), seed), 1)
     (case,) = cases_of(answer, sample.size, [sample.region(pair.label)])

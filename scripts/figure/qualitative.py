@@ -19,6 +19,7 @@ from scripts.command import Command, command
 if TYPE_CHECKING:
     from eval.game.sample import Pair, Sample
     from eval.running.plan import Plan
+    from eval.running.settings import protocol_of
 
 METHODS = ["gradcam", "gradcampp", "relevancecam", "scorecam", "layercam", "gpnncam"]
 
@@ -32,10 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(arguments: argparse.Namespace) -> None:
-    from eval.game.protocol import Protocol
     from eval.running.build import build_classifier, build_dataset, build_method
     from eval.running.config import load
-    from eval.running.identity import plain
     from eval.running.plan import plan
     from eval.running.showcase import Shown, choose, showcase
 
@@ -45,7 +44,7 @@ def act(arguments: argparse.Namespace) -> None:
     cfg = configs[0]
     dataset = build_dataset(cfg)
     classifier = build_classifier(cfg, dataset.classes)
-    protocol = Protocol.from_settings(plain(cfg.protocol))
+    protocol = protocol_of(cfg)
     methods = {}
     for one in configs:
         built = build_method(one.method, None if one.method.blind else classifier, dataset.classes)

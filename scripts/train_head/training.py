@@ -14,11 +14,10 @@ from eval.datasets.pictures import Picture
 from eval.datasets.voc import VOC
 from eval.files.journal import make_folder
 from eval.files.places import ROOT
-from eval.game.protocol import Protocol
 from eval.records.provenance import provenance, weights_digest
 from eval.running.build import build_dataset, build_network
 from eval.running.config import load
-from eval.running.identity import plain
+from eval.running.settings import protocol_of
 from scripts.train_head.features import features
 from scripts.train_head.fit import Head, fitted, mean_average_precision
 from scripts.train_head.labels import test_labels, trainval_labels, validation
@@ -41,7 +40,7 @@ def train(arguments: Namespace) -> None:
     files, lost = names.located(folder, [f"{key}.jpg" for key in keys])
     if lost:
         raise FileNotFoundError(f"{len(lost)} of {len(keys)} pictures are not in {folder}, the first is {lost[0]}")
-    classifier, pixels = build_network(cfg, None), Protocol.from_settings(plain(cfg.protocol)).input
+    classifier, pixels = build_network(cfg, None), protocol_of(cfg).input
     digest = weights_digest(classifier.network)
     pictures = [Picture(folder, name) for name in files]
     inputs = features(classifier, pixels, pictures, arguments.cache)

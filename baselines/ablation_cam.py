@@ -18,8 +18,8 @@ class AblationCAM(Layered):
     What is computed before the ablated layer is computed once a picture, and all classes share the passes.
     relative: the division by y. It turns the map of a class with a negative score upside down, as published.
     batch: ablations per pass. The other settings: see `baselines.layered.Layered`.
-    pytorch-grad-cam's is the same where the layer's lowest value is exactly 0. Elsewhere the k-th copy of a batch gets
-    the lowest value minus k times 1e7, so its map depends on the size of its batches.
+    pytorch-grad-cam's is the same where the layer's lowest value is exactly 0, or a ReLU comes next. Elsewhere the k-th
+    copy of a batch gets the lowest value minus k times 1e7, so its map depends on the size of its batches.
     """
 
     version = 1  # raised when its maps change for equal settings

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from eval.game.pointing import upscale
 from eval.measures.perturbation import blurred
-from eval.measures.ranking import on_input
+from eval.measures.ranking import cuts, on_input
 from eval.measures.road import linear_imputation
 from eval.measures.similarity import spearman
 from eval.measures.stability import seeds_of
@@ -66,7 +66,10 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
 
     def changes(noise: float, which: str) -> list[float]:
         cam = cams[which][None].astype(np.float32)
-        perturbed = (kind(100 - share, NoisyLinearImputer(noise)) for kind in kinds for share in (20, 40, 60, 80))
+        # Between two pixels: at the percentile itself it removes one pixel more.
+        kept = (cam.size - cuts(share, cam.size) - 0.5 for share in (0.2, 0.4, 0.6, 0.8))
+        places = [100 * each / (cam.size - 1) for each in kept]
+        perturbed = (kind(place, NoisyLinearImputer(noise)) for kind in kinds for place in places)
         with torch.no_grad():
             made = [confidence.PerturbationConfidenceMetric(each) for each in perturbed]
             return [each(scene.pixels, cam, *scored)[0] for each in made]
@@ -79,7 +82,7 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
         yield Row(f"road noise={noise}, a map of {which}: its curves", partial(curves, noise, which),
                   partial(changes, noise, which), within, f"{scene.batch}, 1")  # fmt: skip
     ours, cam = partial(measure("adcc").observe, [tied]), cams["ties"][None]
-    bright = lambda pixels, targets: np.stack([unit(each.mean(0).numpy()) for each in pixels])  # noqa: E731
+    bright = lambda input_tensor, targets: np.stack([unit(each.mean(0).numpy()) for each in input_tensor])  # noqa: E731
     yield Row("adcc: complexity is ARCC's", lambda: ours()[0]["complexity"], lambda: arcc.Complexity()(cam)[0], 1e-6)
     yield Row("adcc: coherency is ARCC's", lambda: ours()[0]["coherency"],
               lambda: arcc.Coherency()(scene.image[None].double(), cam, [None], None, bright)[0], 1e-6)  # fmt: skip

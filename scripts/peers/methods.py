@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from scripts.peers.scene import TARGETS, Row, Scene, ended
 
-SIGNED = "layers=features.28"  # a convolution, whose output is negative too
 FAMILY = {  # our settings: the class of pytorch-grad-cam
     "gradcam": "GradCAM", "hirescam": "HiResCAM", "xgradcam": "XGradCAM", "layercam": "LayerCAM",
     "gradcam_elementwise": "GradCAMElementWise", "eigengradcam": "EigenGradCAM", "segeigencam": "SegEigenCAM",
@@ -21,7 +21,7 @@ FAMILY = {  # our settings: the class of pytorch-grad-cam
 }  # fmt: skip
 BATCHES = {"AblationCAM": "64, 32", "ScoreCAM": "16, 16"}  # ours by its rule on this network
 OTHERS = {"gradcampp": "GradCAMPlusPlus", "eigencam": "EigenCAM", "fem": "FEM", "scorecam": "ScoreCAM",
-          f"ablationcam {SIGNED}": "AblationCAM", "fullgrad": "FullGrad"}  # fmt: skip
+          "fullgrad": "FullGrad"}  # fmt: skip
 
 
 def grad_cam(scene: Scene) -> Iterator[Row]:
@@ -57,8 +57,11 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
     near = {each: (gaps - gaps[each]).abs().argsort()[1:4].tolist() for each in TARGETS}
     yield row("finercam", "GradCAM", 1e-4, of=lambda each: FinerWeightedTarget(each, near[each], 1.0))
     yield row("gradcam fusion=mean layers=[features.29,features.22]", "GradCAM", -0.01)
-    eight, usual = (theirs("AblationCAM", [SIGNED.partition("=")[2]], batch=batch) for batch in (8, 32))
+    scene.soften()  # a layer of positive values, none of them 0
+    yield row("ablationcam", "AblationCAM", -0.01)._replace(statement="ablationcam, Softplus for the layer's ReLU")
+    eight, usual = (theirs("AblationCAM", ["features.29"], batch=batch) for batch in (8, 32))
     yield Row("its AblationCAM of that layer with batch_size 8, and with 32", eight, usual, -0.01)
+    scene.soften(nn.ReLU)
 
 
 def captum(scene: Scene) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Other programs beside this suite, how near and how fast: `python -m scripts.peers`."""
+"""Other programs beside this suite: `python -m scripts.maintain.benchmark peers --peer captum`."""
 
 from scripts.command import Command, command
 from scripts.peers.__main__ import act, add_arguments

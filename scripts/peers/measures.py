@@ -105,7 +105,7 @@ def captum(scene: Scene) -> Iterator[Row]:
     sensitivity, again = measure("max_sensitivity"), scene.case(method(scene.image, TARGETS)[0], method=method)
     explain = lambda images: torch.from_numpy(np.concatenate([method(each, TARGETS) for each in images[0]]))  # noqa: E731
     yield Row("max_sensitivity, the same noise", lambda: value(sensitivity, again), lambda: metrics.sensitivity_max(
-        explain, lambda _: moved(scene), scene.image[None], n_perturb_samples=10), 1e-5, "1, 1")  # fmt: skip
+        explain, scene.image[None], lambda _: moved(scene), n_perturb_samples=10), 1e-5, "1, 1")  # fmt: skip
 
 
 def torchcam(scene: Scene) -> Iterator[Row]:

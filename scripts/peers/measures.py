@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from eval.game.pointing import upscale
+from eval.measures.measure import Case
 from eval.measures.perturbation import blurred
 from eval.measures.ranking import cuts, on_input
 from eval.measures.road import linear_imputation
@@ -33,6 +34,7 @@ def filled(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
 def slope(scene: Scene, network: nn.Module | None = None) -> Callable[..., np.ndarray]:
     """A method that is called again: the gradient, summed over channels."""
 
+    @torch.enable_grad()
     def method(image: Tensor, targets: Any, _seed: int = 0) -> np.ndarray:
         pixels = scene.classifier.normalise(image).view(1, *image.shape[-3:]).requires_grad_()
         output = (network or scene.classifier.network)(pixels)[0, int(targets[0])]
@@ -74,13 +76,15 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
             made = [confidence.PerturbationConfidenceMetric(each) for each in perturbed]
             return [each(scene.pixels, cam, *scored)[0] for each in made]
 
-    def curves(noise: float, which: str) -> np.ndarray:
-        (row,) = measure(f"road noise={noise}").observe([tied if which == "ties" else scene.case(scene.untied)])
+    def curves(road: Any, case: Case) -> np.ndarray:
+        (row,) = road.observe([case])
         return np.array(row["most"] + row["least"]) - row["whole"]
 
+    cases = {"no ties": scene.case(scene.untied), "ties": tied}
     for noise, which, within in ((0, "no ties", 1e-5), (0, "ties", -0.001), (0.01, "no ties", -0.001)):
-        yield Row(f"road noise={noise}, a map of {which}: its curves", partial(curves, noise, which),
-                  partial(changes, noise, which), within, f"{scene.batch}, 1")  # fmt: skip
+        yield Row(f"road noise={noise}, a map of {which}: its curves",
+                  partial(curves, measure(f"road noise={noise}"), cases[which]), partial(changes, noise, which), within,
+                  f"{scene.batch}, 1")  # fmt: skip
     ours, cam = partial(measure("adcc").observe, [tied]), cams["ties"][None]
     bright = lambda input_tensor, targets: np.stack([unit(each.mean(0).numpy()) for each in input_tensor])  # noqa: E731
     yield Row("adcc: complexity is ARCC's", lambda: ours()[0]["complexity"], lambda: arcc.Complexity()(cam)[0], 1e-6)
@@ -132,22 +136,23 @@ def torchcam(scene: Scene) -> Iterator[Row]:
             metric.update(scene.pixels, TARGETS[0])
         return list(metric.summary().values())
 
-    def ours(*words: str) -> list[float]:
-        return [value(measure(each), scene.case(ties)) for each in words]
+    def ours(*words: str) -> Callable[[], list[float]]:
+        made, case = [measure(each) for each in words], scene.case(ties)
+        return lambda: [value(each, case) for each in made]
 
     alike = partial(theirs, logits_fn=softmax, steps=28, batch_size=16)
     soft = scene.classifier.normalise(blurred(scene.image, scene.classifier))
     both = ("deletion", "insertion substrate=mean")
-    yield Row(f"{' and '.join(both)}, our steps and probability", partial(ours, *both), alike, 1e-6,
+    yield Row(f"{' and '.join(both)}, our steps and probability", ours(*both), alike, 1e-6,
               f"{scene.batch}, 16")  # fmt: skip
-    yield Row("insertion, the same and our blurred picture", partial(ours, "insertion"),
+    yield Row("insertion, the same and our blurred picture", ours("insertion"),
               lambda: alike(baseline=soft)[1:], 1e-6)  # fmt: skip
-    yield Row("deletion and insertion, its defaults", partial(ours, "deletion", "insertion"), theirs, -0.01)
+    yield Row("deletion and insertion, its defaults", ours("deletion", "insertion"), theirs, -0.01)
     flat = np.ones((9, 9))
     yield Row("deletion of a constant map: none here, one there",
               lambda: measure("deletion").observe([scene.case(flat)])[0]["curve"] is None,
               lambda: np.isfinite(theirs(flat)[0]), 1e-9)  # fmt: skip
-    yield Row("average_drop", partial(ours, "average_drop"),
+    yield Row("average_drop", ours("average_drop"),
               lambda: theirs(kind="ClassificationMetric", logits_fn=softmax)[:1], -0.01)  # fmt: skip
 
 
@@ -204,7 +209,7 @@ def quantus(scene: Scene) -> Iterator[Row]:
         change = lambda arr, **_: next(pictures).reshape(arr.shape)  # noqa: E731
         return called("MaxSensitivity", scene.network, nr_samples=10, perturb_func=change)
 
-    yield Row("max_sensitivity, the same noise", lambda: [value(measure("max_sensitivity"), again)], sensitivity, 1e-5,
+    yield Row("max_sensitivity, the same noise", partial(value, measure("max_sensitivity"), again), sensitivity, 1e-5,
               "1, 1")  # fmt: skip
     layers = [name for name, each in demo.vgg16().named_modules() if hasattr(each, "reset_parameters")][::-1]
     cascade, forgetful = measure(f"randomisation blocks=[{','.join(layers)}]"), demo.vgg16()

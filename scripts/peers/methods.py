@@ -1,7 +1,7 @@
 """What this suite says about other programs' attribution methods: a function for each of the programs."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -42,12 +42,23 @@ def grad_cam(scene: Scene) -> Iterator[Row]:
         return call
 
     def row(words: str, name: str, within: float, **settings: Any) -> Row:
-        built = scene.method(words)
-        call, layers = partial(built, scene.image, torch.tensor(TARGETS)), getattr(built, "layers", [])
-        other, sign = theirs(name, layers, **settings), 1
-        if name in ("EigenCAM", "KPCA_CAM"):  # its sign is arbitrary there
-            sign = min((1, -1), key=lambda each: np.abs(ended(each * call(), scene.side) - other()).max())
-        return Row(words, lambda: ended(sign * call(), scene.side), other, within, BATCHES.get(name, "1, 2"))
+        built = cache(lambda: scene.method(words))  # when it is called: composing settings takes half a second
+
+        def other() -> np.ndarray:
+            return theirs(name, getattr(built(), "layers", []), **settings)()
+
+        @cache
+        def sign() -> int:
+            """EigenCAM's and KPCA-CAM's is arbitrary there."""
+            plain = built()(scene.image, torch.tensor(TARGETS))
+            gaps = {each: np.abs(ended(each * plain, scene.side) - other()).max() for each in (1, -1)}
+            return min(gaps, key=gaps.__getitem__)
+
+        def call() -> np.ndarray:
+            maps = built()(scene.image, torch.tensor(TARGETS))
+            return ended(sign() * maps if name in ("EigenCAM", "KPCA_CAM") else maps, scene.side)
+
+        return Row(words, call, other, within, BATCHES.get(name, "1, 2"))
 
     yield from (row(words, name, 1e-4 if name == "AblationCAM" else 1e-5) for words, name in FAMILY.items())
     yield from (row(words, name, -0.01) for words, name in OTHERS.items())

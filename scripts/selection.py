@@ -65,11 +65,15 @@ def selection(
 ) -> tuple[list[Run], Changes, Rule | None, tuple[str, ...]]:
     """(runs, changes, rule, subsets) of the arguments, for `table_cells` and `paired_table`."""
     from eval.game.protocol import named_protocol
-    from eval.tables.rules import Changes
+    from eval.tables.rules import Changes, fits
 
     runs = _observed(selected_runs(arguments), arguments.measure)
     changes = Changes(arguments.tolerance, arguments.average, arguments.measure, arguments.top_k)
     rule = changes.applied(named_protocol(arguments.protocol)) if arguments.protocol else None
+    for run in runs if rule else ():
+        if not fits(run, rule.protocol):
+            print(f"left out: {run.folder.name}: its network saw another input than that of {rule.label}; "
+                  "without --protocol each run stands under its own", file=sys.stderr)  # fmt: skip
     return list(dict.fromkeys(runs)), changes, rule, (arguments.subset,) if arguments.subset else ("all", "diff")
 
 

@@ -68,3 +68,17 @@ def test_every_part_counts_its_own_pairs(written, capsys):
 def test_a_data_set_without_rows_is_named(written, capsys):
     assert main(["--records", str(written[0]), "--data", "coco"]) == 1
     assert "no run of the data set 'coco'" in capsys.readouterr().err
+
+
+def test_runs_of_another_input_are_named_and_reliability_reads_them(written, capsys):
+    from scripts.reliability.__main__ import main as reliability
+    from scripts.table import main as table
+
+    records = ["--records", str(written[0])]
+    assert table([*records, "--protocol", "paper", "--resamples", "0"]) == 0
+    left = [line for line in capsys.readouterr().err.splitlines() if line.startswith("left out: ")]
+    assert len(left) == 3
+    assert all("saw another input than that of paper" in line for line in left)
+    assert not any("center" in line for line in left)
+    assert reliability([*records, "--measures", "hit", "--splits", "2", "--resamples", "20"]) == 0
+    assert "pascal with lite0; 3 methods" in capsys.readouterr().out

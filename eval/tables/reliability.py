@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from eval.game.protocol import Protocol
+from eval.game.protocol import Input, Protocol
 from eval.measures.measure import Score
 from eval.records.loading import Run
 from eval.tables.cells import Cell, table_cells
@@ -94,11 +94,15 @@ def boards(
     runs: list[Run], protocol: Protocol, measures: Sequence[str], subset: str = "all", top_k: int | None = None,
     resamples: int = 1000,
 ) -> list[Board]:  # fmt: skip
-    """A board for each measure, setting of it, data set and network with three methods or more that are no controls."""
+    """A board for each measure, setting of it, data set and network with three methods or more that are no controls.
+    protocol: its rules; each network saw the input that its runs had."""
     made = []
-    for name in measures:
+    inputs = {str(run.info["identity"]["input"]): run.info["identity"]["input"] for run in runs if run.model}
+    for name, seen in itertools.product(measures, inputs.values()):
         groups: dict[tuple[str, str, str], list[Cell]] = {}
-        for cell in table_cells(runs, Changes(), Rule(protocol, name, top_k), (subset,), resamples=0):
+        some = [run for run in runs if run.model is None or run.info["identity"]["input"] == seen]
+        rule = Rule(replace(protocol, input=Input(**seen)), name, top_k)
+        for cell in table_cells(some, Changes(), rule, (subset,), resamples=0):
             if np.isfinite(cell.accuracy):
                 groups.setdefault((cell.run.dataset, cell.model, cell.rule.setting), []).append(cell)
         for (dataset, model, setting), cells in groups.items():

@@ -145,8 +145,8 @@ def test_a_comparison_ends_in_a_sentence(results, capsys):
     line = compared(results, capsys, "gradcam", "layercam", "--subset", "all", resamples=500).iloc[0]
     (text,) = said(results, capsys, "gradcam", "layercam")
     assert "no difference is shown between" in text
-    assert f"So many pictures show a difference of about {line.resolves:.4f}" in text
-    assert f"would need about {int(float(f'{line.needed:.2g}')):,}." in text
+    assert f" On 120 pictures a difference of about {line.resolves:.4f} or more would be shown; " in text
+    assert f"this one takes about {int(float(f'{line.needed:.2g}')):,} pictures." in text
 
 
 def test_less_is_better_where_the_measure_says_so(results, capsys):

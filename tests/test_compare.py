@@ -68,6 +68,12 @@ def test_each_against_one_is_corrected_for_those_alone(results, capsys):
         compared(results, capsys, "--against", "nope")
 
 
+def test_a_named_method_without_rows_is_said(results, capsys):
+    write_run(results, "scorecam", rows(120, 0.7, 5)[:0])
+    assert compare(["gradcam", "scorecam", "gpnncam", "--records", str(results / "records"), "--resamples", "50"]) == 0
+    assert capsys.readouterr().err == "scorecam has no rows of a pair that another one has: no line compares it\n"
+
+
 def test_only_pairs_that_both_have_count_and_the_others_are_named(results, capsys):
     content = rows(120, 0.7, 5)
     write_run(results, "scorecam", content[:100], pairs_in_all={"all": len(content), "diff": 1})

@@ -16,8 +16,8 @@ class AblationCAM(Layered):
     """Desai and Ramaswamy, Ablation-CAM, WACV 2020, eq. 3: w_k = (y - y_k) / y, y_k the score with channel k zeroed.
 
     What is computed before the ablated layer is computed once a picture, and all classes share the passes.
-    pytorch-grad-cam replaces the layer inside the network and ablates to ever lower values: the k-th copy of a batch
-    gets the layer's minimum minus k times 1e7, so its map depends on the size of its batches.
+    pytorch-grad-cam's is the same where the layer's lowest value is exactly 0, or a ReLU comes next. Elsewhere the k-th
+    copy of a batch gets the lowest value minus k times 1e7, so its map depends on the size of its batches.
 
     Args:
         relative: the division by y. It turns the map of a class with a negative score upside down, as published.

@@ -1,13 +1,11 @@
-"""Gradient-type maps and occlusion, through captum. This file holds all that is particular to that library."""
+"""Gradient-type maps and occlusion, the latter through captum."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
-from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr import Occlusion as CaptumOcclusion
-from captum.attr import Saliency
 from torch import Tensor, nn
 
 from baselines.batches import Batched, Passes
@@ -21,46 +19,43 @@ from baselines.taps import full
 SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)
 
 
-class Scored(nn.Module):
-    """The network with the score of one class as its output: pixels (B,3,H,W) normalised -> (B,)."""
-
-    def __init__(self, classifier: Classifier, target: int):
-        super().__init__()
-        self.network = classifier.network
-        self.score = classifier.score
-        self.target = target
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Normalised pixels (B,3,h,w) -> the class's score (B,)."""
-        return self.score(self.network(pixels), self.target)
-
-
 @contextmanager
 def differentiable() -> Iterator[None]:
-    """Autograd on, whatever the caller's mode, and captum's remark that it hangs hooks (it takes them off) unsaid."""
-    with torch.inference_mode(False), torch.enable_grad(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Setting backward hooks on ReLU activations")
-        warnings.filterwarnings("ignore", message="Input Tensor . did not already require gradients")
+    """Autograd on, whatever the caller's mode."""
+    with torch.inference_mode(False), torch.enable_grad():
         yield
 
 
 class Gradient:
     """Simonyan et al., Deep Inside Convolutional Networks, ICLR Workshop 2014: |d score / d pixel|.
 
+    All classes share the forward pass, and each has a backward pass of its own.
+
     Args:
         channels: see `baselines.pixel_maps.join`.
     """
 
     version = 1  # raised when its maps change for equal settings
-    libraries: tuple[str, ...] = ("captum",)  # whose versions decide its maps
 
     def __init__(self, classifier: Classifier, channels: str = "maximum"):
         self.classifier = classifier
         self.channels = one_of(tuple(CHANNELS), "channels", channels)
 
-    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        """(1,3,H,W), one number a normalised pixel and channel."""
-        return Saliency(scored).attribute(pixels, abs=False)
+    def output(self, pixels: Tensor) -> Tensor:
+        """The network's output, with the graph that leads to it from pixels (B,3,H,W)."""
+        return self.classifier.network(pixels)
+
+    def gradients(self, pixels: Tensor, targets: list[int]) -> Iterator[Tensor]:
+        """Of each class's scores for pixels (B,3,H,W) normalised: (B,3,H,W)."""
+        pixels = pixels.detach().clone().requires_grad_()
+        output = self.output(pixels)
+        for number, target in enumerate(targets, 1):
+            score = self.classifier.score(output, target).sum()
+            yield torch.autograd.grad(score, pixels, retain_graph=number < len(targets))[0]
+
+    def values(self, pixels: Tensor, targets: list[int]) -> Tensor:
+        """pixels (1,3,H,W) -> (K,3,H,W), one number a normalised pixel and channel."""
+        return torch.cat(list(self.gradients(pixels, targets)))
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
         """image (3,H,W) RGB in [0,1], targets (K,) -> maps (K,H,W)."""
@@ -69,14 +64,7 @@ class Gradient:
     def raw(self, image: Tensor, targets: Tensor) -> Tensor:
         """What stands before the channels join, with its sign: (K,3,H,W). SmoothGrad averages this."""
         with differentiable():
-            # A fresh leaf for each class: captum marks its input as one that requires a gradient.
-            values = [
-                self.values(
-                    Scored(self.classifier, target), full(self.classifier.normalise(image)).detach().clone()
-                ).detach()
-                for target in targets.tolist()
-            ]
-        return full(torch.cat(values))
+            return full(self.values(full(self.classifier.normalise(image)), targets.tolist()))
 
     def finish(self, values: Tensor) -> Tensor:
         """(K,3,H,W) -> maps (K,H,W)."""
@@ -95,7 +83,6 @@ class GuidedBackprop(Gradient):
     """
 
     version = 2  # raised when its maps change for equal settings; 2: ReLUs that are functions take part
-    libraries = ()
 
     name = "guided backprop"
 
@@ -106,7 +93,7 @@ class GuidedBackprop(Gradient):
             seen = classifier.images_seen  # whether it calls any shows in a pass alone, which is no picture's
             with differentiable():
                 grey = torch.full((3, classifier.side, classifier.side), 0.5, device=classifier.device)
-                self._guided(Scored(classifier, 0), classifier.normalise(grey))
+                self.output(classifier.normalise(grey).requires_grad_())
             classifier.images_seen = seen
 
     @staticmethod
@@ -114,18 +101,13 @@ class GuidedBackprop(Gradient):
         """The gradient that a ReLU hands on, from the one below it and the one above."""
         return below.clamp(min=0)
 
-    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        """(1,3,H,W), one number a normalised pixel and channel."""
-        score = self._guided(scored, pixels.requires_grad_())
-        return torch.autograd.grad(score.sum(), pixels)[0]
-
-    def _guided(self, scored: Scored, pixels: Tensor) -> Tensor:
-        """(1,): the score of a pass whose ReLUs hand on by the rule; ValueError where it has none."""
+    def output(self, pixels: Tensor) -> Tensor:
+        """Of a pass whose ReLUs hand on by the rule; ValueError where it has none."""
         with Rectifiers(self.rule, self.name) as rectifiers:
-            score = scored(pixels.requires_grad_())
+            output = super().output(pixels)
         if not rectifiers.count:
             raise ValueError(f"{self.name} changes the gradient of ReLUs, and the network has none")
-        return score
+        return output
 
 
 class Deconvnet(GuidedBackprop):
@@ -151,7 +133,7 @@ class IntegratedGradients(Gradient):
     Args:
         steps: points of the Gauss-Legendre rule on the line from the baseline.
         baseline: "black" (the paper's) or "grey", the mean of the training pictures.
-        batch: points per pass.
+        batch: points per pass, which all classes share.
         channels: "sum", so that the map adds up to score - score(baseline).
     """
 
@@ -173,14 +155,19 @@ class IntegratedGradients(Gradient):
         self.baseline = one_of(("black", "grey"), "baseline", baseline)
         self.batch = batch
 
-    def values(self, scored: Scored, pixels: Tensor) -> Tensor:
-        """(1,3,H,W), one number a normalised pixel and channel."""
+    def values(self, pixels: Tensor, targets: list[int]) -> Tensor:
+        """pixels (1,3,H,W) -> (K,3,H,W), one number a normalised pixel and channel."""
         start = torch.zeros_like(pixels)
         if self.baseline == "black":
             start = self.classifier.normalise(start)
-        return CaptumIntegratedGradients(scored).attribute(
-            pixels, baselines=start, n_steps=self.steps, internal_batch_size=self.batch
-        )
+        places, weights = np.polynomial.legendre.leggauss(self.steps)
+        rule = [torch.from_numpy(each / 2).to(pixels).view(-1, 1, 1, 1) for each in (1 + places, weights)]
+        line = pixels - start
+        total = torch.zeros(len(targets), *pixels.shape[1:]).to(pixels)
+        for at, weight in zip(*(each.split(self.batch) for each in rule), strict=True):
+            for row, gradient in enumerate(self.gradients(start + at * line, targets)):
+                total[row] += (weight * gradient).sum(0)
+        return total * line
 
 
 class Occlusion(Batched):

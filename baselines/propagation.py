@@ -140,6 +140,13 @@ class Propagation(TorchFunctionMode):
         self.kept.append((module, hook))
         return module(tensor)
 
+    def forget(self) -> None:
+        """Let go of the pass: hooks hold its tensors, whose graph holds the hooks, which nothing would ever free."""
+        for _, hook in self.kept:
+            hook.remove()
+        self.kept.clear()
+        self.last = None
+
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", str(function))
@@ -196,7 +203,10 @@ def propagating(classifier: Classifier, image: Tensor, names: Sequence[str], par
             with _ruled(propagation, network), propagation:
                 output = network(pixels)
             check_reached(names, taps)
-            yield Run(output, [taps.leaf(name) for name in names], taps, propagation.last)
+            try:
+                yield Run(output, [taps.leaf(name) for name in names], taps, propagation.last)
+            finally:
+                propagation.forget()
 
 
 def start(classifier: Classifier, output: Tensor, target: int) -> Tensor:

@@ -17,7 +17,7 @@ class RefineCAM:
 
     map = prod_l N(up(max(0, M_l))): each layer's map M_l is rectified, enlarged bilinearly to the network's input and
     scaled to [0,1] by its lowest and highest value (N).
-    pytorch-grad-cam 1.5.7 returns the same within 1e-5.
+    pytorch-grad-cam returns the same (results/tables/peers.md).
 
     Args:
         formula: of M_l, by its name in `baselines.cam`. The default is GradCAM++ in pytorch-grad-cam's variant, which

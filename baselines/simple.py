@@ -18,7 +18,7 @@ class Center:
     def __call__(self, sample: Any, targets: Tensor) -> Tensor:
         """targets (K,) -> (K,2) points x, y in original pixels, origin top left."""
         width, height = sample.size
-        return torch.tensor([[width / 2, height / 2]], dtype=torch.float64).repeat(len(targets), 1)
+        return torch.tensor([[width / 2, height / 2]] * len(targets), dtype=torch.float64).reshape(-1, 2)
 
 
 class Random:

@@ -44,7 +44,7 @@ class MultiscaleCAM:
         sides: shorter sides of the copies in pixels, the longer one in proportion. It enlarges a smaller picture,
             which adds no detail: give one whose shorter side is the largest of them.
         mirrored: the sides that are also read mirrored left to right.
-        layers: as depth, alpha, fusion and repeated in `gpnncam.GPNNCAM`.
+        layers: as in `gpnncam.GPNNCAM`; so are depth, alpha, fusion and repeated.
         depth: as there.
         alpha: as there.
         fusion: as there.
@@ -100,15 +100,7 @@ class MultiscaleCAM:
         return max(side for side, _ in self.copies)
 
     def __call__(self, image: Tensor, targets: Tensor) -> Tensor:
-        """The heat maps of one picture.
-
-        Args:
-            image: (3,H,W) RGB in [0,1].
-            targets: (K,) numbers of classes.
-
-        Returns:
-            (K,h,w) float32 on the finest grid of the last layer; larger = more important.
-        """
+        """(3,H,W) RGB in [0,1], (K,) int -> (K,h,w) float32 on the finest grid of the last layer, as `GPNNCAM`'s."""
         # Gradients are needed, whatever mode the caller is in; tensors made in inference mode cannot carry any.
         with torch.inference_mode(False):
             image = image.clone() if image.is_inference() else image

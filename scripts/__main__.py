@@ -7,7 +7,7 @@ GROUPS = {
     "Read finished runs": ("table", "compare", "effects", "overview", "report", "page", "reliability", "runs"),
     "Before a run": ("check_data", "layers", "preflight", "train_head"),
     "Publish and check numbers": ("claim", "leaderboard"),
-    "Validate a measure": ("removal",),
+    "Validate measures and methods": ("removal", "peers"),
 }
 
 

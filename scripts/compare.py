@@ -35,6 +35,7 @@ def act(arguments: argparse.Namespace) -> None:
     from eval.tables.comparison import comparison_markdown
     from eval.tables.formats import csv_text
     from eval.tables.paired import chosen, paired_table
+    from eval.tables.statistics import out_of_reach
 
     if len(arguments.methods) == 1 and not arguments.against:
         raise ValueError(f"what is {arguments.methods[0]} to be compared with? Name two methods or more, or none")
@@ -49,6 +50,8 @@ def act(arguments: argparse.Namespace) -> None:
             print(f"{name} has no rows of a pair that another one has: no line compares it", file=sys.stderr)
     if arguments.strict and not frame["complete"].all():
         raise ValueError("some comparisons do not stand on all pairs of their data set (without --strict: which)")
+    if why := out_of_reach(len(frame), arguments.resamples):
+        print(why, file=sys.stderr)
     print(csv_text(frame) if arguments.format == "csv" else comparison_markdown(frame, arguments.all), end="")
 
 

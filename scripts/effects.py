@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> None:
     from eval.tables.effects import effects, effects_markdown
     from eval.tables.formats import csv_text
+    from eval.tables.statistics import out_of_reach
 
     if arguments.protocol:
         raise ValueError("--protocol would leave one input; the reference's is --reference")
@@ -40,6 +41,8 @@ def act(arguments: argparse.Namespace) -> None:
         raise ValueError("nothing has rows of the same data set and network as the reference")
     if arguments.strict and not frame["complete"].all():
         raise ValueError("some differences do not stand on all pairs of their data set (without --strict: which)")
+    if why := out_of_reach(len(frame), arguments.resamples):
+        print(why, file=sys.stderr)
     print(csv_text(frame) if arguments.format == "csv" else effects_markdown(frame), end="")
 
 

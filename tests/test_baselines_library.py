@@ -1,9 +1,6 @@
 """The other methods of pytorch-grad-cam: the papers' formulas a second time, and the library's variants beside it."""
 
 import copy
-import doctest
-import importlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +19,6 @@ from baselines.fullgrad import FullGrad
 from baselines.refinecam import RefineCAM
 from baselines.shapley_cam import ShapleyCAM
 from tests.test_baselines_cam import TARGETS, as_library, by_autograd, classifier_of, close, library, network
-from tests.test_contract import small_classifier
 
 
 @pytest.fixture
@@ -59,7 +55,7 @@ def test_linear_approximation_and_the_seg_eigen_direction(net, image):
         expected = -expected if expected.min().abs() > expected.max() else expected
         torch.testing.assert_close(heat, expected, rtol=1e-4, atol=1e-8)
     expected = library(net, image, "SegEigenCAM")
-    np.testing.assert_allclose(as_library(actual, image), expected, atol=2e-4)
+    np.testing.assert_allclose(as_library(actual, image), expected, atol=1e-5)
 
 
 def test_fem(net, image):
@@ -71,7 +67,7 @@ def test_fem(net, image):
         expected += channel.mean() * rare
     close(FEM(classifier_of(net), k=1.5)(image, TARGETS), expected.expand(2, -1, -1))
     actual = FEM(classifier_of(net), weights="library")(image, TARGETS)
-    np.testing.assert_allclose(as_library(actual, image), library(net, image, "FEM"), atol=2e-4)
+    np.testing.assert_allclose(as_library(actual, image), library(net, image, "FEM"), atol=1e-5)
 
 
 def test_kpcacam(net, image):
@@ -87,7 +83,7 @@ def test_kpcacam(net, image):
         close(actual, expected.view(activations.shape[1:]).expand(2, -1, -1))
     expected = library(net, image, "KPCA_CAM")
     actual = KPCACAM(classifier_of(net))(image, TARGETS)
-    assert min(np.abs(as_library(sign * actual, image) - expected).max() for sign in (1, -1)) < 2e-4
+    assert min(np.abs(as_library(sign * actual, image) - expected).max() for sign in (1, -1)) < 1e-5
     flat_net = copy.deepcopy(net)
     flat_net[0][3].weight.data.zero_()
     assert (KPCACAM(classifier_of(flat_net))(image, TARGETS) == 0).all()
@@ -152,7 +148,7 @@ def test_shapleycam(net, image, utility):
     assert not torch.allclose(actual, CAM(classifier_of(net))(image, TARGETS), rtol=0.01)
     if utility != "sigmoid":
         kind = ClassifierOutputReST if utility == "rest" else ClassifierOutputTarget
-        np.testing.assert_allclose(as_library(actual, image), library_with(net, image, "ShapleyCAM", kind), atol=5e-4)
+        np.testing.assert_allclose(as_library(actual, image), library_with(net, image, "ShapleyCAM", kind), atol=1e-5)
 
 
 def test_shapleycam_behind_the_last_layer_is_gradcam(net, image):
@@ -181,7 +177,7 @@ def test_finercam(net, image, weights):
         close(actual[k], expected)
     if weights == "probability":
         theirs = library_with(net, image, "GradCAM", lambda t: FinerWeightedTarget(t, nearest[t], 0.7))
-        np.testing.assert_allclose(as_library(actual, image), theirs, atol=5e-4)
+        np.testing.assert_allclose(as_library(actual, image), theirs, atol=1e-5)
 
 
 def test_finercam_of_a_network_with_one_output_is_the_plain_cam(image):
@@ -248,21 +244,6 @@ def test_activation_methods_share_what_they_do_with_several_layers(net, image):
     both = activation_cam.FEM(classifier, layers=["0.2", "0.5"])(image, TARGETS)
     assert both.shape[1:] == CAM(classifier, layers="0.2")(image, TARGETS).shape[1:]
     assert torch.equal(FEM(classifier, relu=True)(image, TARGETS), FEM(classifier)(image, TARGETS).clamp(min=0))
-
-
-def test_examples_in_docstrings_run(image):
-    classifier, ran = small_classifier(), 0
-    given = {"classifier": classifier, "image": image[:, :24, :40].float(), "torch": torch}
-    runner = doctest.DocTestRunner()
-    for path in sorted((Path(__file__).parents[1] / "baselines").glob("[a-z]*.py")):
-        module = importlib.import_module(f"baselines.{path.stem}")
-        for example in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs=given):
-            runner.run(example, clear_globs=False)
-            if example.examples:
-                assert len(example.globs["maps"]) == 2
-                ran += 1
-    assert runner.summarize().failed == 0
-    assert ran >= 11
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ GOOD = xml(PICTURES[0])
 BAD_XML = {
     "an entity": ('<!DOCTYPE a [<!ENTITY b "cat">]>' + GOOD.replace("cat", "&b;"), "declares entities or a document"),
     "a document type": ("<!DOCTYPE annotation>" + GOOD, "declares entities or a document type"),
+    "an entity in UTF-16": (
+        ('<?xml version="1.0" encoding="utf-16"?><!DOCTYPE a [<!ENTITY b "cat">]>' + GOOD).encode("utf-16"),
+        "declares entities or a document type",
+    ),
+    "a document type in UTF-16 without a mark": (
+        ("<!DOCTYPE annotation>" + GOOD).encode("utf-16-le"),
+        "declares entities or a document type",
+    ),
     "empty": ("", "no readable XML"),
     "cut": (GOOD[: len(GOOD) // 2], "no readable XML"),
     "json": ("{}", "no readable XML"),

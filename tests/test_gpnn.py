@@ -99,13 +99,16 @@ def test_exact_search_is_the_dense_one_first_among_equals(weighted):
     query, key = rng.integers(0, 3, (12, 13, 3)) * 100, rng.integers(0, 2, (14, 15, 3)) * 255
     key[:, 8:] = key[:, :7]
     weight = (1 / rng.integers(1, 4, (8, 9))).astype(np.float32) if weighted else None
-    field, scores = np.full((6, 7), 3 * ROW + 2, np.int32), np.zeros((6, 7), np.float32 if weighted else np.int32)
-    patchmatch.exact(to_rows(query), to_rows(key), weight, field, scores)
     dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
     dense = dense.astype(np.float32) * weight.ravel() if weighted else dense
-    best = dense.argmin(1)
-    assert np.array_equal((field >> 16) * 9 + (field & 65535), best.reshape(6, 7))
-    assert np.array_equal(scores.ravel(), dense.min(1))
+    best, last = dense.argmin(1), dense.shape[1] - 1 - dense[:, ::-1].argmin(1)
+    assert (best != last).any(), "a search that starts at an equal must leave it"
+    for start in (last, np.full(42, 3 * 9 + 2)):
+        field = (start // 9 * ROW + start % 9).astype(np.int32).reshape(6, 7)
+        scores = np.zeros((6, 7), np.float32 if weighted else np.int32)
+        patchmatch.exact(to_rows(query), to_rows(key), weight, field, scores)
+        assert np.array_equal((field >> 16) * 9 + (field & 65535), best.reshape(6, 7))
+        assert np.array_equal(scores.ravel(), dense.min(1))
 
 
 @pytest.mark.parametrize("contrast", [1, 128])
@@ -123,6 +126,26 @@ def test_no_lower_bound_rules_the_nearest_key_out(contrast):
     dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
     assert np.array_equal(scores.ravel(), dense.min(1))
     assert np.array_equal((field >> 16) * 14 + (field & 65535), dense.argmin(1).reshape(10, 10))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_no_rounded_bound_rules_an_equal_key_out(weighted):
+    """Of tiles of one colour each the bound is the distance itself, so that its rounding alone would decide."""
+    from gpnncam import patchmatch
+    from gpnncam.patches import to_rows
+
+    rng = np.random.default_rng(5)
+    tiles = [rng.choice([0, 1, 3, 126, 250, 254, 255], (rows, 5, 3)).repeat(7, 0).repeat(7, 1) for rows in (4, 3)]
+    query, key = tiles[0], np.concatenate([tiles[1], tiles[1]])
+    dense = ((unfold(query)[:, None] - unfold(key)[None]) ** 2).sum(-1)
+    weight = np.full((36, 29), 1 / 3, np.float32) if weighted else None
+    dense = dense.astype(np.float32) * weight.ravel() if weighted else dense
+    last = dense.shape[1] - 1 - dense[:, ::-1].argmin(1)
+    field = (last // 29 * ROW + last % 29).astype(np.int32).reshape(22, 29)
+    patchmatch.exact(
+        to_rows(query), to_rows(key), weight, field, np.zeros((22, 29), np.float32 if weighted else np.int32)
+    )
+    assert np.array_equal((field >> 16) * 29 + (field & 65535), dense.argmin(1).reshape(22, 29))
 
 
 def test_an_average_is_mended_where_sources_changed():

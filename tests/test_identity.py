@@ -168,7 +168,7 @@ def test_another_version_of_a_library_is_another_run_of_who_uses_it(monkeypatch,
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "m_captum.py").write_text("import captum\nfrom baselines.cam import CAM\n")
     uses = {
-        "grad-cam": ["method=gradcam"], "captum": ["method=gradient"], "zennit": ["method=relevancecam"],
+        "grad-cam": ["method=gradcam"], "captum": ["method=occlusion"], "zennit": ["method=relevancecam"],
         "torchvision": ["model=torchvision", "model.arch=resnet18"], "timm": ["model=timm", "model.arch=resnet18"],
     }  # fmt: skip
     own = ["method=custom", "method.build._target_=m_captum.f"]

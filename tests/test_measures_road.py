@@ -110,7 +110,7 @@ def test_another_programs_imputation_is_the_same():
     removed[5:20, 3:17] = True
     theirs = NoisyLinearImputer(noise=0)(image, torch.tensor(~removed).float())
     ours = linear_imputation(image.permute(1, 2, 0).double().numpy(), removed)
-    assert ours == pytest.approx(theirs.permute(1, 2, 0).numpy(), abs=1e-4)
+    assert ours == pytest.approx(theirs.permute(1, 2, 0).numpy(), abs=1e-6)
 
 
 def test_degenerate_removals():

@@ -69,6 +69,10 @@ def test_the_map_of_a_single_class_without_its_axis_is_named():
         observe(torch.zeros(3, 3), (8, 6), [box(0, 0, 1, 1)])
     with pytest.raises(ValueError, match=r"got \(1, 2, 3, 3\)$"):
         observe(torch.zeros(1, 2, 3, 3), (8, 6), [box(0, 0, 1, 1)])
+    with pytest.raises(ValueError, match=r"got \(2, 1, 3, 3\); maps\[:, 0\] leaves the channel out$"):
+        observe(torch.zeros(2, 1, 3, 3), (8, 6), [box(0, 0, 1, 1)] * 2)
+    with pytest.raises(ValueError, match=r"got \(1, 2, 3, 3\); maps\[0\] leaves the batch out$"):
+        observe(torch.zeros(1, 2, 3, 3), (8, 6), [box(0, 0, 1, 1)] * 2)
 
 
 def test_points_leave_the_fields_of_maps_empty():
@@ -142,6 +146,11 @@ def test_pixels_of_one_height_left_and_right_of_a_peak_are_a_tie():
     for value in np.random.default_rng(0).random(50):
         grid = np.full((7, 7), value / 3)
         grid[3, 3] = value
+        assert observe_map(grid, box(0, 0, 1, 1, (224, 224)))["ties"] == 4
+    for seed in range(20):  # uneven on both sides of the peak: left and right interpolate in another order
+        quarter = np.random.default_rng(seed).random((4, 4)) * 0.9
+        quarter[3, 3] = 1
+        grid = np.pad(quarter, (0, 3), "reflect")
         assert observe_map(grid, box(0, 0, 1, 1, (224, 224)))["ties"] == 4
 
 

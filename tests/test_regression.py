@@ -113,3 +113,10 @@ def test_few_samples_half_precision_and_coarse_products_are_fitted_in_float64(mo
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "medium")
     maps(wide)
     assert seen == [torch.float64] * 3
+
+
+def test_float32_without_a_solution_is_left_to_float64_whose_error_is_raised():
+    x, y = torch.full((1, 2, 4, 4), torch.nan), torch.zeros(1, 1, 4, 4)
+    assert solve._fit([x], [y], 1e-4, torch.float32) is None
+    with pytest.raises(ValueError, match="not finite"):
+        solve._fit([x], [y], 1e-4, torch.float64)

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from eval.tables.exchange import even, fewest, gaps, rejects, unseen, verdicts
-from eval.tables.resampling import average, kinds
-from eval.tables.statistics import RULE, holm, interval, mcnemar, paired_test, power
+from eval.tables.resampling import average, kinds, sets
+from eval.tables.statistics import RULE, holm, interval, mcnemar, out_of_reach, paired_test, power
 
 
 def signs(count):
@@ -167,6 +167,16 @@ def test_the_observed_difference_counts_as_one_exchange():
     a, b = 1 + np.random.default_rng(0).random(40), np.zeros(40)
     assert paired_test(np.arange(40), a, b, resamples=99).exchange == pytest.approx(1 / 100, rel=1e-9)
     assert paired_test(np.arange(40), a, a, resamples=99).exchange == 1
+
+
+def test_every_drawn_set_has_its_complement_and_all_pictures_and_none_are_two_of_them():
+    ours = gaps(np.arange(40), 1 + np.random.default_rng(0).random(40), np.zeros(40))
+    part, weight, chance = next(sets([ours], 99, 0))
+    assert [part[-2:].tolist(), weight[-2:].tolist()] == [[0, ours.difference], [0, 1]]
+    half = len(part) // 2 - 1
+    np.testing.assert_allclose(part[:half] + part[half:-2], ours.difference)
+    np.testing.assert_allclose(weight[:half] + weight[half:-2], 1)
+    assert chance.sum() == pytest.approx(1)
 
 
 def test_several_comparisons_are_each_their_own():
@@ -344,3 +354,15 @@ def test_the_rule_has_the_same_words_wherever_it_is_met():
     readme = " ".join((ROOT / "eval/tables/README.md").read_text(encoding="utf-8").split())
     assert RULE in readme
     assert RULE.count(". ") + RULE.count("? ") + RULE.endswith(".") == 3, "three sentences, one of which asks"
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "resamples", "enough"), [(500, 9999, True), (501, 9999, False), (12, 200, False)]
+)
+def test_comparisons_that_no_draw_can_show_are_named_with_what_helps(comparisons, resamples, enough):
+    why = out_of_reach(comparisons, resamples)
+    assert enough == (not why)
+    if why:
+        needed = int(why.rpartition(" ")[2])
+        assert out_of_reach(comparisons, needed) == ""
+        assert out_of_reach(comparisons, needed - 2) != ""

@@ -1,15 +1,18 @@
 """Annotation files as tools write them: read as they are meant, refused by file and object, or counted in a line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as cocomask
 
+import run
 from eval.datasets.folder import folder
 from eval.datasets.voc import VOC
 from eval.game.sample import pairs
+from eval.running import config
 from eval.running.config import as_text, load, load_jobs
 from scripts import check_data
 from tests import voc_devkit
@@ -255,3 +258,23 @@ def test_the_example_of_the_how_to_is_read(tmp_path):
     data = folder(tmp_path)
     assert data.classes == ("cat", "dog"), "by the numbers of the categories"
     assert [[data.classes[p.label] for p in pairs(s)] for s in data] == [["cat", "dog"], ["dog"]]
+
+
+@pytest.mark.parametrize("text", ["2024_11", "2007_000027", "1e5", "0x10", "1:30", "2024"])
+def test_a_number_as_name_in_a_file_of_settings_is_refused_and_a_quoted_one_is_the_text(
+    text, tmp_path, monkeypatch, capsys
+):
+    """YAML reads 2024_11 and 202411 as one number: nobody knows which of the two was meant."""
+    conf = shutil.copytree(config.CONF, tmp_path / "conf")
+    monkeypatch.setattr(config, "CONF", conf)
+    settings = (conf / "dataset" / "demo.yaml").read_text().replace("name: demo\n", f"name: {text}\n")
+    (conf / "dataset" / "mine.yaml").write_text(settings)
+    (conf / "dataset" / "quoted.yaml").write_text(settings.replace(f"name: {text}\n", f"name: '{text}'\n"))
+    call = ["method=center", "limit=2", "dataset.build.count=4", f"results={tmp_path}"]
+    assert run.main(["dataset=mine", *call]) == 1
+    assert "error: dataset.name must be a name" in (said := capsys.readouterr().err)
+    assert "quote it" in said
+    assert not (tmp_path / "records").exists()
+    assert run.main(["dataset=quoted", *call]) == 0
+    (folder,) = (tmp_path / "records").iterdir()
+    assert json.loads((folder / "run.json").read_text())["dataset"] == text

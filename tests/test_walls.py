@@ -17,7 +17,7 @@ ALLOWED = {
     "scripts": {"scripts", "eval", "baselines", "gpnncam"},
     "run.py": {"eval", "baselines", "gpnncam", "scripts"},
 }
-ABOUT_NETWORKS = {f"gpnncam.{name}" for name in ("examine", "inputs", "layers", "layouts", "reading")}
+ABOUT_NETWORKS = {f"gpnncam.{name}" for name in ("batches", "examine", "inputs", "layers", "layouts", "reading")}
 # Rooms of eval/, lowest first: a file imports from its own room and from those before it.
 ROOMS = ("files", "game", "networks", "records", "datasets", "measures", "tables", "running", "claims", "sweeps")
 GPNNCAM_NEEDS = {"torch", "numpy", "numba", "llvmlite"}  # llvmlite is numba's own

@@ -98,8 +98,8 @@ def pairs(sample: Sample) -> Iterator[Pair]:
     `difficult` is the subset of Zhang et al. (Excitation Backprop, 2016): the class's region is smaller than a
     quarter of the picture, and another class has an unflagged object in it.
     """
-    shown = np.unique(sample.labels[~sample.hard])
+    shown = sorted(set(sample.labels[~sample.hard].tolist()))
     width, height = sample.size
-    for label in shown.tolist():
+    for label in shown:
         small = 4 * sample.region(label).area < width * height
         yield Pair(label, bool(small and len(shown) > 1))

@@ -66,7 +66,7 @@ class ADCC:
         Score("adcc_complexity", "mean of the map scaled from 0 to 1", "share", True, _part(1, -1)),
     )  # fmt: skip
 
-    def __init__(self, probability: str = "softmax", batch: int = 16):
+    def __init__(self, probability: str = "softmax", batch: int | None = None):
         self.probability, self.batch = check_kind(probability), batch
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:

@@ -1,7 +1,8 @@
 """What the network says about many pictures: batches that fill the processor, probabilities in double precision."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
 
 import torch
 from torch import Tensor
@@ -11,30 +12,21 @@ from eval.networks.classifier import Classifier
 KINDS = ("softmax", "sigmoid")
 
 
-def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int) -> Tensor:
+def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | None) -> Tensor:
     """Pictures (3,h,w) RGB of one size, as an iterable that need never hold all of them -> outputs (N,C) or (N,C,i,j)
-    float64 on the CPU; `batch` pictures a forward pass."""
-    if batch < 1:
+    float64 on the CPU; `batch` pictures a forward pass, None: as many as `Classifier.at_once` says."""
+    if batch is not None and batch < 1:
         raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
-    answers = []
+    answers, stream = [], iter(pictures)
+    first = next(stream)
+    count, stream = batch or classifier.at_once(first), chain([first], stream)
     with torch.no_grad():
-        for group in _groups(pictures, batch):
+        while group := list(islice(stream, count)):
             answers.append(classifier.network(classifier.normalise(torch.stack(group))).double().cpu())
     answer = torch.cat(answers)
     if not torch.isfinite(answer).all():
         raise ValueError("the network's output for a changed picture is not finite")
     return answer
-
-
-def _groups(pictures: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
-    group: list[Tensor] = []
-    for picture in pictures:
-        group.append(picture)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
 
 
 def logit(output: Tensor, chosen: Sequence[int]) -> Tensor:

@@ -43,7 +43,7 @@ class AverageDrop:
               False, _increase),
     )  # fmt: skip
 
-    def __init__(self, probability: str = "softmax", batch: int = 16):
+    def __init__(self, probability: str = "softmax", batch: int | None = None):
         self.probability, self.batch = check_kind(probability), batch
 
     def observe(self, cases: Sequence[Case]) -> list[dict]:

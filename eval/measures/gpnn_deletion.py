@@ -45,7 +45,7 @@ class GpnnDeletion:
         fill: Callable[[Tensor, Tensor, int], Any],
         shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
         probability: str = "softmax",
-        batch: int = 16,
+        batch: int | None = None,
     ):
         self.fill, self.shares, self.batch = fill, shares_of(shares), batch
         self.probability = check_kind(probability)

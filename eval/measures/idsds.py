@@ -47,7 +47,7 @@ class SingleDeletion:
     speed = ("batch",)
     scores = (Score("single_deletion", WHAT, "correlation", False, _score),)
 
-    def __init__(self, cells: int = 4, batch: int = 16):
+    def __init__(self, cells: int = 4, batch: int | None = None):
         if cells < 2:
             raise ValueError(f"cells is {cells}; a correlation needs at least 2 x 2")
         self.cells, self.batch = cells, batch
@@ -91,7 +91,7 @@ class IDSDS(SingleDeletion):
     name = "idsds"
     scores = (Score("idsds", f"{WHAT}, on a network fine-tuned with deleted cells", "correlation", False, _score),)
 
-    def __init__(self, cells: int = 4, fine_tuned: bool = False, batch: int = 16):
+    def __init__(self, cells: int = 4, fine_tuned: bool = False, batch: int | None = None):
         if fine_tuned is not True:
             raise ValueError(
                 "idsds is about networks that were fine-tuned with deleted cells, and on others it is called "

@@ -53,7 +53,7 @@ class Infidelity:
               "share", True, _share),
     )  # fmt: skip
 
-    def __init__(self, draws: int = 64, sides: Sequence[int] = (28, 56), batch: int = 16):
+    def __init__(self, draws: int = 64, sides: Sequence[int] = (28, 56), batch: int | None = None):
         if draws < 2 or not sides or min(sides) < 1:
             raise ValueError(
                 f"draws is {draws} and sides {list(sides)}; at least 2 squares of a side of 1 pixel or more"

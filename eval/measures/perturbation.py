@@ -86,7 +86,7 @@ class _Replacement:
     """A curve along which one picture replaces another, the most important pixels first, `step` pixels at a time.
 
     substrate: what stands for a pixel that is not the picture's: "mean", "black" or "blur". target: the pair's class,
-    "annotated", or the unchanged picture's highest output, "predicted". batch: pictures a forward pass.
+    "annotated", or the unchanged picture's highest output, "predicted". batch: see `outputs`.
     """
 
     version = 2
@@ -94,7 +94,7 @@ class _Replacement:
     speed = ("batch",)
     unchanged: int  # where on the path the picture itself is
 
-    def __init__(self, step: int, substrate: str, target: str, probability: str, batch: int):
+    def __init__(self, step: int, substrate: str, target: str, probability: str, batch: int | None):
         if step < 1:
             raise ValueError(f"step is {step}; at least one pixel must change at a time")
         if substrate not in SUBSTRATES:
@@ -156,7 +156,7 @@ class Deletion(_Replacement):
 
     def __init__(
         self, step: int = 1792, substrate: str = "mean", target: str = "annotated", probability: str = "softmax",
-        batch: int = 16,
+        batch: int | None = None,
     ):  # fmt: skip
         super().__init__(step, substrate, target, probability, batch)
 
@@ -175,6 +175,6 @@ class Insertion(_Replacement):
 
     def __init__(
         self, step: int = 1792, substrate: str = "blur", target: str = "annotated", probability: str = "softmax",
-        batch: int = 16,
+        batch: int | None = None,
     ):  # fmt: skip
         super().__init__(step, substrate, target, probability, batch)

@@ -7,13 +7,14 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from eval.game.pointing import upscale
 from eval.game.protocol import Protocol as Rules
 from eval.measures.answers import plain
 from eval.measures.measure import Case, Curve, Score, lines
-from eval.measures.similarity import outlines, spearman, ssim
+from eval.measures.similarity import outlines, pearson, ssim
 from eval.networks.classifier import Classifier
 
 ORDERS = ("cascading", "single")
@@ -185,11 +186,12 @@ class Randomisation:
             values = values | drawn if self.order == "cascading" else drawn
             with swapped(classifier.network, values):
                 maps.append(self._maps(method(given, targets, seed), image))
+        ranked = [[rankdata(each) for each in after] for after in maps]
         names = ["", *(name for name, _ in stages)]
         return [
             {
                 "stages": names,
-                "spearman": self._curve(spearman, maps, number),
+                "spearman": self._curve(pearson, ranked, number),
                 "ssim": self._curve(ssim, maps, number),
                 "hog": self._curve(outlines, maps, number),
             }

@@ -109,7 +109,7 @@ class ROAD:
         shares: Sequence[float] = (0.2, 0.4, 0.6, 0.8),
         noise: float = 0.01,
         probability: str = "softmax",
-        batch: int = 16,
+        batch: int | None = None,
     ):
         if noise < 0:
             raise ValueError(f"noise is {noise}; a deviation is at least 0")

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from eval.files.places import near
 from eval.networks.described import described
+from gpnncam.batches import Passes
 from gpnncam.examine import adapt, examine, frozen
 from gpnncam.inputs import normalised, statistic
 from gpnncam.layers import layers_by_rule
@@ -84,6 +85,14 @@ class Classifier:
         except RuntimeError:  # not on a scripted module
             self.network = network = Script(network)
             network.register_forward_pre_hook(self._receive)
+        self._passes = Passes(network)
+
+    def at_once(self, picture: Tensor) -> int:
+        """How many pictures like (3,h,w) pass together, by the largest activation; finding it out is no picture's."""
+        seen = self.images_seen, self.area_seen, self.input_size
+        count = self._passes.at_once(self.normalise(picture))
+        self.images_seen, self.area_seen, self.input_size = seen
+        return count
 
     def _receive(self, _module: nn.Module, inputs: tuple) -> tuple:
         # The price of a method is the pictures and pixels that pass the network, also when a library calls it.

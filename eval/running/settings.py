@@ -141,10 +141,8 @@ def plain_text(value: Any) -> str:
 
 
 def _check_name(setting: str, name: Any) -> None:
-    """Names stand in tables and in folders' names: a text, or a number that is taken as one."""
-    if isinstance(name, bool) or not isinstance(name, str | int | float) or not str(name).strip():
-        raise ValueError(
-            f"{setting} must be a name, not {name!r}; quote it if it is meant as text: {setting}='\"{name}\"'"
-        )
-    if len(str(name)) > LONGEST or not str(name).isprintable():
-        raise ValueError(f"{setting} must be at most {LONGEST} printable characters, not {str(name)[:LONGEST]!a}")
+    """Names stand in tables and in folders' names: a text. Of a number nobody knows how it was typed."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError(f"{setting} must be a name, and YAML reads {name!r}, no text; quote it, in a shell \"'NAME'\"")
+    if len(name) > LONGEST or not name.isprintable():
+        raise ValueError(f"{setting} must be at most {LONGEST} printable characters, not {name[:LONGEST]!a}")

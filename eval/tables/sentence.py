@@ -18,7 +18,7 @@ def sentences(frame: pd.DataFrame) -> list[str]:
     if len(frame) <= MOST:
         return [sentence(line) for line in frame.itertuples()]
     best = ", ".join(f"{who} in {count}" for who, count in _winners(frame.itertuples()).items())
-    return [f"{int(frame['shown'].sum())} of {len(frame)} differences shown{f': better are {best}' * bool(best)}."]
+    return [f"{int(frame['shown'].sum())} of {len(frame)} differences are shown{f': better are {best}' * bool(best)}."]
 
 
 def _winners(lines: Iterable[Any]) -> dict[str, int]:

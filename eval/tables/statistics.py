@@ -178,6 +178,18 @@ def mcnemar(only_a: int, only_b: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
 
 
+def out_of_reach(comparisons: int, resamples: int) -> str:
+    """Why none of so many comparisons can be shown by so many drawn exchanges; "" where one can."""
+    least = comparisons / (resamples + 1)
+    if least <= 1 - LEVEL + EQUAL:
+        return ""
+    return (
+        f"no difference can be shown: the least p of {resamples:,} drawn exchanges is {1 / (resamples + 1):.2g}, and "
+        f"Holm's correction for {comparisons:,} comparisons makes {least:.2g} of it; compare fewer methods, or "
+        f"--resamples {math.ceil(comparisons / (1 - LEVEL))}"
+    )
+
+
 def holm(p_values: ArrayLike) -> np.ndarray:
     """Holm's (1979) correction: p-values adjusted for how many comparisons were made; nan is none, and stays."""
     given = np.asarray(p_values, float)

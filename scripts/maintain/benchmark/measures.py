@@ -66,7 +66,7 @@ def act(arguments: argparse.Namespace) -> None:
             before = classifier.images_seen
             whole = processor_seconds(lambda case=case, measure=measure: measure.observe([case]))
             passes = classifier.images_seen - before
-            pictures, batch = [case.image] * passes, getattr(measure, "batch", 16)
+            pictures, batch = [case.image] * passes, getattr(measure, "batch", None)
             alone = processor_seconds(lambda p=pictures, b=batch: outputs(classifier, p, b))
             if number:  # the first one loads and compiles
                 seconds.append(whole)

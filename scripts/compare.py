@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(arguments: argparse.Namespace) -> None:
     from eval.tables.comparison import comparison_markdown
     from eval.tables.formats import csv_text
-    from eval.tables.paired import paired_table
+    from eval.tables.paired import chosen, paired_table
     from eval.tables.statistics import out_of_reach
 
     if len(arguments.methods) == 1 and not arguments.against:
@@ -44,6 +44,10 @@ def act(arguments: argparse.Namespace) -> None:
     frame = paired_table(runs, names, changes, rule, subsets, arguments.resamples, against)
     if frame.empty:
         raise ValueError("no two of these methods have rows of one data set, network and protocol")
+    compared = {*frame["method_a"], *frame["method_b"]}
+    for name, group in zip(arguments.methods, chosen(runs, arguments.methods), strict=True):
+        if not compared & {run.method for run in group}:
+            print(f"{name} has no rows of a pair that another one has: no line compares it", file=sys.stderr)
     if arguments.strict and not frame["complete"].all():
         raise ValueError("some comparisons do not stand on all pairs of their data set (without --strict: which)")
     if why := out_of_reach(len(frame), arguments.resamples):

@@ -68,6 +68,13 @@ def test_each_against_one_is_corrected_for_those_alone(results, capsys):
         compared(results, capsys, "--against", "nope")
 
 
+def test_a_named_method_without_rows_is_said(results, capsys):
+    write_run(results, "scorecam", rows(120, 0.7, 5)[:0])
+    assert compare(["gradcam", "scorecam", "gpnncam", "--records", str(results / "records"), "--resamples", "50"]) == 0
+    said_first = capsys.readouterr().err.splitlines()[0]
+    assert said_first == "scorecam has no rows of a pair that another one has: no line compares it"
+
+
 def test_only_pairs_that_both_have_count_and_the_others_are_named(results, capsys):
     content = rows(120, 0.7, 5)
     write_run(results, "scorecam", content[:100], pairs_in_all={"all": len(content), "diff": 1})
@@ -145,8 +152,8 @@ def test_a_comparison_ends_in_a_sentence(results, capsys):
     line = compared(results, capsys, "gradcam", "layercam", "--subset", "all", resamples=500).iloc[0]
     (text,) = said(results, capsys, "gradcam", "layercam")
     assert "no difference is shown between" in text
-    assert f"So many pictures show a difference of about {line.resolves:.4f}" in text
-    assert f"would need about {int(float(f'{line.needed:.2g}')):,}." in text
+    assert f" On 120 pictures a difference of about {line.resolves:.4f} or more would be shown; " in text
+    assert f"this one takes about {int(float(f'{line.needed:.2g}')):,} pictures." in text
 
 
 def test_less_is_better_where_the_measure_says_so(results, capsys):

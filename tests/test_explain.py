@@ -172,6 +172,7 @@ def test_without_a_connection_the_message_names_a_network_that_needs_none(folder
         (["--top", "21"], "--top must be a whole number from 1 to 20"),
         (["--scene", "340"], "--scene must be a whole number from 0 to 339"),
         (OWN[:4], "nobody knows how its pixels are normalised"),
+        (OWN[:4], "; here --mean R G B --std R G B"),
         (["photo.png", "--model", "torchvision:convnext_tny"], "no classification network 'convnext_tny'; near"),
         (["photo.png", "--model", "nowhere:build"], "there is no module 'nowhere'; PYTHONPATH=DIR says where it lies"),
         (["photo.png", "--model", "mynetwork:biuld"], "mynetwork has no 'biuld'; near names: build"),

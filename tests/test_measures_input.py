@@ -143,7 +143,8 @@ def test_a_pair_that_left_the_annotations_is_refused_and_counts_nowhere(devkit):
     file.write_text("<object>".join(kept) + "</annotation>")
     job._memory.clear()  # as a new process reads them
     with pytest.raises(
-        ValueError, match=rf"^1 pairs of the run's rows, picture {several} with class {gone} among them"
+        ValueError,
+        match=rf"^1 pair is in the run's rows and not in the annotations any more, picture {several} with class {gone}",
     ):
         evaluate_job(load(settings))
     assert (path / "run.json").read_bytes() == before, "it says what the rows were made on"

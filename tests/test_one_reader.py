@@ -201,7 +201,7 @@ def test_dark_pictures_of_sixteen_bits_are_named_with_the_setting(at, top, meant
         lines = picture_remarks([Picture(root, "p.png")])
         assert len(lines) == (meant is not None)
         if meant:
-            assert f"no value above {top:,} of 65,535 (p.png)" in lines[0]
+            assert f"no value above {top:,} of 65,535 (p.png;" in lines[0]
             assert f"dataset.white={meant}" in lines[0]
         assert picture_remarks([Picture(root, "p.png", white=meant or 65535)]) == []
         with Image.open(root / "p.png") as image, warnings.catch_warnings(record=True) as caught:

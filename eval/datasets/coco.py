@@ -64,7 +64,7 @@ class Coco:
         self.names, lost = names.located(self.folder, files)
         if lost:
             raise FileNotFoundError(
-                f"missing in {self.folder}: {len(lost):,} of {len(files):,} pictures of {self.path}, the first is "
+                f"{len(lost):,} of {len(files):,} pictures of {self.path} are missing in {self.folder}, the first is "
                 f"{lost[0]}; {remedy}"
             )
         self.keys = tuple(name.rpartition(".")[0] or name for name in files)

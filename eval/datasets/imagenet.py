@@ -58,10 +58,10 @@ class ImageNet:
         if not self.keys:
             raise FileNotFoundError(f"ImageNet: no picture in {self.root} has boxes in {self.boxes}; {REMEDY}")
         self.notes = tuple(
-            f"pictures {what}: {len(keys):,}, {names.first_of(keys)}"
+            f"{len(keys):,} {what}: {names.first_of(keys)}"
             for keys, what in (
-                (without, f"in {self.root} without boxes, left out"),
-                (sorted(annotated - set(files)), f"with boxes in {self.boxes}, not in {self.root}"),
+                (without, f"of the pictures in {self.root} have no boxes and are left out"),
+                (sorted(annotated - set(files)), f"of the pictures with boxes in {self.boxes} are not in {self.root}"),
             )
             if keys
         )

@@ -13,6 +13,7 @@ from PIL import ExifTags, Image
 from eval.datasets.names import first_of, inside
 from eval.datasets.values import DARK, WHITE, check_bands, choose_frame, deep_values, is_deep, rgb
 from eval.files.download import sha256
+from eval.files.words import several
 
 # What annotators, cameras and browsers write. Pillow knows more formats; some of them start other programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
@@ -172,8 +173,9 @@ def picture_remarks(pictures: Sequence[Picture]) -> list[str]:
         meant = next((1 << bits) - 1 for bits in (10, 12, 14) if top < 1 << bits)
         looked = f"{len(deep[::step]):,} looked at of {len(deep):,}"
         lines.append(
-            f"{len(highest):,} of 16 bits ({looked}) without a value above {top:,} of {WHITE:,} ({name}): they "
-            f"are read as dark as that; if white is another value there, set it: dataset.white={meant}"
+            f"{several(len(highest), 'picture of 16 bits has', 'pictures of 16 bits have')} no value above {top:,} of "
+            f"{WHITE:,} ({name}; {looked}) and look as dark as that; if white is another "
+            f"value there, set it: dataset.white={meant}"
         )
     return lines
 

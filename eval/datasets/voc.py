@@ -102,8 +102,8 @@ class VOC:
             self.files[kind], lost = names.located(self.folders[kind], [key + suffix for key in self.keys])
             if lost:
                 raise FileNotFoundError(
-                    f"{name}: missing in {self.folders[kind]}: {len(lost):,} of {len(self.keys):,} files, the first is "
-                    f"{lost[0]}; {REMEDY}"
+                    f"{name}: {len(lost):,} of {len(self.keys):,} files are missing in {self.folders[kind]}, the first "
+                    f"is {lost[0]}; {REMEDY}"
                 )
 
     def __len__(self) -> int:

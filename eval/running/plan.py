@@ -156,8 +156,8 @@ def _check_pairs(planned: Plan, done: Iterable[tuple[str, str]], classes: Sequen
         )
     if left := [pair for pair in strange if pair[0] in present]:
         raise ValueError(
-            f"not in the annotations any more: {several(len(left), 'pair')} of the run's rows, {left[0][0]} with "
-            f"class {left[0][1]} among them; {BESIDE}"
+            f"{several(len(left), 'pair is', 'pairs are')} in the run's rows and not in the annotations any more, "
+            f"picture {left[0][0]} with class {left[0][1]} among them; {BESIDE}"
         )
 
 

@@ -7,6 +7,7 @@ on clusters without accounting, where submitit itself would wait for a dead job 
 
 import itertools
 import os
+import shlex
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -58,8 +59,8 @@ def _local(
                 executor.update_parameters(
                     timeout_min=settings["timeout_min"],
                     signal_delay_s=settings["signal_delay_s"],
-                    gpus_per_node=1 if gpus else 0,
-                    visible_gpus=[gpus[slot % len(gpus)]] if gpus else [],
+                    # submitit takes numbers alone and hides the card from others; a shell's line names it anyhow.
+                    setup=[f"export CUDA_VISIBLE_DEVICES={shlex.quote(gpus[slot % len(gpus)])}"] if gpus else [],
                 )
                 number = waiting.pop(0)
                 running[slot] = number, executor.submit(call, *arguments[number])

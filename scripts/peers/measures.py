@@ -107,7 +107,11 @@ def captum(scene: Scene) -> Iterator[Row]:
         scene.pixels, heat, n_perturb_samples=64, target=TARGETS[0], normalize=True), 1e-4,
         f"{scene.batch}, 64")  # fmt: skip
     sensitivity, again = measure("max_sensitivity"), scene.case(method(scene.image, TARGETS)[0], method=method)
-    explain = lambda images: torch.from_numpy(np.concatenate([method(each, TARGETS) for each in images[0]]))  # noqa: E731
+
+    def explain(images: Any) -> tuple[Tensor]:  # of a tensor, or of one in a tuple
+        images = images if isinstance(images, Tensor) else images[0]
+        return (torch.from_numpy(np.concatenate([method(each, TARGETS) for each in images])),)
+
     yield Row("max_sensitivity, the same noise", lambda: value(sensitivity, again), lambda: metrics.sensitivity_max(
         explain, scene.image[None], lambda _: moved(scene), n_perturb_samples=10), 1e-5, "1, 1")  # fmt: skip
 

@@ -97,12 +97,18 @@ class Browser:
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """A real click in the middle of an element, scrolled into view."""
-        box = self.ask(
+        """A real click in the middle of an element, scrolled into view; it waits until the element stands still."""
+        find = (
             f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center',"
-            "behavior: 'instant'}); const b = e.getBoundingClientRect();"
-            "return [b.x + b.width / 2, b.y + b.height / 2]; })()"
+            "behavior: 'instant'}); const b = e.getBoundingClientRect(), x = b.x + b.width / 2, y = b.y + b.height / 2;"
+            "return e.contains(document.elementFromPoint(x, y)) ? [x, y] : null; })()"
         )
+        deadline, before = time.monotonic() + self._patience, None
+        while (box := self.ask(find)) is None or box != before:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{selector} is covered or never stands still")
+            before = box
+            time.sleep(0.05)
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=box[0], y=box[1], button="left", clickCount=1)
 

@@ -51,7 +51,6 @@ def test_explain_a_picture(photo, monkeypatch, capsys):
         "from torchvision.models import resnet18\ndef build():\n    return resnet18(num_classes=3)\n"
     )
     (photo / "classes.txt").write_text("ant\nbee\ncat\n")
-    monkeypatch.delitem(sys.modules, "mynetwork", raising=False)  # another test has one of that name
     monkeypatch.syspath_prepend(photo)
     lines = commands(pages.sections(pages.read("README.md"))["Explain a picture"])
     assert len(lines) == 3

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,9 +151,7 @@ def power(each: Gaps, bound: float, level: float = LEVEL, often: float = 0.8) ->
     standard deviation falls with the root of the number of pictures. Nothing is shown where fewer than six pictures
     differ: there the bound of the interval stands, and needed are at least so many that six would.
     """
-    from scipy import special
-
-    deviations = float(special.ndtri((1 + level) / 2) + special.ndtri(often))
+    deviations = NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(often)
     resolves, least = deviations * each.deviation, fewest(level)
     if each.differing < least:
         resolves = max(resolves, bound) if bound == bound else math.nan
@@ -173,9 +173,9 @@ RULE = (
 
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p: of the pairs that one method alone hits, each is as likely A's as B's."""
-    from scipy import special
-
-    return min(1.0, 2 * float(special.bdtr(min(only_a, only_b), only_a + only_b, 0.5)))
+    total = only_a + only_b
+    ways = accumulate(range(min(only_a, only_b)), lambda have, k: have * (total - k) // (k + 1), initial=1)
+    return min(1.0, 2 * sum(ways) / 2**total)
 
 
 def out_of_reach(comparisons: int, resamples: int) -> str:

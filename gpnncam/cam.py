@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpnncam import sources
-from gpnncam.batches import MOST, Passes
+from gpnncam.batch_size import MOST, Passes
 from gpnncam.contracts import Classifier
 from gpnncam.features import REPEATED, features, full, layers_of
 from gpnncam.levels import VERSION

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpnncam.examine import adapt, examine, frozen
 from gpnncam.inputs import normalised, statistic
 from gpnncam.layers import layers_by_rule
 from gpnncam.reading import Reading
+from gpnncam.requirements import adapt, examine, frozen
 
 # The statistics of ImageNet, with which torchvision's classifiers are trained.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

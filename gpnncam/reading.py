@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gpnncam.layer_shapes import Observed, observed, outputs_of
 from gpnncam.layouts import Layout, Size, decide, declared, token_grid
-from gpnncam.observe import Observed, observed, outputs_of
 
 FIRST = 4  # layers that a probe looks at
 MOST_PREFIX = 16  # tokens before the patches that a probe looks for: a class token, distillation, registers

@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # --help needs none of them
     from PIL import Image
 
     from eval.game.sample import Sample
-    from eval.records.contents import Known
+    from eval.records.content_check import Known
 
 FEW = 128  # pictures: a process that decodes takes seconds to start
 
@@ -159,7 +159,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    from eval.records.contents import Known
+    from eval.records.content_check import Known
     from eval.running.build import build_dataset
     from eval.running.config import load
 

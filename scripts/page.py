@@ -107,8 +107,8 @@ def parts(
 def _under(run: Run, name: str, rows: pd.DataFrame | None = None) -> Run:
     """The run as if it was started under the protocol of that name, with the input that it has; with `rows` alone."""
     from eval.game.protocol import Input, named_protocol
-    from eval.records.batch import Batch
     from eval.records.loading import Run
+    from eval.records.stacked import Batch
 
     protocol = named_protocol(name)
     if run.model is not None:

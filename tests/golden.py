@@ -21,14 +21,14 @@ from torch import Tensor
 from eval.datasets.demo import Demo
 from eval.game.region import Region
 from eval.game.smoothing import Smoothing
-from eval.measures.builtin import cases_of, observe
+from eval.measures.map_measures import cases_of, observe
 from eval.networks import demo
 from eval.networks.classifier import Classifier
 from eval.records.provenance import weights_digest
 from eval.records.schema import SCHEMA
 from eval.running.build import build_method
-from eval.running.calling import call
 from eval.running.config import load
+from eval.running.method_call import call
 from eval.running.settings import plain
 from eval.running.source_code import code_of
 from gpnncam import fill, sources, variations

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from eval.game.region import Region
-from eval.measures.builtin import cases_of
+from eval.measures.map_measures import cases_of
 from eval.measures.measure import Case
 from tests.small_network import classifier
 

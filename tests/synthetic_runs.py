@@ -10,8 +10,8 @@ import torch
 
 from eval.game.protocol import Input, named_protocol
 from eval.game.sample import pairs
-from eval.measures.builtin import cases_of, observe
-from eval.records import maps, runs
+from eval.measures.map_measures import cases_of, observe
+from eval.records import maps, run_folder
 from eval.records.rows import Rows
 
 OF_MAPS = ("pixel_ap", "iou_best", "iou_area", "gini", "entropy")
@@ -66,14 +66,14 @@ def write_run(
     the data set has by subset, where not all of them are in `content`. unasked: classes without an output."""
     classes = sorted({row["label"] for row in content})
     outputs = [[] if name in unasked else [index] for index, name in enumerate(classes)]
-    who = runs.identity(
+    who = run_folder.identity(
         {"name": dataset, "build": {"_target_": "eval.datasets.voc.VOC"}},
         model and {"name": model, "weights": weights, "outputs": outputs},
         {"name": method, "blind": model is None, "build": {"_target_": "x.y", **(settings or {})}},
         (source or SQUASHED) if model else None,
         seed,
     )
-    folder = runs.folder(results, who)
+    folder = run_folder.folder(results, who)
     config = config or {"dataset": {"name": dataset, "domain": "voc"}}
     config.setdefault("model", {"name": model, "class_map": None, "variant": "voc"})
     content = [row for row in content if model is None or row["label"] not in unasked]
@@ -82,7 +82,7 @@ def write_run(
     with Rows(folder) as out:
         for rule in rules:
             label = method.upper()
-            runs.describe(folder, who, config, rule, pairs_in_all or counts, unreadable, classes, "cpu", label)
+            run_folder.describe(folder, who, config, rule, pairs_in_all or counts, unreadable, classes, "cpu", label)
         out.append(content)
     return folder
 

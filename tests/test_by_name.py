@@ -6,7 +6,7 @@ from torch import nn
 
 from eval.networks import imagenet
 from eval.networks.classifier import Classifier
-from eval.networks.described import described
+from eval.networks.preprocessing import described
 from eval.running.build import build_classifier, build_network
 from eval.running.config import load
 

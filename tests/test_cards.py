@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from eval.records.provenance import provenance
-from eval.running import build, runner
-from eval.running.calling import Caller, out_of_memory
+from eval.running import build, evaluation
 from eval.running.config import load
+from eval.running.method_call import Caller, out_of_memory
 from eval.sweeps import cluster
 
 FULL = "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
@@ -53,7 +53,7 @@ def test_a_card_computes_in_float32_and_the_run_says_so(monkeypatch, flags):
 def test_a_card_waits_for_its_own_work(monkeypatch):
     waited = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda device=None: waited.append(device))
-    runner._synchronize(torch.device("cuda", 1))
+    evaluation._synchronize(torch.device("cuda", 1))
     assert waited == [torch.device("cuda", 1)]
 
 

@@ -11,9 +11,9 @@ import torch
 from eval.files import journal, locks
 from eval.files.journal import Journal
 from eval.game.region import Region
-from eval.measures.builtin import cases_of
+from eval.measures.map_measures import cases_of
 from eval.records.rows import Rows
-from eval.running import runner
+from eval.running import evaluation
 from scripts.maintain.chaos import chaos, proofs
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -64,9 +64,9 @@ SABOTAGES = {
     "rows are written twice": ([(Journal, "append", written_twice)], r"twice|does not come to its end"),
     "every point is a hit": ([(Region, "contains", lambda self, x, y: True)], "by its boxes"),
     "every point is a miss": ([(Region, "contains", lambda self, x, y: False)], "by its boxes"),
-    "another seed": ([(runner, "seed_for", lambda seed, key: 7)], "the map that its seed draws is"),
+    "another seed": ([(evaluation, "seed_for", lambda seed, key: 7)], "the map that its seed draws is"),
     "the lowest point": (
-        [(runner, "cases_of", lambda answer, *more: cases_of(-answer, *more))],
+        [(evaluation, "cases_of", lambda answer, *more: cases_of(-answer, *more))],
         "the map that its seed draws is",
     ),
     "no fsync": ([(journal, "os", Without(os, fsync=lambda file: None))], "a power loss would take them"),

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.files.journal import encoded
-from eval.records import columns
+from eval.records import columnar
 from eval.records.loading import frame, load_runs, read_frame, readable
 from eval.records.rows import Rows, compact, read_rows
 from eval.records.schema import FIELDS
@@ -34,7 +34,7 @@ def outcome(read):
 
 def both(folder):
     """What `read_frame` gives, after a comparison with the exact reader alone; and whether columns were enough."""
-    table = columns.read(folder)
+    table = columnar.read(folder)
     exact = outcome(lambda: frame(read_rows(folder), folder))
     found = outcome(lambda: read_frame(folder))
     if isinstance(exact, str):
@@ -46,7 +46,7 @@ def both(folder):
 
 
 def test_large_runs_in_shards_are_read_as_columns_and_equal(tmp_path, monkeypatch):
-    monkeypatch.setattr(columns, "BLOCK", 100_000)  # many blocks a file
+    monkeypatch.setattr(columnar, "BLOCK", 100_000)  # many blocks a file
     content = rows(10_000, 0.6, 3, classes=30)
     for number, row in enumerate(content):
         row["picture"] = f"{number:016x}" if number % 3 else None
@@ -208,7 +208,7 @@ def test_a_compaction_of_columns_dies_at_every_system_call(monkeypatch, tmp_path
 
     monkeypatch.setattr(faults, "rows_of", whole)
     read = []
-    monkeypatch.setattr(columns, "packed", lambda table, real=columns.packed: read.append(len(table)) or real(table))
+    monkeypatch.setattr(columnar, "packed", lambda table, real=columnar.packed: read.append(len(table)) or real(table))
     for dies_at in range(1, 1 + len(faults.calls(monkeypatch, tmp_path / "whole")), 3):
         folder = tmp_path / str(dies_at) / "run"
         disk, acknowledged = faults.killed(monkeypatch, folder, "picture", dies_at, False)

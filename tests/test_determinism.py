@@ -7,7 +7,7 @@ import torch
 
 from baselines.cam import CAM, FORMULAS, GradCAMPlusPlus
 from eval.networks.classifier import Classifier
-from eval.running import runner
+from eval.running import evaluation
 from eval.running.build import build_method
 from eval.running.config import load
 from scripts.maintain import determinism
@@ -35,7 +35,7 @@ EQUAL = [
 
 @pytest.mark.parametrize("name", EQUAL)
 def test_rows_are_equal_to_the_last_bit(reference, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(runner, "FEW", 1)
+    monkeypatch.setattr(evaluation, "FEW", 1)
     calls, threads = determinism.variants(8)[name]
     other = determinism.rows(tmp_path, calls, threads, COMMON)
     assert len(reference) > 8
@@ -89,7 +89,7 @@ CALM = ["gradcam", "the same again", "40", "0", "0", "0"]
     ],
 )
 def test_the_script_fails_when_a_point_moves_or_a_row_that_may_not(monkeypatch, capsys, variant, counts, status):
-    monkeypatch.setattr(runner, "FEW", runner.FEW)
+    monkeypatch.setattr(evaluation, "FEW", evaluation.FEW)
     lines = [("the same again", 40, 0, 0, 0.0), (variant, 40, *counts)]
     monkeypatch.setattr(determinism, "measured", lambda common, pictures: iter(lines))
     assert determinism.main(["--method", "gradcam"]) == status

@@ -11,7 +11,7 @@ from eval.game.pointing import upscale
 from eval.game.protocol import Input
 from eval.networks import demo
 from eval.networks.classifier import Classifier
-from eval.running.calling import call, seed_for
+from eval.running.method_call import call, seed_for
 from gpnncam.cam import GPNNCAM
 from gpnncam.features import features
 from tests.small_network import SIDE, classifier, copies, image, network, random_source

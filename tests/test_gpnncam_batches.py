@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gpnncam.batches import MOST, ROOM, Passes, largest
+from gpnncam.batch_size import MOST, ROOM, Passes, largest
 from gpnncam.cam import GPNNCAM
 from tests.small_network import SIDE, classifier, image
 

@@ -5,8 +5,8 @@ import torch
 
 from baselines.probability import probability
 from eval.running.build import build_method
-from eval.running.calling import call
 from eval.running.config import load
+from eval.running.method_call import call
 from gpnncam.multiscale import MultiscaleCAM
 from tests.golden import CHEAP, classifier, picture
 from tests.test_contract import CLASSES

@@ -12,9 +12,9 @@ import torch
 from eval.networks.classifier import Classifier
 from eval.running import identity, source_code
 from eval.running.build import build_method
-from eval.running.calling import call
 from eval.running.config import load
 from eval.running.measuring import build_measures
+from eval.running.method_call import call
 from eval.running.settings import plain
 from eval.running.source_code import libraries_of
 from tests.golden import CHEAP, Blind, classifier, picture

@@ -53,7 +53,8 @@ def test_making_and_verifying_cost_a_few_tables(claims):
     make = min(timed("scripts.claim", "make", run, *said, "--out", claims / f"again{n}") for n in range(3))
     verify = min(timed("scripts.claim", "verify", place) for _ in range(3))
     print(
-        f"scripts.table {table:.2f} s; make {make:.2f} s ({make / table:.2f}), verify {verify:.2f} s ({verify / table:.2f})"
+        f"scripts.table {table:.2f} s; "
+        f"make {make:.2f} s ({make / table:.2f}), verify {verify:.2f} s ({verify / table:.2f})"
     )
     assert make < 3
     assert verify < 3

@@ -14,9 +14,9 @@ from eval.records.observations import written
 from eval.running import job
 from eval.running import plan as planning
 from eval.running.build import build_method
-from eval.running.calling import call, seed_for
 from eval.running.config import load
 from eval.running.job import evaluate_job, prepare_classifier, prepare_dataset
+from eval.running.method_call import call, seed_for
 from tests.voc_devkit import random_annotations, write
 
 HR = [

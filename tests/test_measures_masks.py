@@ -7,7 +7,7 @@ from sklearn.metrics import average_precision_score
 
 from eval.game.pointing import upscale
 from eval.game.region import Region
-from eval.measures.builtin import MAP_MEASURES, cases_of, observe
+from eval.measures.map_measures import MAP_MEASURES, cases_of, observe
 from eval.measures.thresholds import BINS, TOLERANCE, thresholds
 
 FIELDS = ("pixel_ap", "iou_best", "iou_area", "gini", "entropy")

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from eval.running.config import load
-from eval.running.guard import Changed
 from eval.running.hints import hint
+from eval.running.network_guard import Changed
 from eval.running.score import score
 from eval.running.settings import validate
 

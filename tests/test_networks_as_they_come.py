@@ -6,7 +6,7 @@ from torch import nn
 
 from baselines.cam import CAM
 from baselines.probability import probability
-from eval.measures.answers import probabilities
+from eval.measures.network_outputs import probabilities
 from eval.networks.classifier import Classifier
 from gpnncam import GPNNCAM, MultiscaleCAM, wrap
 from gpnncam.inputs import eager

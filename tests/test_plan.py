@@ -128,7 +128,7 @@ def test_rows_of_pairs_that_left_the_annotations_are_refused_and_those_without_a
     gone = plan([named("p0", TWO[:1], [0]), *DATA[1:]])
     with pytest.raises(
         ValueError,
-        match=r"^1 pair is in the run's rows and not in the annotations any more, picture p0 with class b among",
+        match=r"^1 pair is in the run's rows and not in the annotations any more, picture p0 with class b",
     ):
         left(gone, rows=rows)
     with pytest.raises(ValueError, match="p0 with class b"):

@@ -9,8 +9,8 @@ from hypothesis.extra.numpy import arrays
 
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.region import Region
-from eval.measures.builtin import cases_of
-from eval.measures.builtin import observe as observe_cases
+from eval.measures.map_measures import cases_of
+from eval.measures.map_measures import observe as observe_cases
 
 
 def observe(answer, size, regions):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from eval.files import journal, locks
 from eval.files.journal import Journal
-from eval.records import runs
+from eval.records import run_folder
 from eval.records.rows import Rows, compact, read_rows
 
 ROOT = Path(__file__).parent.parent
@@ -265,12 +265,12 @@ def test_a_reader_beside_a_writer_and_a_compaction_misses_and_doubles_nothing(tm
 
 
 def test_shards_that_start_at_once_describe_one_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "provenance", lambda device: {"hardware": device, "date": os.urandom(4).hex()})
+    monkeypatch.setattr(run_folder, "provenance", lambda device: {"hardware": device, "date": os.urandom(4).hex()})
     who = {"dataset": {"name": "d"}, "model": None, "method": {"name": "m"}}
     protocols = [{"name": f"protocol {number}"} for number in range(8)]
 
     def start(protocol, device):
-        runs.describe(tmp_path, who, {}, protocol, {"all": 1, "diff": 0}, 0, ["cat"], device)
+        run_folder.describe(tmp_path, who, {}, protocol, {"all": 1, "diff": 0}, 0, ["cat"], device)
 
     threads = [
         threading.Thread(target=start, args=(protocol, f"machine {number % 3}"))

@@ -12,7 +12,7 @@ import pytest
 
 from eval.datasets.voc import VOC
 from eval.game.protocol import named_protocol
-from eval.records import runs
+from eval.records import run_folder
 from eval.records.rows import Rows
 from eval.running.config import load
 from eval.tables.resampling import kinds
@@ -38,14 +38,14 @@ def site(tmp_path_factory):
     config = OmegaConf.to_container(load(["dataset=pascal", f"dataset.root={devkit}", "model=vgg16"]), resolve=True)
     dataset, content = VOC(str(devkit)), {}
     for method, label, sharpness in (("gradcam", "GradCAM", 0.7), ("gpnncam", "GPNN-CAM <b>&</b>", 0.8)):
-        who = runs.identity({"name": "pascal"}, {"name": "vgg16", "weights": "0"}, {"name": method}, SQUASHED, 0)
-        folder = runs.folder(root, who)
+        who = run_folder.identity({"name": "pascal"}, {"name": "vgg16", "weights": "0"}, {"name": method}, SQUASHED, 0)
+        folder = run_folder.folder(root, who)
         content[method] = rows_of_maps(dataset, folder, sharpness, seed=round(100 * sharpness))
         counts = {"all": len(content[method]), "diff": sum(row["difficult"] for row in content[method])}
         with Rows(folder) as out:
             for protocol in ("paper", "authors"):
                 rule = asdict(named_protocol(protocol))
-                runs.describe(folder, who, config, rule, counts, 0, list(dataset.classes), "cpu", label)
+                run_folder.describe(folder, who, config, rule, counts, 0, list(dataset.classes), "cpu", label)
             out.append(content[method])
     page = root / "page.html"
     report(
@@ -203,14 +203,14 @@ def test_an_aborted_trial_does_not_cut_the_gallery(site, tmp_path):
     page, content = site
     root = page.parent
     shutil.copytree(root / "records", tmp_path / "records")
-    who = runs.identity({"name": "pascal"}, {"name": "vgg16", "weights": "0"}, {"name": "trial"}, SQUASHED, 0)
-    folder = runs.folder(tmp_path, who)
+    who = run_folder.identity({"name": "pascal"}, {"name": "vgg16", "weights": "0"}, {"name": "trial"}, SQUASHED, 0)
+    folder = run_folder.folder(tmp_path, who)
     some = next(iter((root / "records").glob("*.gradcam.*/run.json")))
     info = json.loads(some.read_text())
     with Rows(folder) as out:
         for rule in ("paper", "authors"):
             rules, counts = asdict(named_protocol(rule)), info["pairs"]
-            runs.describe(folder, who, info["config"], rules, counts, 0, info["classes"], "cpu", "Trial")
+            run_folder.describe(folder, who, info["config"], rules, counts, 0, info["classes"], "cpu", "Trial")
         out.append(content["gradcam"][-3:])
     options = ["--gallery", "12", "--resamples", "100", "--no-recompute"]
     assert report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html"), *options]) == 0
@@ -230,11 +230,11 @@ def test_of_several_seeds_the_gallery_shows_one_and_says_which(site, tmp_path):
     shutil.copytree(root / "records", tmp_path / "records")
     some = json.loads(next(iter((root / "records").glob("*.gradcam.*/run.json"))).read_text())
     who = some["identity"] | {"seed": 7}
-    folder = runs.folder(tmp_path, who)
+    folder = run_folder.folder(tmp_path, who)
     with Rows(folder) as out:
         for rule in ("paper", "authors"):
             rules, counts = asdict(named_protocol(rule)), some["pairs"]
-            runs.describe(folder, who, some["config"], rules, counts, 0, some["classes"], "cpu", "GradCAM")
+            run_folder.describe(folder, who, some["config"], rules, counts, 0, some["classes"], "cpu", "GradCAM")
         out.append([row | {"x": 0.0, "y": 0.0} for row in content["gradcam"]])
     options = ["--gallery", "12", "--resamples", "100", "--no-recompute"]
     assert report(["--records", str(tmp_path / "records"), "--output", str(tmp_path / "p.html"), *options]) == 0

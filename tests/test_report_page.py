@@ -185,7 +185,7 @@ def test_every_measure_and_the_differences_are_sorted_and_narrowed(browser):
     column = "[...document.querySelectorAll('#measures tbody tr')].map(e => +e.cells[2].dataset.sort)"
     for turned in (True, False):
         browser.click("#measures th:nth-child(3) button")
-        state = "ascending descending".split()[turned]
+        state = ["ascending", "descending"][turned]
         browser.wait(f"document.querySelector('#measures th:nth-child(3)').ariaSort === '{state}'")
         values = browser.ask(column)
         assert values == sorted(values, reverse=turned)

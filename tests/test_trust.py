@@ -243,7 +243,7 @@ def test_a_method_that_changes_the_network_is_named_and_nobody_uses_that_network
             {ROGUES[what]}
             return torch.rand(len(targets), 4, 4)
     """))  # fmt: skip
-    from eval.running.guard import Changed
+    from eval.running.network_guard import Changed
 
     try:
         with pytest.raises(Changed, match=r"method d\.tiny\.rogue"):

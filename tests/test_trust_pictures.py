@@ -12,8 +12,8 @@ from eval.datasets.pictures import Picture
 from eval.game.protocol import Input
 from eval.records.rows import Rows, read_rows
 from eval.running.decoding import unopened
+from eval.running.evaluation import Evaluation
 from eval.running.plan import plan
-from eval.running.runner import Evaluation
 from tests.test_trust_files import SIZE, coco, entry, voc, voc_xml
 from tests.voc_devkit import random_annotations, write
 

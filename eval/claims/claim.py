@@ -14,9 +14,9 @@ from eval.claims.folder import Folder
 from eval.claims.statement import Statement
 from eval.files.parsed import parsed_json, shown
 from eval.files.places import CONF
-from eval.records import runs
-from eval.records.batch import Batch
+from eval.records import run_folder
 from eval.records.loading import Run
+from eval.records.stacked import Batch
 
 # What a claim's run.json has beside that of a run.
 MORE = {"failures": dict, "measures": list}
@@ -37,7 +37,7 @@ class Claim:
 
     @property
     def who(self) -> dict:
-        """What decides the rows, see `runs.identity`."""
+        """What decides the rows, see `run_folder.identity`."""
         return self.run.info["identity"]
 
 
@@ -61,8 +61,8 @@ def read_info(text: bytes, path: Path) -> dict:
     """A claim's run.json: that of a run, of plain printable values alone."""
     info = parsed_json(text, "run.json")
     _plain(info)
-    info = runs.checked(info, path)
-    known = {"schema", *runs.KINDS, *MORE}
+    info = run_folder.checked(info, path)
+    known = {"schema", *run_folder.KINDS, *MORE}
     if info.keys() != known or not all(isinstance(info[name], kind) for name, kind in MORE.items()):
         raise ValueError(f"run.json has fields too many or too few: {shown(sorted(info.keys() ^ known))}")
     who = info["identity"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from eval.files import journal
 from eval.files.parsed import shown
-from eval.records.runs import escaped
+from eval.records.run_folder import escaped
 
 SUMS = "SHA256SUMS"
 # Bytes that each may have. Rows of a million pairs take about 60 MB.

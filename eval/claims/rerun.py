@@ -169,7 +169,7 @@ def rerun(
 
 def _evaluate(read: Claim, report: Report, wish: Wish, figures: Path | None) -> list[tuple[Path, str]]:
     from eval.running import job
-    from eval.running.runner import Evaluation
+    from eval.running.evaluation import Evaluation
     from eval.running.score import Collected
     from eval.running.settings import plain, protocol_of, validate
 

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from eval.records import columns, loading
+from eval.records import columnar, loading
 from eval.records.loading import Run
 from eval.records.observations import OWN, Observations
 from eval.records.schema import FIELDS, TIMING
@@ -59,7 +59,7 @@ def _plain(value: Any) -> Any:
 
 def _bytes(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    parquet.write_table(table.replace_schema_metadata(None), sink, compression="zstd", row_group_size=columns.GROUP)
+    parquet.write_table(table.replace_schema_metadata(None), sink, compression="zstd", row_group_size=columnar.GROUP)
     return sink.getvalue().to_pybytes()
 
 
@@ -75,7 +75,7 @@ def unpacked(rows: bytes, times: bytes, measures: list[dict]) -> tuple[pd.DataFr
         _texts(table[name], name)
     filled = pa.table({n: spent[n] if n in TIMING else table[n] for n in FIELDS})
     filled = filled.cast(pa.schema([(n, KINDS[each.kind]) for n, each in FIELDS.items()]))
-    frame = columns.frame(filled) if columns.valid(filled) else loading.frame(filled.to_pylist(), "rows.parquet")
+    frame = columnar.frame(filled) if columnar.valid(filled) else loading.frame(filled.to_pylist(), "rows.parquet")
     for before, after in itertools.pairwise(lines_of(frame, "key", "label")):
         if before == after:
             raise ValueError(f"rows.parquet holds picture {before[0]!r}, class {before[1]!r} twice")

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import check_kind, outputs, plain, probabilities
 from eval.measures.measure import Case, Score
+from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
 from eval.measures.ranking import on_input
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import check_kind, outputs, plain, probabilities
 from eval.measures.measure import Case, Score, lines
+from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
 from eval.measures.ranking import ranks
 from eval.measures.road import removal_scores, removals, shares_of
 

@@ -10,8 +10,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import logit, outputs, plain
 from eval.measures.measure import Case, Score, lines
+from eval.measures.network_outputs import logit, outputs, plain
 from eval.measures.perturbation import mean_colour
 from eval.measures.ranking import on_input
 

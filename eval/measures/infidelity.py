@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import logit, outputs, plain
 from eval.measures.measure import Case, Score, lines
+from eval.measures.network_outputs import logit, outputs, plain
 from eval.measures.perturbation import mean_colour
 from eval.measures.ranking import on_input
 

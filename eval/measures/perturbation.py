@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import check_kind, outputs, plain, probabilities
 from eval.measures.measure import Case, Curve, Score, lines
+from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
 from eval.measures.ranking import ranks
 from eval.networks.classifier import Classifier
 

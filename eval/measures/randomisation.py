@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from eval.game.pointing import upscale
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import plain
 from eval.measures.measure import Case, Curve, Score, lines
+from eval.measures.network_outputs import plain
 from eval.measures.similarity import outlines, pearson, ssim
 from eval.networks.classifier import Classifier
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import check_kind, outputs, plain, probabilities
 from eval.measures.measure import Case, Curve, Score, lines
+from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
 from eval.measures.ranking import cuts, ranks
 
 DIRECT, DIAGONAL = 1 / 6, 1 / 12  # weights of a pixel's neighbours (section 4.2)

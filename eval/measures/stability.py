@@ -8,8 +8,8 @@ import torch
 
 from eval.game.pointing import upscale
 from eval.game.protocol import Protocol as Rules
-from eval.measures.answers import plain
 from eval.measures.measure import Case, Score, lines
+from eval.measures.network_outputs import plain
 from eval.measures.similarity import spearman
 
 STEP = 0x9E3779B97F4A7C15  # odd: the seeds of one picture are all different

@@ -33,7 +33,7 @@ class Thresholds:
 
 def thresholds(heat: Heat, mask: np.ndarray, bins: int = BINS, tolerance: float = TOLERANCE) -> Thresholds:
     """Of a map and a mask (h,w) bool on its grid that holds a pixel."""
-    from eval.measures import counting  # numba's import is not for those who read a table
+    from eval.measures import level_counts  # numba's import is not for those who read a table
 
     low, high = float(heat.levels.min()), float(heat.levels.max())
     zero, top = _zero(heat, low, high), float(heat.values.max())
@@ -42,14 +42,14 @@ def thresholds(heat: Heat, mask: np.ndarray, bins: int = BINS, tolerance: float 
         gini, entropy = (0.0, 1.0) if top > 0 else (None, None)
         return Thresholds(share, share, share, gini, entropy, 0.0)
     mask = np.ascontiguousarray(mask).view(np.uint8)
-    counts, mass = counting.counted(heat.levels, mask, low, (bins - 1) / (high - low), zero, bins)
-    answer = counting.against_mask(counts, np.linspace(0, 1, bins))
+    counts, mass = level_counts.counted(heat.levels, mask, low, (bins - 1) / (high - low), zero, bins)
+    answer = level_counts.against_mask(counts, np.linspace(0, 1, bins))
     if max(answer[1], answer[3]) > tolerance:
-        steps, counts = counting.grouped(np.sort(counting.packed(heat.levels, mask)))
+        steps, counts = level_counts.grouped(np.sort(level_counts.packed(heat.levels, mask)))
         mass = counts.sum(1) * np.maximum(steps - zero, 0)
-        answer = counting.against_mask(counts, (steps - low) / (high - low))
+        answer = level_counts.against_mask(counts, (steps - low) / (high - low))
         answer = (answer[0], 0.0, answer[2], 0.0, answer[4])
-    gini, entropy = counting.concentration(counts, mass) if top > 0 else (None, None)
+    gini, entropy = level_counts.concentration(counts, mass) if top > 0 else (None, None)
     return Thresholds(answer[0], answer[2], answer[4], gini, entropy, max(answer[1], answer[3]))
 
 

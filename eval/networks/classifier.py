@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from eval.files.places import near
-from eval.networks.described import described
-from gpnncam.batches import Passes
-from gpnncam.examine import adapt, examine, frozen
+from eval.networks.preprocessing import described
+from gpnncam.batch_size import Passes
 from gpnncam.inputs import normalised, statistic
 from gpnncam.layers import layers_by_rule
 from gpnncam.layouts import Layout
 from gpnncam.reading import Reading
+from gpnncam.requirements import adapt, examine, frozen
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -39,7 +39,7 @@ class Classifier:
     """A frozen network in eval mode, whose outputs are read as scores of the data set's classes.
 
     network: maps normalised pixels (B,3,h,w) to logits (B,C) or, fully convolutional, to score maps (B,C,i,j).
-        It is frozen in place, see `gpnncam.examine.frozen`.
+        It is frozen in place, see `gpnncam.requirements.frozen`.
     mean, std: per channel, RGB, on the [0,1] scale; pixels become (pixels - mean) / std. One number each: the network
         takes grey pictures.
     layers: module names by use: "cam" (GradCAM family), "gpnncam" (deep to shallow), "relevance".
@@ -135,7 +135,7 @@ class Classifier:
         return normalised(pixels, self.mean, self.std, self.channels).to(self.dtype)
 
     def adapt(self, kind: str | None) -> int:
-        """Show the network what it takes and make logits of what it returns, once (see `gpnncam.examine.adapt`); the
+        """Show the network what it takes and make logits of what it returns, once (`gpnncam.requirements.adapt`); the
         number of outputs. ValueError where it is no classifier of pictures."""
         try:
             self.count = adapt(self, kind)
@@ -147,7 +147,7 @@ class Classifier:
             raise ValueError(f"{error}{hint}") from error
 
     def examine(self) -> None:
-        """ValueError where its answers are no property of the picture (see `gpnncam.examine.examine`)."""
+        """ValueError where its answers are no property of the picture (see `gpnncam.requirements.examine`)."""
         examine(self)
 
     def score(self, output: Tensor, target: int) -> Tensor:

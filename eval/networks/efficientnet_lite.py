@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from eval.networks.checkpoint import fill, random_weights, read
-from eval.networks.described import Description
+from eval.networks.preprocessing import Description
 
 libraries = ("efficientnet-lite-pytorch",)  # whose versions decide the network
 

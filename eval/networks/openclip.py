@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from eval.files.places import near
 from eval.networks.checkpoint import fill, from_hub, random_weights, read
-from eval.networks.described import Description
+from eval.networks.preprocessing import Description
 
 libraries = ("open_clip_torch",)  # whose versions decide the network
 

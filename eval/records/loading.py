@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from eval.records import columns, runs
-from eval.records.batch import Batch, Part
+from eval.records import columnar, run_folder
 from eval.records.observations import OWN, Observations, joined, of_run, written
 from eval.records.rows import read_failures, read_rows
 from eval.records.schema import FIELDS, check
+from eval.records.stacked import Batch, Part
 from eval.records.wording import differing
 
 
@@ -118,9 +118,9 @@ class Run:
 
 def read_frame(folder: Path) -> pd.DataFrame:
     """All rows of a run's folder as `frame` gives them; ValueError names what is damaged."""
-    table = columns.read(folder)
+    table = columnar.read(folder)
     # What the fast reader does not understand the exact one names, or reads.
-    return columns.frame(table) if table is not None else frame(read_rows(folder), folder)
+    return columnar.frame(table) if table is not None else frame(read_rows(folder), folder)
 
 
 def frame(rows: list[dict], origin: object) -> pd.DataFrame:
@@ -175,7 +175,7 @@ def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
     good = []
     runs_ = list(runs_)
     unread = {run.folder: run for run in runs_ if "part" not in vars(run)}
-    for folder, part in columns.parts(unread):
+    for folder, part in columnar.parts(unread):
         if part is not None:
             unread[folder].part = part
     for run in runs_:
@@ -194,7 +194,7 @@ def readable(runs_: Iterable[Run], bad: list[Unreadable]) -> list[Run]:
 
 def load_run(folder: Path) -> Run:
     """One run. ValueError says what is wrong with its run.json."""
-    return Run(folder, runs.read(folder / "run.json"))
+    return Run(folder, run_folder.read(folder / "run.json"))
 
 
 def pool(runs_: Iterable[Run]) -> list[Run]:

@@ -19,7 +19,7 @@ from eval.files.locks import Lock
 from eval.files.parsed import once
 from eval.records.provenance import provenance
 from eval.records.rows import digest, read_failures, read_rows, write_json
-from eval.records.runs import escaped
+from eval.records.run_folder import escaped
 
 OWN = ("key", "label", "x", "y", "seconds", "forwards")  # fields of every observation, beside the measure's
 JOINED = {"seconds": "measure_seconds", "forwards": "measure_forwards"}  # the row's own are the method's price

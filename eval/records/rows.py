@@ -129,14 +129,14 @@ def compact(folder: Path) -> int:
     Killed at any point it loses and doubles nothing: the new file, read back and compared, replaces the old one in one
     step, and the loose files are removed after that. RuntimeError if somebody writes the run.
     """
-    from eval.records import columns
+    from eval.records import columnar
 
     with contextlib.ExitStack() as locks:
         locks.enter_context(Lock(folder / ".compact.lock", f"{folder}/rows.parquet"))
         loose = sorted(folder.glob("rows*.jsonl"))
         for path in loose:
             locks.enter_context(Lock(folder / f".{path.stem}.lock", str(path)))
-        rows = columns.read(folder)
+        rows = columnar.read(folder)
         # Rows of other fields (those that a measure observed), and such that only the exact reader understands.
         exact = read_rows(folder) if rows is None else []
         count = len(exact) if rows is None else len(rows)
@@ -144,7 +144,7 @@ def compact(folder: Path) -> int:
             return count
         for leftover in folder.glob(".rows.parquet.*"):
             os.unlink(leftover)
-        packed = columns.packed(rows) if rows is not None else _packed_exactly(exact)
+        packed = columnar.packed(rows) if rows is not None else _packed_exactly(exact)
         if packed is None:
             raise RuntimeError(f"{folder}: the rows do not survive Parquet unchanged; they stay where they are")
         journal.replace(folder / "rows.parquet", packed)

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
-from eval.networks.described import described
 from eval.networks.head import fits, with_head
 from eval.networks.memory import keep_memory
+from eval.networks.preprocessing import described
 from eval.running.config import callable_of, instantiate
 from eval.running.settings import device_of, network_settings, plain
 

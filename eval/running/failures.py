@@ -8,9 +8,9 @@ from pathlib import Path
 from eval.files.places import ROOT
 from eval.game.sample import Pair, Sample
 from eval.records.rows import Rows
-from eval.running.guard import Changed
 from eval.running.hints import hint
 from eval.running.log import Log
+from eval.running.network_guard import Changed
 
 
 def place_of(error: BaseException) -> str:

@@ -13,7 +13,7 @@ from eval.files.download import sha256
 from eval.measures.measure import Measure
 from eval.networks.class_map import outputs
 from eval.networks.classifier import Classifier
-from eval.records import runs
+from eval.records import run_folder
 from eval.records.provenance import weights_digest
 from eval.running.settings import network_settings, plain, protocol_of
 from eval.running.source_code import OURS, attribute_of, code_of, libraries_of, names_code, version_of
@@ -42,7 +42,7 @@ PLACES = {
 def identity(
     cfg: DictConfig, settings: DictConfig, method: Callable, classifier: Classifier | None, classes: Sequence[str]
 ) -> tuple[dict, list[str]]:
-    """(what decides the rows of a method, notes on what cannot be known); see `runs.identity`.
+    """(what decides the rows of a method, notes on what cannot be known); see `run_folder.identity`.
 
     settings: the method's config. method: the built callable. classifier: None for a method that reads no network.
     """
@@ -62,7 +62,9 @@ def identity(
         if lost := [name for name, chosen in zip(classes, answered, strict=False) if not chosen]:
             who["unanswered"] = lost
     pixels = asdict(protocol.input) if model else None
-    return runs.identity(dataset, model, who, pixels, cfg.seed, classifier.device.type if classifier else None), notes
+    return run_folder.identity(
+        dataset, model, who, pixels, cfg.seed, classifier.device.type if classifier else None
+    ), notes
 
 
 def network_identity(cfg: DictConfig, classifier: Classifier) -> tuple[dict, list[str]]:

@@ -12,16 +12,16 @@ from omegaconf import DictConfig
 from eval.files.words import several
 from eval.game.smoothing import Smoothing
 from eval.networks.classifier import Classifier
-from eval.records import runs
+from eval.records import run_folder
 from eval.records.rows import Rows, read_rows
 from eval.records.schema import check
 from eval.running import build
-from eval.running.calling import Method
+from eval.running.evaluation import Evaluation
 from eval.running.identity import identity, network_identity, outputs_of_maps
 from eval.running.log import Log, say
 from eval.running.measuring import Built, Measuring, build_measures, requests_of, unobserved
+from eval.running.method_call import Method
 from eval.running.plan import Plan, plan, select, within
-from eval.running.runner import Evaluation
 from eval.running.settings import (
     SUBSETS,
     device_of,
@@ -108,7 +108,7 @@ def prepare(
         print(f"{settings.name}: {note}")
     if (answered := classifier.outputs if classifier else outputs_of_maps(cfg, method, dataset.classes)) is not None:
         planned = planned.scorable(answered)
-    return Prepared(method, runs.folder(Path(cfg.results), who), who, planned)
+    return Prepared(method, run_folder.folder(Path(cfg.results), who), who, planned)
 
 
 def remaining(cfg: DictConfig, ready: Prepared, classes: Sequence[str]) -> list:
@@ -131,7 +131,9 @@ def _evaluate(
         label, classes = settings.get("label"), list(dataset.classes)
         # First of all: where rows are of other content, run.json goes on describing what they were made on.
         left = remaining(cfg, ready, dataset.classes)
-        runs.describe(ready.folder, ready.who, plain(cfg), asdict(protocol), counts, unreadable, classes, device, label)
+        run_folder.describe(
+            ready.folder, ready.who, plain(cfg), asdict(protocol), counts, unreadable, classes, device, label
+        )
         for key, message in ready.planned.failed:
             rows.fail(key, message)
         if not left:

@@ -16,18 +16,18 @@ from eval.game.pointing import points_or_maps
 from eval.game.protocol import Input
 from eval.game.sample import Pair, Sample
 from eval.game.smoothing import NONE, Smoothing
-from eval.measures.builtin import cases_of
+from eval.measures.map_measures import cases_of
 from eval.measures.measure import Again, Case, Measure
 from eval.networks.classifier import Classifier
 from eval.records import observations
 from eval.records.rows import Rows, read_rows
-from eval.running.calling import Caller, seed_for
 from eval.running.config import instantiate
+from eval.running.evaluation import Entry, Price
 from eval.running.failures import Failures
-from eval.running.guard import Guard
 from eval.running.identity import measure_identity
 from eval.running.log import Log
-from eval.running.runner import Entry, Price
+from eval.running.method_call import Caller, seed_for
+from eval.running.network_guard import Guard
 from eval.running.settings import plain, protocol_of
 
 

@@ -10,9 +10,9 @@ from eval.records.loading import frame
 from eval.records.rows import Rows
 from eval.running.build import bound, build_method
 from eval.running.config import load
+from eval.running.evaluation import Evaluation
 from eval.running.job import prepare_classifier, prepare_dataset, smoothing_of, trusted_network
 from eval.running.plan import select
-from eval.running.runner import Evaluation
 from eval.running.settings import plain, protocol_of, shard_of, validate
 
 

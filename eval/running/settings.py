@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from eval.files.journal import SYNCS
 from eval.files.places import cores
 from eval.game.protocol import Protocol
-from eval.records.runs import LONGEST
+from eval.records.run_folder import LONGEST
 
 SUBSETS = ("all", "diff")
 

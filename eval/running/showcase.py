@@ -13,9 +13,9 @@ from eval.game.protocol import Input, Protocol
 from eval.game.sample import Pair, Sample
 from eval.game.smoothing import NONE, Smoothing
 from eval.networks.classifier import Classifier
-from eval.running.calling import call, seed_for
 from eval.running.drawing import Cell, Row, draw
 from eval.running.job import smoothing_of
+from eval.running.method_call import call, seed_for
 from eval.running.plan import Plan
 from eval.running.settings import plain
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.records.batch import Batch
 from eval.records.loading import Run
+from eval.records.stacked import Batch
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from eval.files.places import CONF, near
-from eval.measures.builtin import MAP_MEASURES
+from eval.measures.map_measures import MAP_MEASURES
 from eval.measures.measure import Score
 from eval.records.loading import Run
 

@@ -17,14 +17,14 @@ from eval.files.places import near
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.sample import Sample
 from eval.game.smoothing import NONE
-from eval.measures.answers import probabilities
+from eval.measures.network_outputs import probabilities
 from eval.networks.classifier import Classifier
 from eval.running.build import bound, build_method
-from eval.running.calling import call, seed_for
 from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw, figure_of
 from eval.running.hints import hint
 from eval.running.job import smoothing_of
+from eval.running.method_call import call, seed_for
 from eval.running.settings import plain, protocol_of, require
 from scripts.explain.network import classifier_of, meaning, settings_of
 

@@ -42,8 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(arguments: argparse.Namespace) -> None:
     from eval.running.build import build_classifier, build_dataset
-    from eval.running.calling import seed_for
     from eval.running.config import load
+    from eval.running.method_call import seed_for
     from eval.running.plan import plan
     from gpnncam import sources
 

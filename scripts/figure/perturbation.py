@@ -41,11 +41,11 @@ def act(arguments: argparse.Namespace) -> None:
     import torch
 
     from eval.game.pointing import points_or_maps
-    from eval.measures.builtin import cases_of
+    from eval.measures.map_measures import cases_of
     from eval.running.build import build_classifier, build_dataset, build_method
-    from eval.running.calling import call, seed_for
     from eval.running.config import load
     from eval.running.measuring import build_measures
+    from eval.running.method_call import call, seed_for
     from eval.running.plan import plan
     from eval.running.showcase import choose
     from scripts.figure.qualitative import named_pairs

@@ -113,8 +113,8 @@ def cell(network: str, method: str, classifier: Classifier, side: int) -> str:
     from eval.game.pointing import points_or_maps
     from eval.game.protocol import Input
     from eval.running.build import build_method
-    from eval.running.calling import call
     from eval.running.config import load
+    from eval.running.method_call import call
 
     sample = Demo(count=1)[0]
     cfg = load([f"method={method}", *SHORT.get(method, ()), *NARROW.get((method, network), ())]).method

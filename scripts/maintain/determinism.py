@@ -99,9 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(given: argparse.Namespace) -> int:
-    from eval.running import runner
+    from eval.running import evaluation
 
-    runner.FEW = 1  # worker processes also for so few pictures
+    evaluation.FEW = 1  # worker processes also for so few pictures
     lines = [["method", "variant", "rows", "rows that differ", "points that differ", "largest difference"]]
     bad: list[str] = []
     for method in given.method:

@@ -11,7 +11,7 @@ from torch import nn
 
 from eval.game.pointing import upscale
 from eval.game.protocol import Input
-from eval.measures.builtin import cases_of
+from eval.measures.map_measures import cases_of
 from eval.measures.measure import Case
 from eval.networks import demo
 from eval.networks.classifier import Classifier

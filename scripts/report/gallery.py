@@ -19,8 +19,8 @@ from eval.game.smoothing import Smoothing
 from eval.records import maps
 from eval.records.loading import Run
 from eval.running.build import build_classifier, build_dataset, build_method
-from eval.running.calling import call, seed_for
 from eval.running.identity import identity
+from eval.running.method_call import call, seed_for
 from eval.running.plan import plan
 from eval.running.settings import plain
 from eval.tables.cells import Cell

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from eval.networks.classifier import Classifier
-    from gpnncam.batches import Passes
+    from gpnncam.batch_size import Passes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -72,7 +72,7 @@ def make(results: Path, runs: int, rows: int, settings: int = 1, seed: int = 0) 
     from eval.files.journal import encoded
     from eval.game.protocol import named_protocol
     from eval.records.provenance import provenance
-    from eval.records.runs import folder, identity
+    from eval.records.run_folder import folder, identity
     from eval.records.schema import SCHEMA
     from eval.running.config import load
     from eval.running.settings import plain

@@ -72,7 +72,7 @@ def measure(network: str, name: str, given: argparse.Namespace) -> dict:
     from eval.records.rows import Rows
     from eval.running.build import build_method
     from eval.running.config import load
-    from eval.running.runner import Evaluation
+    from eval.running.evaluation import Evaluation
 
     built = classifier(network, given.device)
     cfg = load([f"method={name}"])

@@ -46,7 +46,7 @@ def expected(dataset: Any, planned: Plan, pictures: int) -> dict[tuple[str, str]
 
 
 def _seed(sample: Sample) -> int:
-    # Second implementation of eval.running.calling.seed_for, for seed=0.
+    # Second implementation of eval.running.method_call.seed_for, for seed=0.
     return int(hashlib.sha256(f"0/{sample.key}".encode()).hexdigest()[:16], 16) // 2
 
 

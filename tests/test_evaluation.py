@@ -18,11 +18,11 @@ from eval.records import maps
 from eval.records.rows import Rows, read_failures, read_rows
 from eval.records.schema import TIMING
 from eval.running import build, job
-from eval.running.calling import Caller
 from eval.running.config import load
+from eval.running.evaluation import Evaluation
 from eval.running.log import Log
+from eval.running.method_call import Caller
 from eval.running.plan import Plan, plan, select
-from eval.running.runner import Evaluation
 
 CLASSES = ["cat", "dog", "traffic light", "a/b"]
 
@@ -126,7 +126,7 @@ def test_batches_give_the_rows_of_single_pictures_in_the_same_order(tmp_path, mo
 @pytest.mark.parametrize("size", [1, 2])
 def test_the_seconds_of_a_call_are_shared_by_its_pictures_and_their_classes(tmp_path, monkeypatch, size):
     ticks = itertools.count()
-    monkeypatch.setattr("eval.running.runner.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    monkeypatch.setattr("eval.running.evaluation.time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
     evaluate(tmp_path, Method(), batch_pictures=size)
     seconds: dict[str, float] = {}
     for row in read_rows(tmp_path):
@@ -176,7 +176,7 @@ class Unlucky(Method):
 def test_any_exception_of_a_method_names_method_picture_and_classes_and_leaves_its_traceback_in_the_log(tmp_path, size):
     log = Log(tmp_path / "logs" / "a.log", "demo.fake")
     words = (
-        r"^demo\.fake: picture p2 \(cat, dog, traffic light\): test_runner\.py, line \d+: ZeroDivisionError: "
+        r"^demo\.fake: picture p2 \(cat, dog, traffic light\): test_evaluation\.py, line \d+: ZeroDivisionError: "
         r"division by zero \(traceback in "
     )
     with pytest.raises(RuntimeError, match=words) as caught:

@@ -20,8 +20,8 @@ from pyarrow import compute, parquet
 from pyarrow import json as arrow_json
 
 from eval.files import journal
-from eval.records.batch import Batch, Part
 from eval.records.schema import FIELDS
+from eval.records.stacked import Batch, Part
 
 BLOCK = 16 << 20  # bytes that are parsed at once
 SMALL = 1 << 20  # bytes of a run that is parsed together with others

@@ -14,17 +14,17 @@ from eval.game.pointing import points_or_maps
 from eval.game.protocol import Input
 from eval.game.sample import Pair, Sample
 from eval.game.smoothing import NONE, Smoothing
-from eval.measures.builtin import cases_of, observe
+from eval.measures.map_measures import cases_of, observe
 from eval.networks.classifier import Classifier
 from eval.records import maps
 from eval.records.rows import Rows
 from eval.records.schema import check
-from eval.running.calling import Caller, Method, seed_for
 from eval.running.decoding import Decoded, decoded, unopened
 from eval.running.failures import Failures
-from eval.running.guard import Changed, Guard
 from eval.running.hints import hint
 from eval.running.log import Log
+from eval.running.method_call import Caller, Method, seed_for
+from eval.running.network_guard import Changed, Guard
 
 FEW = 128  # pictures: a process takes about five seconds to start, a picture a few hundredths to decode
 Entry = tuple[int, Sample, list[Pair]]

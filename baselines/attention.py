@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from baselines.contract import Classifier
-from baselines.taps import full
+from gpnncam.features import full
 
 CLOSE = 1e-3  # of the largest output: kernels add in another order, and half precision has three digits
 HALF_CLOSE = 5e-2

@@ -13,7 +13,7 @@ from baselines.contract import Classifier
 from baselines.pixel_maps import CHANNELS, join
 from baselines.rectifiers import Rectifiers
 from baselines.refusals import one_of, refuse
-from baselines.taps import full
+from gpnncam.features import full
 
 # Their derivative may be negative or their output negative: what "passes positive gradients only" means there is open.
 SMOOTH = (nn.GELU, nn.SiLU, nn.Hardswish, nn.Mish, nn.ELU, nn.LeakyReLU)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from baselines.contract import Classifier
-from baselines.taps import full
+from gpnncam.features import full
 
 # Of the authors' program; the paper states the temperature, the penalty's factor and its growth.
 TEMPERATURE = 20.0

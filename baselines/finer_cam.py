@@ -8,7 +8,7 @@ from torch import Tensor
 from baselines.cam import CAM
 from baselines.contract import Classifier
 from baselines.refusals import one_of
-from baselines.taps import full
+from gpnncam.features import full
 
 
 class Compared:

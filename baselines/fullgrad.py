@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from baselines.contract import Classifier
-from baselines.taps import check_reached, full, tapped
+from baselines.taps import check_reached, tapped
+from gpnncam.features import full
 
 
 class FullGrad:

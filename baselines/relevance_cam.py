@@ -9,7 +9,7 @@ from baselines.contract import Classifier
 from baselines.layered import Layered
 from baselines.propagation import Parts, propagating, start
 from baselines.refusals import refuse_for_relevance
-from baselines.taps import full
+from gpnncam.features import full
 
 
 class RelevanceCAM(Layered):

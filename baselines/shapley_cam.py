@@ -9,9 +9,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from baselines.contract import Classifier
 from baselines.layered import Layered
-from baselines.probability import KINDS, refuse_one_output
+from baselines.probability import KINDS, SETTING
 from baselines.refusals import one_of
-from baselines.taps import Taps, check_reached, full, tapped
+from baselines.taps import Taps, check_reached, tapped
+from gpnncam.features import full
+from gpnncam.outputs import refuse_one_output
 
 
 class ShapleyCAM(Layered):
@@ -50,7 +52,7 @@ class ShapleyCAM(Layered):
         if self.utility == "score":
             return score
         if self.probability == "softmax":
-            refuse_one_output(output)
+            refuse_one_output(output, SETTING)
             return 2 * score - output.flatten(1).logsumexp(1)
         positions = output[0, 0].numel()
         return score + functional.logsigmoid(score - torch.tensor(positions).log().to(score))

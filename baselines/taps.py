@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.contract import Classifier
+from gpnncam.features import full
 
 
 def layer_names(classifier: Classifier, layers: Sequence[str] | str | None, use: str, *otherwise: str) -> list[str]:
@@ -25,11 +26,6 @@ def layer_names(classifier: Classifier, layers: Sequence[str] | str | None, use:
     for name in names:
         classifier.reader(name)
     return names
-
-
-def full(values: Tensor) -> Tensor:
-    """float32 of what a network in half precision computes: neither numpy nor LAPACK reads bfloat16."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 class Taps:

@@ -42,29 +42,33 @@ class Passes:
     """Passes pictures through a network, `batch` at a time.
 
     batch None, on a CPU: the first picture passes alone, and the largest activation of the first one of its size says
-    how many follow at once. So equal calls have equal passes. On a card: MOST.
+    how many follow at once, from `least` to `most`. So equal calls have equal passes. On a card: `most`.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], batch: int | None = None):
+    def __init__(
+        self, network: Callable[[Tensor], Tensor], batch: int | None = None, most: int = MOST, least: int = LEAST
+    ):
         if batch is not None and batch < 1:
             raise ValueError(f"batch is {batch}; at least one picture must pass at a time")
-        self.network, self.batch = network, batch
+        self.network, self.batch, self.most, self.least = network, batch, most, least
         self.fitting: dict[tuple[int, ...], int] = {}
 
-    def rows(self, pixels: Tensor) -> Iterator[slice]:
-        """The rows of pixels (N,3,h,w) that pass together; those after the first are known once it has passed."""
+    def rows(self, pixels: Tensor, count: int | None = None) -> Iterator[slice]:
+        """The rows of pixels (N,3,h,w), or of `count` pictures like (...,h,w), that pass together; those after
+        the first are known once it has passed."""
+        count, begin = len(pixels) if count is None else count, 0
         if self._measured(pixels):
             yield slice(0, 1)
-            start, step = 1, self.fitting.get(tuple(pixels.shape[2:]), 1)
+            begin, step = 1, self.fitting.get(tuple(pixels.shape[-2:]), 1)
         else:
-            start, step = 0, self.batch or MOST
-        for begin in range(start, len(pixels), step):
-            yield slice(begin, begin + step)
+            step = self.batch or self.most
+        for start in range(begin, count, step):
+            yield slice(start, min(start + step, count))
 
     def at_once(self, pixels: Tensor) -> int:
         """How many pictures like pixels (1,3,h,w) pass together."""
         if not self._measured(pixels):
-            return self.batch or MOST
+            return self.batch or self.most
         size = tuple(pixels.shape[2:])
         if size not in self.fitting:
             with torch.no_grad():
@@ -81,5 +85,5 @@ class Passes:
             return self.network(pixels)
         with largest(self.network) as seen:
             output = self.network(pixels)
-        self.fitting[size] = min(MOST, max(LEAST, ROOM // seen.bytes)) if seen.bytes else MOST
+        self.fitting[size] = min(self.most, max(self.least, ROOM // seen.bytes)) if seen.bytes else self.most
         return output

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gpnncam import sources
-from gpnncam.batch_size import MOST, Passes
+from gpnncam.batch_size import Passes
 from gpnncam.contracts import Classifier
 from gpnncam.features import REPEATED, features, full, layers_of
 from gpnncam.levels import VERSION
@@ -233,8 +233,8 @@ class GPNNCAM:
 
     @property
     def batch(self) -> int:
-        """Pictures per forward pass, at most; a runner that is out of GPU memory lowers it."""
-        return self.passes.batch or MOST
+        """Pictures per forward pass, at most; lowered where the memory of a card runs out."""
+        return self.passes.batch or self.passes.most
 
     @batch.setter
     def batch(self, count: int) -> None:

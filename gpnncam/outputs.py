@@ -1,5 +1,6 @@
 """What the outputs of a network are: logits, or probabilities that are made logits before anyone reads them."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -10,6 +11,7 @@ SETTING = 'model.outputs={0}, in Python outputs="{0}"'
 CLOSE = 1e-2  # of a sum of probabilities: half precision rounds a thousand of them
 MANY = 20  # that so many outputs lie in [0,1] on every probe is no accident
 SIGMOIDS = (nn.Sigmoid, nn.Hardsigmoid)
+PROBABILITIES = ("softmax", "sigmoid")
 
 
 def probes(side: int, device: torch.device) -> Tensor:
@@ -18,6 +20,40 @@ def probes(side: int, device: torch.device) -> Tensor:
     noise = torch.rand(2, 3, side, side, generator=generator)
     colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1], [0, 0, 0]]).view(5, 3, 1, 1)
     return torch.cat([noise, colours.expand(-1, -1, side, side)]).to(device)
+
+
+def class_probability(score: Tensor, output: Tensor, kind: str, setting: str = "probability") -> Tensor:
+    """The probability of the class that has this score.
+
+    Args:
+        score: (B,) logsumexp of the class's outputs over positions.
+        output: (B,C) or (B,C,i,j) logits, all that the network says.
+        kind: "softmax": the class's outputs against all, as networks of ImageNet were trained; "sigmoid": of its
+            score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
+        setting: what a refusal names.
+
+    Returns:
+        (B,) in [0,1], in the precision of the output.
+
+    Raises:
+        ValueError: an unknown kind; a softmax that says nothing.
+    """
+    if kind == "softmax":
+        refuse_one_output(output, setting)
+        return (score - output.flatten(1).logsumexp(1)).exp().clamp(max=1)
+    if kind == "sigmoid":
+        return torch.sigmoid(score - math.log(output[0, 0].numel()))
+    raise ValueError(f"probability is {kind!r}; known are {', '.join(PROBABILITIES)}")
+
+
+def refuse_one_output(output: Tensor, setting: str) -> None:
+    """ValueError where a softmax says nothing: over one output (B,1[,i,j]), whose probability is 1 in any picture, and
+    over z and -z, which are one output read as two classes."""
+    if output.shape[1] == 1 or (output.shape[1] == 2 and output.any() and (output[:, 0] == -output[:, 1]).all()):
+        raise ValueError(
+            "a softmax over one output is 1 whatever the picture, and z and -z are one logit, whose probability is a "
+            f"sigmoid: {setting}=sigmoid"
+        )
 
 
 def settled(network: nn.Module, kind: str | None, pictures: list[Tensor]) -> Callable[[Tensor], Tensor] | None:

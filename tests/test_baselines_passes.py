@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from baselines import batches
 from baselines.ablation_cam import AblationCAM
 from baselines.batches import Passes
 from baselines.replay import finished_before, replayed
 from eval.networks.classifier import Classifier
+from gpnncam import batch_size
 
 
 class Net(nn.Module):
@@ -104,7 +104,7 @@ def sizes(passes: Passes, count: int, pixels: torch.Tensor) -> list[int]:
 def test_the_largest_activation_decides_how_many_pass(monkeypatch):
     classifier = SimpleNamespace(network=seeded(), images_seen=0)
     largest = 4 * 8 * 8 * 4  # bytes of four channels of 8 x 8
-    monkeypatch.setattr(batches, "ROOM", 3 * largest + 1)
+    monkeypatch.setattr(batch_size, "ROOM", 3 * largest + 1)
     pixels = torch.rand(1, 3, 8, 8)
     passes = Passes(classifier, None, most=16)
     assert sizes(passes, 9, pixels) == [1, 3, 3, 2]

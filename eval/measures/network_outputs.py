@@ -1,6 +1,5 @@
 """What the network says about many pictures: batches that fill the processor, probabilities in double precision."""
 
-import math
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
 
@@ -8,8 +7,7 @@ import torch
 from torch import Tensor
 
 from eval.networks.classifier import Classifier
-
-KINDS = ("softmax", "sigmoid")
+from gpnncam.outputs import PROBABILITIES, class_probability
 
 
 def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | None) -> Tensor:
@@ -36,26 +34,15 @@ def logit(output: Tensor, chosen: Sequence[int]) -> Tensor:
 
 
 def probabilities(output: Tensor, chosen: Sequence[int], kind: str) -> Tensor:
-    """(N,) float64 probability of the class that the outputs `chosen` stand for, from outputs (N,C) or (N,C,i,j).
-
-    kind: "softmax": the class's outputs against all, as networks of ImageNet were trained. "sigmoid": of the class's
-    score alone, as multi-label networks were trained; the score of a map is the log of the mean exp.
-    """
-    score = logit(output, chosen)
-    if check_kind(kind) == "softmax":
-        if output.shape[1] == 1 or (output.shape[1] == 2 and output.any() and (output[:, 0] == -output[:, 1]).all()):
-            raise ValueError(
-                "a softmax over one output is 1 whatever the picture, and z and -z are one logit, whose probability is "
-                "a sigmoid: measure.NAME.probability=sigmoid"
-            )
-        return (score - output.flatten(1).logsumexp(1)).exp().clamp(max=1)
-    return torch.sigmoid(score - math.log(output[0, 0].numel()))
+    """(N,) float64 probability of the class that the outputs `chosen` stand for, from outputs (N,C) or (N,C,i,j); kind
+    as of `gpnncam.outputs.class_probability`."""
+    return class_probability(logit(output, chosen), output, kind, "measure.NAME.probability")
 
 
 def check_kind(kind: str) -> str:
     """`kind`, if it is one; else ValueError."""
-    if kind not in KINDS:
-        raise ValueError(f"probability is {kind!r}; known are {', '.join(KINDS)}")
+    if kind not in PROBABILITIES:
+        raise ValueError(f"probability is {kind!r}; known are {', '.join(PROBABILITIES)}")
     return kind
 
 

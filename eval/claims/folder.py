@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -33,10 +34,15 @@ class Folder:
     place: Path
     files: dict[str, bytes]
 
-    @property
+    @functools.cached_property
+    def sums(self) -> str:
+        """What SHA256SUMS must hold."""
+        return sums(self.files)
+
+    @functools.cached_property
     def digest(self) -> str:
         """Sixteen hex digits of all that the claim says; the machine that made it does not count."""
-        lines = [line for line in sums(self.files).splitlines() if line.partition("  ")[2] not in OF_MACHINES]
+        lines = [line for line in self.sums.splitlines() if line.partition("  ")[2] not in OF_MACHINES]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
     @property
@@ -102,7 +108,7 @@ def changed(folder: Folder) -> list[str]:
     said = folder.files[SUMS].decode("ascii", "replace")
     stated, now = (
         {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
-        for text in (said, sums(folder.files))
+        for text in (said, folder.sums)
     )
     wrong = [f"{shown(name)} is listed in {SUMS} and not there" for name in sorted(stated.keys() - now.keys())]
     wrong += [f"{name} is there and not listed in {SUMS}" for name in sorted(now.keys() - stated.keys())]
@@ -111,7 +117,7 @@ def changed(folder: Folder) -> list[str]:
         for name in sorted(now.keys() & stated.keys())
         if now[name] != stated[name]
     ]
-    if not wrong and folder.files[SUMS] != sums(folder.files).encode():
+    if not wrong and folder.files[SUMS] != folder.sums.encode():
         wrong.append(f"{SUMS} has other lines or another order than `sha256sum` writes")
     return wrong
 

@@ -107,6 +107,7 @@ class VOCFolder:
             raise ValueError(f"{begun[0]} (and in {len(begun):,} of {len(files):,} files); {voc.FIRST}")
         seen = sorted({label for annotation in sound for label, _, _ in annotation.objects})
         self.classes = tuple(seen) if classes is None else class_names(classes)
+        self.numbers = {name: number for number, name in enumerate(self.classes)}
 
     @cached_property
     def remarks(self) -> list[str]:
@@ -130,7 +131,7 @@ class VOCFolder:
             raise annotation
         picture = Picture(self.root, self.names[index], annotation.size, **self.reading)
         empty = annotation.empty(self.first)
-        return annotation.sample(self.keys[index], picture, self.classes, self.first, without=empty)
+        return annotation.sample(self.keys[index], picture, self.numbers, self.first, without=empty)
 
 
 def class_names(given: Sequence[str | int]) -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class ImageNet:
     def __init__(self, root: str | Path | None, images: str | None = None, boxes: str | None = None) -> None:
         base = names.folder(root, "ImageNet", REMEDY)
         table = imagenet_classes()
-        self.classes, self.synsets = tuple(table.values()), tuple(table)
+        self.classes, self.numbers = tuple(table.values()), {synset: number for number, synset in enumerate(table)}
         self.root, files, self.remarks = _pictures(base, images)
         self.boxes, self.annotated = _boxes(base, boxes)
         annotated = set(self.annotated)
@@ -73,13 +73,13 @@ class ImageNet:
         key, name, entry = self.keys[index], self.names[index], self.annotated[self.keys[index]]
         if self.boxes.is_dir():
             annotation = voc.read(names.inside(self.boxes, str(entry)))
-            sample = annotation.sample(key, Picture(self.root, name, annotation.size), self.synsets, 0, inclusive=True)
+            sample = annotation.sample(key, Picture(self.root, name, annotation.size), self.numbers, 0, inclusive=True)
         elif isinstance(entry, ValueError):
             raise entry
         else:
             sample = self._from_solution(key, name, entry)
         synset, _, file = name.rpartition("/")
-        if file and synset in self.synsets and any(sample.labels != self.synsets.index(synset)):
+        if file and synset in self.numbers and any(sample.labels != self.numbers[synset]):
             raise ValueError(
                 f"{self.root / name} lies in the folder of another class than its boxes in {self.boxes} say"
             )
@@ -92,13 +92,13 @@ class ImageNet:
             raise ValueError(f"{what}: {shown(entry)} is not made of groups of a synset and four numbers")
         for place in range(0, len(words), 5):
             synset, which = words[place], f"{what}, box {place // 5 + 1}"
-            if synset not in self.synsets:
+            if synset not in self.numbers:
                 raise ValueError(f"{which}: {shown(synset)} is no synset of ILSVRC2012")
             corners = [boxes.number(word, which) for word in words[place + 1 : place + 5]]
             boxes.in_pixels(corners, size, which)
             x0, y0, x1, y1 = map(round, corners)
             rectangles.append(boxes.clipped(x0, y0, x1 + 1, y1 + 1, size, which))
-            labels.append(self.synsets.index(synset))
+            labels.append(self.numbers[synset])
         return Sample(
             key=key,
             size=size,

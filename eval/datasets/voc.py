@@ -1,7 +1,7 @@
 """PASCAL VOC (Everingham et al., IJCV 2010): pictures with 1-based inclusive boxes in one XML file each."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, fromstring
@@ -28,6 +28,7 @@ TEST_ARCHIVE = Archive(
     sha256="6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
     size=451_020_800,
 )
+NUMBERS = {name: number for number, name in enumerate(CLASSES)}
 REMEDY = (
     "set dataset.root=DIR (the folder VOCdevkit or its parent) or dataset.download=true "
     "(451 MB, VOCtest_06-Nov-2007.tar)"
@@ -112,7 +113,7 @@ class VOC:
     def __getitem__(self, index: int) -> Sample:
         annotation = read(names.inside(self.folders["Annotations"], self.files["Annotations"][index]))
         picture = Picture(self.folders["JPEGImages"], self.files["JPEGImages"][index], annotation.size)
-        return annotation.sample(self.keys[index], picture, self.classes, self.first)
+        return annotation.sample(self.keys[index], picture, NUMBERS, self.first)
 
 
 @dataclass(frozen=True)
@@ -153,13 +154,14 @@ class Annotation:
         self,
         key: str,
         picture: Picture,
-        classes: tuple[str, ...],
+        classes: Mapping[str, int],
         first: int | None = None,
         inclusive: bool = False,
         without: Container[int] = (),
     ) -> Sample:
         """The sample of `picture`.
 
+        classes: {name: number}.
         first: coordinate of the picture's first pixel. 1: as in VOC, boxes hold their last pixel; None: so, unless a
         box begins at 0. 0: as COCO's corners, boxes end before it, or, `inclusive`, with it, as in ImageNet.
         without: numbers of objects, from 1, that are left out.
@@ -174,7 +176,7 @@ class Annotation:
             if number in without:
                 continue
             if label not in classes:
-                raise ValueError(f"{what}: unknown class; the data set has {', '.join(classes[:30])}")
+                raise ValueError(f"{what}: unknown class; the data set has {', '.join([*classes][:30])}")
             if any(box):
                 boxes.in_pixels(box, self.size, what)
             if first == 0 and not inclusive:
@@ -185,7 +187,7 @@ class Annotation:
                 if (x1 == x0 or y1 == y0) and any(box):
                     raise ValueError(f"{what}: the box x {box[0]:g}..{box[2]:g}, y {box[1]:g}..{box[3]:g} {THIN}")
             rectangles.append(boxes.clipped(x0, y0, x1, y1, self.size, what))
-            labels.append(classes.index(label))
+            labels.append(classes[label])
             flags.append(hard)
         return Sample(
             key=key,

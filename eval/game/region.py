@@ -49,6 +49,9 @@ class Region:
         """Number of pixels."""
         if self.given is not None:
             return int(self.given.sum())
+        if len(self.boxes) == 1:
+            ((x0, y0, x1, y1),) = self.boxes.tolist()
+            return (x1 - x0) * (y1 - y0)
         x0, y0, x1, y1 = self.boxes.T  # between two neighbouring edges a union is full or empty
         xs, ys = np.unique([x0, x1]), np.unique([y0, y1])
         across, down = ((e[:-1, None] >= a) & (e[:-1, None] < b) for e, a, b in ((xs, x0, x1), (ys, y0, y1)))

@@ -101,5 +101,9 @@ def pairs(sample: Sample) -> Iterator[Pair]:
     shown = sorted(set(sample.labels[~sample.hard].tolist()))
     width, height = sample.size
     for label in shown:
+        # A class alone is never difficult; of masks each is looked at, since an empty one is a fault of the data.
+        if len(shown) == 1 and sample.masks is None:
+            yield Pair(label, False)
+            continue
         small = 4 * sample.region(label).area < width * height
         yield Pair(label, bool(small and len(shown) > 1))

@@ -222,7 +222,7 @@ def test_counts_beyond_reason_are_refused_by_the_head_alone(place, tmp_path, mon
     ):
         with monkeypatch.context() as patched:
             patched.setattr(rows_file, name, value)
-            patched.setattr(rows_file.columns, "frame", never)
+            patched.setattr(rows_file.columnar, "frame", never)
             status, report = verified(capsys, place)
             assert (status, len(faults(report))) == (1, 1)
             assert words in faults(report)[0]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from baselines.contract import Classifier
 from baselines.layered import fuse
-from baselines.propagation import Parts, Run, propagating, start
+from baselines.propagation import Parts, Recording, propagating, start
 from baselines.refusals import refuse_for_relevance
 from baselines.taps import layer_names
 
@@ -52,7 +52,7 @@ class ExcitationBackprop:
             arrived = zip(self.layers, zip(*rows, strict=True), strict=True)
             return [run.taps.maps(name, torch.cat(probability).detach()) for name, probability in arrived]
 
-    def rows(self, run: Run, targets: Tensor) -> Iterator[Sequence[Tensor]]:
+    def rows(self, run: Recording, targets: Tensor) -> Iterator[Sequence[Tensor]]:
         """For each class what arrives at the layers."""
         for target in targets.tolist():
             begin = start(self.classifier, run.output, target)
@@ -97,7 +97,7 @@ class ContrastiveExcitationBackprop(ExcitationBackprop):
         total = probabilities.sum(1)
         return total.clamp(min=0) if self.relu else total
 
-    def rows(self, run: Run, targets: Tensor) -> Iterator[Sequence[Tensor]]:
+    def rows(self, run: Recording, targets: Tensor) -> Iterator[Sequence[Tensor]]:
         """For each class the difference that arrives at the layers."""
         if run.last is None or not run.last[1].requires_grad:
             raise ValueError(f"{self.name} needs a linear layer behind {', '.join(self.layers)}")

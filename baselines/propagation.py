@@ -182,7 +182,7 @@ def _ruled(propagation: Propagation, network: nn.Module) -> Iterator[None]:
 
 
 @dataclass
-class Run:
+class Recording:
     """A forward pass that relevance can run back through: the network's output, the outputs of the named layers (in the
     network's own layout; `taps` makes maps of them), and the linear layer that ran last with its input."""
 
@@ -193,7 +193,9 @@ class Run:
 
 
 @contextmanager
-def propagating(classifier: Classifier, image: Tensor, names: Sequence[str], parts: Parts, who: str) -> Iterator[Run]:
+def propagating(
+    classifier: Classifier, image: Tensor, names: Sequence[str], parts: Parts, who: str
+) -> Iterator[Recording]:
     """Within the block, `torch.autograd.grad` along the pass of image (3,H,W) in [0,1] follows the rules."""
     with torch.inference_mode(False), torch.enable_grad(), tapped(classifier, names) as taps:
         propagation = Propagation(parts, who)
@@ -204,7 +206,7 @@ def propagating(classifier: Classifier, image: Tensor, names: Sequence[str], par
                 output = network(pixels)
             check_reached(names, taps)
             try:
-                yield Run(output, [taps.leaf(name) for name in names], taps, propagation.last)
+                yield Recording(output, [taps.leaf(name) for name in names], taps, propagation.last)
             finally:
                 propagation.forget()
 

@@ -53,6 +53,9 @@ def number(word: str) -> float | str:
 
 
 def act(arguments: argparse.Namespace) -> None:
+    photos = [Path(word).expanduser() for word in arguments.given if "=" not in word]
+    if photos and not any(photo.exists() for photo in photos):  # said before seconds of imports
+        raise FileNotFoundError(f"there is no picture {photos[0]}")
     from scripts.explain.answer import explain_photograph
 
     explain_photograph(arguments)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from baselines.contract import Classifier
-from gpnncam import batch_size
+from gpnncam.batch_size import Passes as PassesOfNetwork
 
 
-class Passes(batch_size.Passes):
+class Passes(PassesOfNetwork):
     """Passes a classifier's masked pictures, one at least and `most` at most; see `gpnncam.batch_size.Passes`."""
 
     def __init__(self, classifier: Classifier, batch: int | None, most: int):

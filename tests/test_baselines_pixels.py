@@ -203,7 +203,7 @@ def test_probability(classifier):
     spatial = output[:, :, None, None].expand(4, 3, 5, 2)
     for kind in ("softmax", "sigmoid"):
         torch.testing.assert_close(probability(classifier, spatial, 0, kind), probability(classifier, output, 0, kind))
-    with pytest.raises(ValueError, match="'logit' is none of softmax, sigmoid"):
+    with pytest.raises(ValueError, match="probability is 'logit'; known are softmax, sigmoid"):
         probability(classifier, output, 0, "logit")
 
 

@@ -14,14 +14,14 @@ def counted(levels, mask, low, scale, zero, bins):
     levels (h,w), mask (h,w) uint8. Bin 0 holds the level `low`, where half a map can lie; bin i those up to
     low + i / scale.
     """
-    counts, mass = np.zeros((bins, 2), np.int64), np.zeros(bins)
+    counts, mass = np.zeros(2 * bins, np.int32), np.zeros(bins)
     for y in range(levels.shape[0]):
         for x in range(levels.shape[1]):
             level = levels[y, x]
-            at = math.ceil((level - low) * scale)
-            counts[at, mask[y, x]] += 1
+            at = np.uint32(math.ceil((level - low) * scale))  # unsigned: no index is looked at for being negative
+            counts[(at << np.uint32(1)) | np.uint32(mask[y, x])] += 1
             mass[at] += max(level - zero, 0.0)
-    return counts, mass
+    return counts.reshape((bins, 2)).astype(np.int64), mass
 
 
 @kernel

@@ -141,7 +141,7 @@ def _kept(rows: pd.DataFrame, keep: Callable[[pd.DataFrame], pd.Series]) -> pd.D
     some = rows[keep(rows)].copy()
     for name in ("seconds", "forwards"):
         whole = rows.groupby("key")[name].sum()
-        some[name] = some["key"].map(whole) / some.groupby("key")["key"].transform("size")
+        some[name] = some["key"].map(whole).astype(float) / some.groupby("key")["key"].transform("size")
     return some
 
 

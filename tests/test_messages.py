@@ -150,6 +150,7 @@ def test_callables_that_are_not_there(target, said, caplog):
             "an argument of the code that it names: +method.build.sigm=3",
         ),
         (["method=custom", "method.build.cells=7"], "takes such an argument: +method.build.cells=7"),
+        (["dataset=pascal", "dataset.split=trainval"], "takes such an argument: +dataset.build.split=trainval"),
         (["model.layers.cam=layer4"], "model.variants.demo.layers.cam or model.variants.voc.layers.cam"),
         (["dataset.root=a=b"], "quoted twice"),
     ],

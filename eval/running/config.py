@@ -271,6 +271,8 @@ def _refused(overrides: list[str], error: ConfigCompositionException) -> str:
                     f"there is no setting {name!r}: a model with a network for each kind of data has it there, "
                     f"{' or '.join(reversed(places))}"
                 )
+            if ".build." not in name and first in ("dataset", "method"):  # what lies beside `build` reaches no code
+                override = override.replace(".", ".build.", 1)
             return f"there is no setting {name!r}; if the code that it names takes such an argument: +{override}"
     return reason
 

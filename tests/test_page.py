@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from scripts import page
 from scripts.page import main
 from tests.synthetic_runs import SQUASHED, rows, write_run
 
@@ -82,3 +83,11 @@ def test_runs_of_another_input_are_named_and_reliability_reads_them(written, cap
     assert not any("center" in line for line in left)
     assert reliability([*records, "--measures", "hit", "--splits", "2", "--resamples", "20"]) == 0
     assert "pascal with lite0; 3 methods" in capsys.readouterr().out
+
+
+def test_rows_of_which_none_is_kept_are_an_empty_table():
+    """A run that has just begun has no object of some size: an empty group of keys is text to pandas."""
+    some = pd.DataFrame({"key": ["a", "a"], "area": [0.1, 0.5], "seconds": [1.0, 3.0], "forwards": [2.0, 2.0]})
+    assert len(page._kept(some, lambda each: each["area"] > 1)) == 0
+    (left,) = page._kept(some, lambda each: each["area"] > 0.2).itertuples()
+    assert (left.seconds, left.forwards) == (4.0, 4.0), "the pair that is left bears its picture's whole price"

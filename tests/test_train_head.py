@@ -166,6 +166,8 @@ def test_the_command_trains_goes_on_and_its_head_answers(devkit, tmp_path, monke
     assert known == first[1]
     assert known["classes"].split(",") == list(CLASSES)
     assert known["data"].startswith("14 pictures, SHA-256 ")
+    assert "dataset.root=DIR" in known["command"]
+    assert not any(str(tmp_path) in said for said in known.values()), "a place of this machine is nobody else's"
     classifier = build_classifier(load([*settings, "dataset=pascal", f"+model.head={out}"]), CLASSES)
     truth = labels_of_test(VOC(root))
     pixels = load([*settings, "dataset=pascal"]).protocol.input

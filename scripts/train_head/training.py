@@ -25,6 +25,11 @@ from scripts.train_head.labels import test_labels, trainval_labels, validation
 PENALTIES = tuple(10 ** (power / 4) for power in range(0, -9, -1))  # 1 to 0.01, large first: each starts at the last
 
 
+def _placeless(setting: str) -> str:
+    name, _, value = setting.partition("=")
+    return f"{name}=DIR" if value.startswith(("/", "~", "..")) else setting
+
+
 def train(arguments: Namespace) -> None:
     """Train the head that the arguments name and write it."""
     cfg = load(["dataset=pascal", *arguments.settings])
@@ -62,7 +67,8 @@ def train(arguments: Namespace) -> None:
         "test_map": f"{worth:.4f}",
         "test_pictures": str(len(test)),
         "rule": "VOC2007: mean of the precision at 11 recalls; pictures with a class flagged difficult left out for it",
-        "command": shlex.join(["python", "-m", "scripts.train_head", *arguments.settings]),
+        # A place says nothing to others, and the file is for them.
+        "command": shlex.join(["python", "-m", "scripts.train_head", *map(_placeless, arguments.settings)]),
         "versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items()),
         "commit": str(made["commit"]) + " and changes" * made["dirty"],
     }

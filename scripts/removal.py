@@ -81,7 +81,8 @@ def observe(cfg: Any, top_k: int, say: Any = print) -> pd.DataFrame:
     import pandas as pd
     from tqdm import tqdm
 
-    from eval.measures.network_outputs import outputs, probabilities
+    from eval.measures.network_outputs import outputs
+    from eval.networks.probability import probabilities
     from eval.running.job import prepare_classifier, prepare_dataset
     from eval.running.method_call import seed_for
     from eval.running.settings import protocol_of
@@ -122,7 +123,7 @@ def observe(cfg: Any, top_k: int, say: Any = print) -> pd.DataFrame:
 
 def _rank(output: Tensor, chosen: list[int]) -> int:
     """How many other outputs of (1,C) or (1,C,i,j) are higher than the class's score."""
-    from eval.measures.network_outputs import logit
+    from eval.networks.probability import logit
 
     scores = output[0].flatten(1).logsumexp(1) if output.dim() > 2 else output[0]
     scores = scores.clone()

@@ -6,8 +6,8 @@ from torch import nn
 
 from baselines.cam import CAM
 from baselines.probability import probability
-from eval.measures.network_outputs import probabilities
 from eval.networks.classifier import Classifier
+from eval.networks.probability import probabilities
 from gpnncam import GPNNCAM, MultiscaleCAM, wrap
 from gpnncam.inputs import eager
 from gpnncam.outputs import settled

@@ -56,8 +56,7 @@ def test_rooms_import_only_what_they_may(room):
 def _about_networks(path, name):
     """How a network is read and passed is one thing for the wheel, for the benchmark and for its methods."""
     known = {
-        ROOT / "eval" / "networks": ABOUT_NETWORKS,
-        ROOT / "eval" / "measures": ABOUT_OUTPUTS,
+        ROOT / "eval" / "networks": ABOUT_NETWORKS | ABOUT_OUTPUTS,
         ROOT / "baselines": ABOUT_OUTPUTS | ABOUT_PASSES,
     }
     return name in known.get(path.parent, ())

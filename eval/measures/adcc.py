@@ -9,8 +9,9 @@ import torch
 from eval.game.pointing import upscale
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Score
-from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.ranking import on_input
+from eval.networks.probability import check_kind, probabilities
 
 
 def _parts(rows: pd.DataFrame) -> np.ndarray:

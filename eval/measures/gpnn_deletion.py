@@ -11,9 +11,10 @@ from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Score, lines
-from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.ranking import ranks
 from eval.measures.road import removal_scores, removals, shares_of
+from eval.networks.probability import check_kind, probabilities
 
 
 def _returned(rows: pd.DataFrame, _rules: Rules) -> np.ndarray:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Score, lines
-from eval.measures.network_outputs import logit, outputs, plain
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.perturbation import mean_colour
 from eval.measures.ranking import on_input
+from eval.networks.probability import logit
 
 
 def correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ import torch
 
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Score, lines
-from eval.measures.network_outputs import logit, outputs, plain
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.perturbation import mean_colour
 from eval.measures.ranking import on_input
+from eval.networks.probability import logit
 
 
 def _left(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

@@ -1,13 +1,12 @@
-"""What the network says about many pictures: batches that fill the processor, probabilities in double precision."""
+"""What the network says about many pictures, in batches that fill the processor."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain, islice
 
 import torch
 from torch import Tensor
 
 from eval.networks.classifier import Classifier
-from gpnncam.outputs import PROBABILITIES, class_probability
 
 
 def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | None) -> Tensor:
@@ -25,25 +24,6 @@ def outputs(classifier: Classifier, pictures: Iterable[Tensor], batch: int | Non
     if not torch.isfinite(answer).all():
         raise ValueError("the network's output for a changed picture is not finite")
     return answer
-
-
-def logit(output: Tensor, chosen: Sequence[int]) -> Tensor:
-    """(N,) float64 score of outputs (N,C) or (N,C,i,j): logsumexp over the outputs `chosen` (those that stand for a
-    class, `Classifier.outputs`) and over positions."""
-    return output[:, list(chosen)].flatten(1).logsumexp(1)
-
-
-def probabilities(output: Tensor, chosen: Sequence[int], kind: str) -> Tensor:
-    """(N,) float64 probability of the class that the outputs `chosen` stand for, from outputs (N,C) or (N,C,i,j); kind
-    as of `gpnncam.outputs.class_probability`."""
-    return class_probability(logit(output, chosen), output, kind, "measure.NAME.probability")
-
-
-def check_kind(kind: str) -> str:
-    """`kind`, if it is one; else ValueError."""
-    if kind not in PROBABILITIES:
-        raise ValueError(f"probability is {kind!r}; known are {', '.join(PROBABILITIES)}")
-    return kind
 
 
 def plain(values: Tensor) -> list[float]:

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Curve, Score, lines
-from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.ranking import ranks
 from eval.networks.classifier import Classifier
+from eval.networks.probability import check_kind, probabilities
 
 TARGETS = ("annotated", "predicted")
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from eval.game.protocol import Protocol as Rules
 from eval.measures.measure import Case, Curve, Score, lines
-from eval.measures.network_outputs import check_kind, outputs, plain, probabilities
+from eval.measures.network_outputs import outputs, plain
 from eval.measures.ranking import cuts, ranks
+from eval.networks.probability import check_kind, probabilities
 
 DIRECT, DIAGONAL = 1 / 6, 1 / 12  # weights of a pixel's neighbours (section 4.2)
 TOLERANCE = 5e-7

@@ -17,8 +17,8 @@ from eval.files.places import near
 from eval.game.pointing import points_or_maps, upscale
 from eval.game.sample import Sample
 from eval.game.smoothing import NONE
-from eval.measures.network_outputs import probabilities
 from eval.networks.classifier import Classifier
+from eval.networks.probability import probabilities
 from eval.running.build import bound, build_method
 from eval.running.config import load
 from eval.running.drawing import Cell, Row, draw, figure_of

@@ -54,7 +54,8 @@ def act(arguments: argparse.Namespace) -> None:
 def candidates(configs: Sequence, threshold: float) -> tuple[list[tuple[str, str]], set[str]]:
     """([(key, class) of every picture that qualifies under all configs' networks], their classes)."""
     from eval.game.sample import pairs
-    from eval.measures.network_outputs import outputs, probabilities
+    from eval.measures.network_outputs import outputs
+    from eval.networks.probability import probabilities
     from eval.running.job import prepare_classifier, prepare_dataset
     from eval.running.settings import protocol_of
 
